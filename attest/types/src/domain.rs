@@ -1,0 +1,104 @@
+//! **Duty.** The domain strings that separate one hash use from another. **Spec.** PROTOCOL §3.
+
+/// One use of a hash or signature; no two uses share a string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Domain {
+    /// The run manifest.
+    Genesis,
+    /// The public facts of an interval.
+    Public,
+    /// The private reading of an interval.
+    Meter,
+    /// The start of a chain.
+    Head0,
+    /// A later head of a chain.
+    Head,
+    /// The signature over a ledger entry.
+    Entry,
+    /// `report_data` of a CPU quote over a head.
+    ReportData,
+    /// `report_data` of the CPU quote that binds a node key.
+    ReportDataKey,
+    /// Nonce of a GPU report over a head.
+    GpuNonce,
+    /// Nonce of a GPU report that goes with a key quote.
+    GpuNonceKey,
+    /// The set of device evidence inside a quote.
+    Evidence,
+    /// A device identity.
+    Device,
+    /// A set of devices.
+    DeviceSet,
+    /// The salt of a reading.
+    Salt,
+    /// A window root.
+    Window,
+    /// A sample seed.
+    Seed,
+    /// A signed nonce (*not before*).
+    TimeNonce,
+    /// A signed receipt over a head (*not after*).
+    TimeReceipt,
+    /// A salted commitment to the numeric spec and schedule.
+    Spec,
+    /// A leaf of the algebraic checkpoint tree: one tile.
+    TileLeaf,
+    /// An inner node of a tensor's tile tree.
+    TileNode,
+    /// A leaf of the tree over tensors: one tensor.
+    TensorLeaf,
+    /// An inner node of the tree over tensors.
+    TensorNode,
+    /// The BLAKE3 root over canonical tensors.
+    FastRoot,
+}
+
+impl Domain {
+    /// The string that is hashed.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Genesis => "weighbridge/genesis/v1",
+            Self::Public => "weighbridge/public/v1",
+            Self::Meter => "weighbridge/meter/v1",
+            Self::Head0 => "weighbridge/head0/v1",
+            Self::Head => "weighbridge/head/v1",
+            Self::Entry => "weighbridge/entry/v1",
+            Self::ReportData => "weighbridge/report-data/v1",
+            Self::ReportDataKey => "weighbridge/report-data/key/v1",
+            Self::GpuNonce => "weighbridge/gpu-nonce/v1",
+            Self::GpuNonceKey => "weighbridge/gpu-nonce/key/v1",
+            Self::Evidence => "weighbridge/evidence/v1",
+            Self::Device => "weighbridge/device/v1",
+            Self::DeviceSet => "weighbridge/device-set/v1",
+            Self::Salt => "weighbridge/salt/v1",
+            Self::Window => "weighbridge/window/v1",
+            Self::Seed => "weighbridge/seed/v1",
+            Self::TimeNonce => "weighbridge/time-nonce/v1",
+            Self::TimeReceipt => "weighbridge/time-receipt/v1",
+            Self::Spec => "weighbridge/spec/v1",
+            Self::TileLeaf => "weighbridge/tile-leaf/v1",
+            Self::TileNode => "weighbridge/tile-node/v1",
+            Self::TensorLeaf => "weighbridge/tensor-leaf/v1",
+            Self::TensorNode => "weighbridge/tensor-node/v1",
+            Self::FastRoot => "weighbridge/fast-root/v1",
+        }
+    }
+
+    /// An encoder that already holds the framed domain.
+    #[must_use]
+    pub fn encoder(self) -> crate::Encoder {
+        let mut out = crate::Encoder::new();
+        out.field(self.as_str().as_bytes());
+        out
+    }
+
+    /// The domain as one field element below 2⁵⁶: the first seven bytes of its SHA-256, little-endian (PROTOCOL §3).
+    #[must_use]
+    pub fn element(self) -> u64 {
+        let digest = crate::sha256(self.as_str().as_bytes());
+        let mut bytes = [0u8; 8];
+        bytes[..7].copy_from_slice(&digest.0[..7]);
+        u64::from_le_bytes(bytes)
+    }
+}

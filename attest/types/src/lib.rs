@@ -1,0 +1,50 @@
+//! **Duty.** The ground floor: units, identities, framed encoding, the binding, and every object that travels between
+//! a node and a Verifier. **Knows** bytes and integers. **Does not know** signatures, files, clocks or any TEE.
+//! **Spec.** PROTOCOL §3: fixed arrays and integers raw little-endian, strings after a `u32` length, lists after a count.
+
+mod anchors;
+mod binding;
+mod bundle;
+mod challenge;
+mod claims;
+mod codec;
+mod counters;
+mod culprit;
+mod digest;
+mod domain;
+mod entry;
+mod evidence;
+mod identity;
+mod interval;
+mod policy;
+mod profile;
+mod report;
+mod training;
+mod units;
+mod witness;
+
+pub use anchors::{AnchorGradeError, CertificateAnchor, TimeAnchor, TrustAnchors};
+pub use binding::{Binding, BindingStage, device_evidence_digest};
+pub use bundle::{Bundle, BundleError, MAX_BUNDLE_BYTES, MAX_MEMBER_BYTES, MAX_MEMBERS, Member, MemberDigest};
+pub use challenge::{Challenge, SignedNonce, SignedReceipt};
+pub use claims::{BoundValue, ChipFamily, Grade, NotChecked, PlatformClaims, TcbStatus};
+pub use codec::{Canonical, CodecError, Decoder, Encoder, MAX_FIELD_BYTES};
+pub use counters::{MAX_READING, PRESENT_DECLARED, PRESENT_ENERGY, PRESENT_METERED, Presence, Reading, ReadingError};
+pub use culprit::Culprit;
+pub use digest::{Digest32, GOLDILOCKS_ORDER, PoseidonDigest, sha256, sha512};
+pub use domain::Domain;
+pub use entry::{ChainStart, LedgerEntry, NodeLedger, Signature64, entry_signing_bytes};
+pub use evidence::{DeviceEvidence, EvidenceEnvelope, EvidenceKind, EvidenceSet};
+pub use identity::{Device, NodeKey, device_set_digest};
+pub use interval::{
+    CheckpointCommitment, DeviceTime, FileDigest, IntervalPublic, MAX_INTERVAL_MILLIS, MIN_INTERVAL_MILLIS, QuotedHead,
+};
+pub use policy::{AppraisalPolicy, Requirement};
+pub use profile::{Compare, ProfileError, Quantity, ThresholdProfile, built_in_profiles};
+pub use report::{
+    BracketLine, CheckpointLine, CoverageLine, DeclaredLine, DeviceLine, GapLine, NodeLine, ProfileLine,
+    ThresholdReport, Verdict,
+};
+pub use training::{CheckpointRoots, ManifestError, RosterDevice, RosterRow, RunManifest, SpecCommitment};
+pub use units::{DeviceMillis, FLOP_PER_GFLOP, Flops, Gflop, UnitError, UnixMillis};
+pub use witness::{NodeWitness, WitnessRow};

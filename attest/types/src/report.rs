@@ -1,0 +1,230 @@
+//! **Duty.** The compute-threshold report as data: what JSON and HTML both show. Every figure carries its grade.
+//! **Does not know** how any of it was derived (`weighbridge-appraisal`). **Spec.** COMPUTE §7–10.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Compare, Device, Digest32, Flops, Grade, NodeKey, PoseidonDigest, UnixMillis};
+
+/// Where an amount stands to a threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The upper bound is not above the threshold and completeness evidence covers the inventory.
+    Below,
+    /// The lower bound is above the threshold.
+    Above,
+    /// The threshold lies inside the bracket; to be treated as above.
+    Straddles,
+    /// Completeness evidence is missing.
+    Unknown,
+}
+
+/// `lower ≤ compute ≤ upper`, each side with what it rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BracketLine {
+    /// Lower bound, FLOP.
+    pub lower: Flops,
+    /// What the lower bound rests on.
+    pub lower_basis: String,
+    /// Upper bound, FLOP; `null` when no ceiling rate is known for a device.
+    pub upper: Option<Flops>,
+    /// What the upper bound rests on.
+    pub upper_basis: String,
+    /// Upper minus lower.
+    pub width: Option<Flops>,
+    /// Grade of the upper figure.
+    pub grade: Grade,
+    /// `external` or `host`: whose clock bounds the time.
+    pub clock: String,
+}
+
+/// One threshold's line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileLine {
+    /// Profile id.
+    pub id: String,
+    /// Profile version.
+    pub version: u32,
+    /// Instrument; `none` for a demonstration.
+    pub instrument: String,
+    /// Citation.
+    pub citation: String,
+    /// Status of the profile.
+    pub status: String,
+    /// Threshold, FLOP.
+    pub threshold: Flops,
+    /// Strictness.
+    pub compare: Compare,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// A sentence that says why.
+    pub why: String,
+    /// Grade of the evidence behind the verdict.
+    pub grade: Grade,
+}
+
+/// One zero-knowledge statement about a declared quantity. It never moves a verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredLine {
+    /// Name of the relation, such as `declared_le`.
+    pub statement: String,
+    /// Lower bound of the relation, FLOP.
+    pub low: Option<Flops>,
+    /// Upper bound of the relation, FLOP.
+    pub high: Option<Flops>,
+    /// The sentence that is printed.
+    pub sentence: String,
+    /// Always `declared` or `simulated`.
+    pub grade: Grade,
+}
+
+/// One node of the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeLine {
+    /// Its key.
+    pub node_key: NodeKey,
+    /// CPU TEE format.
+    pub cpu_kind: String,
+    /// Devices with chip family (from certificates) and declared SKU.
+    pub devices: Vec<DeviceLine>,
+    /// Intervals in its chain.
+    pub intervals: u64,
+    /// Index of the last quoted head.
+    pub quoted_through: u64,
+    /// Quotes over heads.
+    pub quotes: u64,
+    /// External *not before* of the node's bracket.
+    pub not_before: Option<UnixMillis>,
+    /// External *not after* of the node's bracket.
+    pub not_after: Option<UnixMillis>,
+    /// Grade of its evidence.
+    pub grade: Grade,
+}
+
+/// One accelerator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceLine {
+    /// Identity.
+    pub device: Device,
+    /// Chip family from the certificate chain.
+    pub chip_family: String,
+    /// SKU as declared in the roster.
+    pub sku: String,
+    /// Ceiling rate charged, FLOP per second.
+    pub ceiling_flop_per_second: Option<Flops>,
+    /// Milliseconds charged: the external bracket.
+    pub charged_millis: Option<u64>,
+}
+
+/// Device time in milliseconds, summed over all accelerators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoverageLine {
+    /// Inside the external bracket.
+    pub bracketed_millis: Option<u64>,
+    /// Accounted for by quoted intervals (run, other, idle).
+    pub covered_millis: u64,
+    /// In the run.
+    pub run_millis: u64,
+    /// At other work.
+    pub other_millis: u64,
+    /// Idle.
+    pub idle_millis: u64,
+    /// Gaps that the ledgers themselves record, and time after the last quoted head.
+    pub recorded_gap_millis: u64,
+    /// Inside the bracket and in no quoted interval.
+    pub uncovered_millis: Option<u64>,
+    /// Covered share of the bracket in hundredths of a percent, rounded down.
+    pub covered_basis_points: Option<u32>,
+}
+
+/// Time without evidence; it is charged at the ceiling rate like all other time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GapLine {
+    /// Node.
+    pub node_key: NodeKey,
+    /// Device.
+    pub device: Device,
+    /// Length.
+    pub millis: u64,
+    /// Cause in words.
+    pub cause: String,
+    /// What it adds to the upper figure, FLOP.
+    pub effect: Option<Flops>,
+}
+
+/// A checkpoint that a ledger committed to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointLine {
+    /// Node whose daemon hashed it.
+    pub node_key: NodeKey,
+    /// Attempt.
+    pub attempt: u16,
+    /// Step.
+    pub step: u64,
+    /// BLAKE3 root.
+    pub fast_root: Digest32,
+    /// Poseidon root.
+    pub algebraic_root: PoseidonDigest,
+    /// Grade.
+    pub grade: Grade,
+}
+
+/// The report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThresholdReport {
+    /// `weighbridge/report/v1`.
+    pub format: String,
+    /// `SIMULATED …` or empty; printed before everything else.
+    pub warning: String,
+    /// Disclosure level.
+    pub level: String,
+    /// Provider (declared).
+    pub provider: String,
+    /// Model (declared).
+    pub model_id: String,
+    /// Phase (declared).
+    pub phase: String,
+    /// The run.
+    pub genesis: Digest32,
+    /// Digest of all other members of the bundle.
+    pub members: Digest32,
+    /// The instant of appraisal.
+    pub appraised_at: UnixMillis,
+    /// Earliest end of all endorsements used.
+    pub endorsements_valid_until: UnixMillis,
+    /// Policy id and digest.
+    pub policy: String,
+    /// Trust anchors used: name, grade, fingerprint.
+    pub anchors: Vec<String>,
+    /// The bracket.
+    pub bracket: BracketLine,
+    /// Verdict per profile.
+    pub profiles: Vec<ProfileLine>,
+    /// Zero-knowledge statements about declared quantities.
+    pub declared: Vec<DeclaredLine>,
+    /// Audit sentence.
+    pub audit: String,
+    /// Nodes.
+    pub nodes: Vec<NodeLine>,
+    /// Coverage.
+    pub coverage: CoverageLine,
+    /// Gaps.
+    pub gaps: Vec<GapLine>,
+    /// Checkpoints.
+    pub checkpoints: Vec<CheckpointLine>,
+    /// Checks that were not made, with reasons.
+    pub not_checked: Vec<String>,
+    /// Assumptions.
+    pub assumptions: Vec<String>,
+    /// What this report does not prove.
+    pub not_proven: Vec<String>,
+}

@@ -1,0 +1,176 @@
+//! **Duty.** The run manifest, whose digest is the genesis of every chain. **Spec.** PROTOCOL §3 (RunManifest).
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::codec::framed;
+use crate::{
+    Device, Digest32, Domain, EvidenceKind, MAX_INTERVAL_MILLIS, MIN_INTERVAL_MILLIS, NodeKey, PoseidonDigest, sha256,
+};
+
+const MAX_ROSTER: usize = 16_384;
+const MAX_DEVICES: usize = 64;
+const MAX_PROFILES: usize = 64;
+
+/// A manifest that no run can have.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// No node.
+    #[error("the roster is empty")]
+    EmptyRoster,
+    /// One key or device in two places.
+    #[error("roster: {0} appears twice")]
+    Duplicate(&'static str),
+    /// Interval out of range.
+    #[error("interval of {0} ms; it must be {MIN_INTERVAL_MILLIS} to {MAX_INTERVAL_MILLIS} ms")]
+    IntervalLength(u64),
+    /// A spec commitment scheme that we have not learned.
+    #[error("spec commitment scheme {0} is unknown; this build knows scheme 1")]
+    SpecScheme(u8),
+}
+
+/// One accelerator of the roster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RosterDevice {
+    /// Its identity.
+    pub device: Device,
+    /// Evidence format it answers with.
+    pub kind: EvidenceKind,
+    /// Exact SKU as the operator names it: `declared`, never used to lower a bound.
+    pub sku: String,
+}
+
+/// One node of the roster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RosterRow {
+    /// Its key.
+    pub node_key: NodeKey,
+    /// SHA-256 of the canonical evidence set that introduced the key.
+    pub key_quote: Digest32,
+    /// CPU TEE format.
+    pub cpu_kind: EvidenceKind,
+    /// CPU platform.
+    pub cpu: Device,
+    /// Accelerators, ascending by device.
+    pub devices: Vec<RosterDevice>,
+}
+
+/// Commitment to the numeric spec and schedule that circuits can open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpecCommitment {
+    /// 1 = Poseidon(domain, salt, pack7(canonical spec bytes)).
+    pub scheme: u8,
+    /// The commitment.
+    pub digest: PoseidonDigest,
+}
+
+/// Both roots of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointRoots {
+    /// BLAKE3 root.
+    pub fast_root: Digest32,
+    /// Poseidon tile-tree root.
+    pub algebraic_root: PoseidonDigest,
+}
+
+/// What a run is, said before it starts. The launcher posts the same manifest to every node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunManifest {
+    /// Provider's legal name.
+    pub provider: String,
+    /// Model id.
+    pub model_id: String,
+    /// Phase, such as `pre-training`.
+    pub phase: String,
+    /// Nodes.
+    pub roster: Vec<RosterRow>,
+    /// Numeric spec and schedule.
+    pub spec: SpecCommitment,
+    /// Root of the data set.
+    pub dataset_root: Digest32,
+    /// How batches are ordered.
+    pub order_rule: String,
+    /// Where training starts.
+    pub initial_checkpoint: CheckpointRoots,
+    /// Interval length in milliseconds.
+    pub interval_millis: u64,
+    /// Numeric policy id.
+    pub numeric_policy: String,
+    /// Audit policy id.
+    pub audit_policy: String,
+    /// Where sample randomness comes from.
+    pub randomness_rule: String,
+    /// Threshold profiles the run answers to.
+    pub profiles: Vec<String>,
+}
+
+framed!(RosterDevice { device, kind, sku });
+framed!(RosterRow { node_key, key_quote, cpu_kind, cpu, devices[MAX_DEVICES] });
+framed!(SpecCommitment { scheme, digest });
+framed!(CheckpointRoots { fast_root, algebraic_root });
+framed!(RunManifest {
+    provider,
+    model_id,
+    phase,
+    roster[MAX_ROSTER],
+    spec,
+    dataset_root,
+    order_rule,
+    initial_checkpoint,
+    interval_millis,
+    numeric_policy,
+    audit_policy,
+    randomness_rule,
+    profiles[MAX_PROFILES],
+});
+
+impl RosterRow {
+    /// Devices of the row, CPU platform included: the set that `head_0` commits to.
+    #[must_use]
+    pub fn device_set(&self) -> Vec<Device> {
+        let accelerators = self.devices.iter().map(|row| row.device);
+        std::iter::once(self.cpu).chain(accelerators).collect()
+    }
+}
+
+impl RunManifest {
+    /// SHA-256(framed domain ‖ canonical bytes).
+    #[must_use]
+    pub fn genesis(&self) -> Digest32 {
+        let mut out = Domain::Genesis.encoder();
+        out.put(self);
+        sha256(&out.finish())
+    }
+
+    /// Whether the manifest makes sense by itself: every key and device once, lengths in range.
+    ///
+    /// # Errors
+    /// [`ManifestError`].
+    pub fn check(&self) -> Result<(), ManifestError> {
+        if self.roster.is_empty() {
+            return Err(ManifestError::EmptyRoster);
+        }
+        if !(MIN_INTERVAL_MILLIS..=MAX_INTERVAL_MILLIS).contains(&self.interval_millis) {
+            return Err(ManifestError::IntervalLength(self.interval_millis));
+        }
+        if self.spec.scheme != 1 {
+            return Err(ManifestError::SpecScheme(self.spec.scheme));
+        }
+        let distinct = |mut items: Vec<Digest32>, what| {
+            items.sort_unstable();
+            if items.windows(2).any(|pair| pair.first() == pair.last()) {
+                Err(ManifestError::Duplicate(what))
+            } else {
+                Ok(())
+            }
+        };
+        distinct(self.roster.iter().map(|row| Digest32(row.node_key.0)).collect(), "a node key")?;
+        distinct(self.roster.iter().flat_map(RosterRow::device_set).map(|device| device.0).collect(), "a device")
+    }
+}

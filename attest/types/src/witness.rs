@@ -1,0 +1,28 @@
+//! **Duty.** A node's private export: readings and salts. Never enters a bundle. **Spec.** PROTOCOL §3, §7.
+
+use crate::codec::framed;
+use crate::{NodeKey, Reading};
+
+/// Intervals of one chain. 2²⁰ intervals of 60 s are two years.
+const MAX_INTERVALS: usize = 1 << 20;
+
+/// The opening of one interval's meter commitment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WitnessRow {
+    /// The reading.
+    pub reading: Reading,
+    /// 28 bytes of salt.
+    pub salt: [u8; 28],
+}
+
+/// All openings of one chain, from interval 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeWitness {
+    /// Whose chain.
+    pub node_key: NodeKey,
+    /// Rows in chain order.
+    pub rows: Vec<WitnessRow>,
+}
+
+framed!(WitnessRow { reading, salt });
+framed!(NodeWitness { node_key, rows[MAX_INTERVALS] });

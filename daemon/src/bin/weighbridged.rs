@@ -1,0 +1,2 @@
+//! weighbridged
+fn main() {}

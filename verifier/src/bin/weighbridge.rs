@@ -1,0 +1,2 @@
+//! weighbridge
+fn main() {}
