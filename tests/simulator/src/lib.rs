@@ -1,1 +1,27 @@
-//! weighbridge-tests-simulator
+//! **Duty.** A simulated platform: TDX quotes, Intel collateral, NVIDIA reports and time tokens in their real formats
+//! and with real signatures, under development roots grown from a seed. **Knows** the vendors' layouts. **Does not
+//! know** `weighbridge-attest`: the same mistake on both sides would look like agreement. Nothing here is trusted by
+//! default; a Verifier must be handed the `*.anchor.json` files. **Spec.** EVIDENCE §1–2, PROTOCOL §9.
+
+mod authority;
+mod collateral;
+mod der;
+mod gpu_report;
+mod intel;
+mod keys;
+mod node;
+mod nvidia;
+mod pki;
+#[cfg(test)]
+mod readers;
+mod tdx;
+mod world;
+
+pub use authority::TimeAuthority;
+pub use collateral::CollateralOptions;
+pub use gpu_report::GpuReportOptions;
+pub use intel::PlatformTcb;
+pub use node::SimulatedNode;
+pub use nvidia::SimulatedGpu;
+pub use tdx::{TdxOptions, TdxPlatform};
+pub use world::{AnchorFile, World};

@@ -1,0 +1,115 @@
+//! **Duty.** The contract of a statement: a native meaning, a circuit that says the same, and one definition of where
+//! each public input stands. **Does not know** any particular statement.
+
+use std::fmt::Debug;
+
+use plonky2::field::goldilocks_field::GoldilocksField;
+use plonky2::iop::witness::PartialWitness;
+use plonky2::plonk::circuit_builder::CircuitBuilder;
+use plonky2::plonk::circuit_data::{CircuitConfig, CircuitData, VerifierCircuitData};
+use plonky2::plonk::config::PoseidonGoldilocksConfig;
+use thiserror::Error;
+use weighbridge_attest_types::Culprit;
+
+/// The field of all circuits.
+pub(crate) type Field = GoldilocksField;
+/// Degree of the extension in which challenges are drawn.
+pub(crate) const EXTENSION: usize = 2;
+/// Hashes of all circuits.
+pub(crate) type Config = PoseidonGoldilocksConfig;
+/// A circuit under construction.
+pub(crate) type Builder = CircuitBuilder<Field, EXTENSION>;
+/// Values for a circuit's inputs.
+pub(crate) type Assignment = PartialWitness<Field>;
+/// A built circuit.
+pub(crate) type Built = CircuitData<Field, Config, EXTENSION>;
+/// What it takes to check proofs of a built circuit.
+pub(crate) type VerifierKey = VerifierCircuitData<Field, Config, EXTENSION>;
+
+/// Names a circuit in the catalog.
+pub type CircuitId = &'static str;
+
+/// The property that does not hold, by its name in docs/CONSTRAINTS.md.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("property `{property}` does not hold: {detail}")]
+pub struct Violation {
+    /// Name of the property.
+    pub property: &'static str,
+    /// Where and how.
+    pub detail: String,
+}
+
+impl Violation {
+    pub(crate) fn new(property: &'static str, detail: impl Into<String>) -> Self {
+        Self { property, detail: detail.into() }
+    }
+
+    /// Who has to act: the statement is false, so policy says no before any proving time is spent.
+    #[must_use]
+    pub const fn culprit(&self) -> Culprit {
+        Culprit::Rejected
+    }
+}
+
+/// Public inputs that stand at fixed positions.
+pub(crate) trait FieldLayout: Sized {
+    /// The elements, in the order in which the circuit registers them.
+    fn to_elements(&self) -> Vec<u64>;
+}
+
+/// One thing that can be proven. `check` is the meaning; `build` must say the same, and the tests hold them to it.
+pub(crate) trait Statement {
+    /// Name in the catalog.
+    const ID: CircuitId;
+    /// Whether proofs of this statement are published, and so must be blinded.
+    const BLINDED: bool;
+    /// What a reader of the proof learns.
+    type Public: FieldLayout;
+    /// What only the prover knows.
+    type Witness: ?Sized;
+    /// Inputs of the built circuit.
+    type Targets: Debug;
+    /// What the circuit verifies recursively: the verifier key of another statement, or `()`.
+    type Inner;
+
+    /// The native meaning.
+    fn check(public: &Self::Public, witness: &Self::Witness) -> Result<(), Violation>;
+    /// The same as constraints.
+    fn build(builder: &mut Builder, inner: &Self::Inner) -> Self::Targets;
+    /// Sets the inputs; refuses nothing that is false, so that the constraints can be tried.
+    fn assign(
+        targets: &Self::Targets,
+        public: &Self::Public,
+        witness: &Self::Witness,
+        assignment: &mut Assignment,
+    ) -> Result<(), Violation>;
+}
+
+/// One parameter set for all layers: a chain of recursion is as strong as its weakest (CIRCUITS §7).
+pub(crate) fn config(blinded: bool) -> CircuitConfig {
+    if blinded { CircuitConfig::standard_recursion_zk_config() } else { CircuitConfig::standard_recursion_config() }
+}
+
+/// A statement's circuit with its input targets.
+#[derive(Debug)]
+pub(crate) struct Circuit<S: Statement> {
+    pub(crate) data: Built,
+    pub(crate) targets: S::Targets,
+    /// Rows before blinding and padding.
+    #[cfg_attr(not(test), expect(dead_code, reason = "part of the pinned description"))]
+    pub(crate) rows: usize,
+}
+
+impl<S: Statement> Circuit<S> {
+    pub(crate) fn build(inner: &S::Inner) -> Self {
+        Self::build_with(config(S::BLINDED), inner)
+    }
+
+    /// Builds under another parameter set; tests of constraints do without blinding.
+    pub(crate) fn build_with(config: CircuitConfig, inner: &S::Inner) -> Self {
+        let mut builder = Builder::new(config);
+        let targets = S::build(&mut builder, inner);
+        let rows = builder.num_gates();
+        Self { data: builder.build::<Config>(), targets, rows }
+    }
+}

@@ -1,0 +1,130 @@
+//! **Duty.** Breaking a witness *behind* the generators: an honest generator that refuses proves nothing about
+//! soundness, so these tests run the generators, overwrite wires, and ask whether the proof still holds.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use plonky2::field::types::Field as _;
+use plonky2::iop::generator::GeneratedValues;
+use plonky2::iop::target::Target;
+use plonky2::iop::witness::{PartitionWitness, WitnessWrite};
+use plonky2::plonk::prover::prove_with_partition_witness;
+use plonky2::util::timing::TimingTree;
+use weighbridge_attest_types::{Domain, PoseidonDigest};
+use weighbridge_commitments::poseidon;
+
+use crate::meter::{MeterPublic, MeterRow};
+use crate::statement::{Assignment, Built, Circuit, Field, Statement};
+
+/// Overwrites one wire and all its copies.
+pub(crate) fn overwrite(witness: &mut PartitionWitness<'_, Field>, target: Target, value: Field) {
+    let index = target.index(witness.num_wires, witness.degree);
+    witness.values[witness.representative_map[index]] = Some(value);
+}
+
+/// Adds one to a wire and all its copies.
+pub(crate) fn bump(witness: &mut PartitionWitness<'_, Field>, target: Target) {
+    let index = target.index(witness.num_wires, witness.degree);
+    let value = &mut witness.values[witness.representative_map[index]];
+    *value = value.map(|value| value + Field::ONE);
+}
+
+/// Runs all generators, and where one computes another value than an input that is already set, the input stays: what a
+/// prover with a patched library does. plonky2's own loop would stop with an error, which says nothing about soundness.
+fn forced_witness(data: &Built, inputs: Assignment) -> PartitionWitness<'_, Field> {
+    let (prover, common) = (&data.prover_only, &data.common);
+    let mut witness = PartitionWitness::new(common.config.num_wires, common.degree(), &prover.representative_map);
+    // Where inputs contradict each other because the circuit merged them, the public claim wins: the other way round
+    // the proof would speak of something else than what is claimed.
+    let claims: Vec<_> =
+        prover.public_inputs.iter().filter_map(|target| Some((*target, *inputs.target_values.get(target)?))).collect();
+    for (target, value) in claims.into_iter().chain(inputs.target_values) {
+        let _contradicted = witness.set_target(target, value);
+    }
+    let mut finished = vec![false; prover.generators.len()];
+    let mut pending: Vec<usize> = (0..prover.generators.len()).collect();
+    let mut produced = GeneratedValues::empty();
+    while !pending.is_empty() {
+        let mut woken = Vec::new();
+        for index in std::mem::take(&mut pending) {
+            if finished[index] {
+                continue;
+            }
+            finished[index] = prover.generators[index].0.run(&witness, &mut produced);
+            for (target, value) in produced.target_values.drain(..) {
+                if let Ok(Some(representative)) = witness.set_target_returning_rep(target, value) {
+                    woken.extend(
+                        prover.generator_indices_by_watches.get(&representative).into_iter().flatten().copied(),
+                    );
+                }
+            }
+        }
+        pending = woken;
+    }
+    assert!(finished.iter().all(|&done| done), "every generator ran: the inputs are complete");
+    witness
+}
+
+/// Whether a proof over these inputs, with wires overwritten after all generators ran, is accepted. A prover that
+/// finds the quotient not to be a polynomial has evaluated the constraints: that is a refusal too.
+pub(crate) fn holds(
+    data: &Built,
+    assignment: Assignment,
+    tamper: impl FnOnce(&mut PartitionWitness<'_, Field>),
+) -> bool {
+    let mut witness = forced_witness(data, assignment);
+    tamper(&mut witness);
+    let prove = || prove_with_partition_witness(&data.prover_only, &data.common, witness, &mut TimingTree::default());
+    match catch_unwind(AssertUnwindSafe(prove)) {
+        Ok(proof) => proof.and_then(|proof| data.verify(proof)).is_ok(),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+            assert!(text.contains("Quotient has failed"), "the prover failed before its constraints: {text}");
+            false
+        }
+    }
+}
+
+/// [`holds`] for a statement's own assignment, without its native check.
+pub(crate) fn claim_holds<S: Statement>(circuit: &Circuit<S>, public: &S::Public, witness: &S::Witness) -> bool {
+    forged_holds(circuit, public, witness, |_, _| ())
+}
+
+/// [`holds`] for a statement's own assignment with wires overwritten.
+pub(crate) fn forged_holds<S: Statement>(
+    circuit: &Circuit<S>,
+    public: &S::Public,
+    witness: &S::Witness,
+    tamper: impl FnOnce(&S::Targets, &mut PartitionWitness<'_, Field>),
+) -> bool {
+    let mut assignment = Assignment::new();
+    S::assign(&circuit.targets, public, witness, &mut assignment).expect("inputs can be set");
+    holds(&circuit.data, assignment, |wires| tamper(&circuit.targets, wires))
+}
+
+/// Some digest.
+pub(crate) fn digest(seed: u64) -> PoseidonDigest {
+    PoseidonDigest::from_elements([seed, 2, 3, 4]).expect("small elements")
+}
+
+/// Some rows.
+pub(crate) fn rows(count: u64) -> Vec<MeterRow> {
+    let row = |i| MeterRow { reading: [1000 + i, 999_999_999 - i, 7, i], salt: [i, 1, 2, 3], public: [i, 5, 6, 7, 8] };
+    (0..count).map(row).collect()
+}
+
+/// What a prover without any native check would claim: heads and sums of whatever the rows say, in the field.
+pub(crate) fn unchecked_public(start: PoseidonDigest, start_index: u64, rows: &[MeterRow]) -> MeterPublic {
+    let (mut end, mut index, mut gflop) = (start, start_index, 0u64);
+    for row in rows {
+        index += 1;
+        let reading: Vec<u64> = row.reading.into_iter().chain(row.salt).collect();
+        let meter = poseidon(Domain::Meter, &reading);
+        let mut input = vec![index];
+        input.extend(end.elements());
+        input.extend(meter.elements());
+        input.extend(row.public);
+        end = poseidon(Domain::Head, &input);
+        gflop += row.reading[0];
+    }
+    MeterPublic { start, start_index, end, end_index: index, gflop }
+}
