@@ -1,1 +1,33 @@
-//! weighbridge-attest
+//! **Duty.** Evidence in, verified claims out: is it genuine, under which anchor, and about what? **Knows** TEE formats,
+//! signatures, certificates and vendors' collateral. **Does not know** policy, files, networks or clocks: the same bytes,
+//! the same `now` and the same anchors give the same verdict. **Spec.** EVIDENCE §0–2, PROTOCOL §3 and §6.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "a test that panics is a test that fails"
+    )
+)]
+
+mod anchors;
+mod budget;
+mod error;
+mod pem;
+mod reader;
+mod scheme;
+mod schemes;
+mod set;
+mod verified;
+mod x509;
+
+pub use anchors::{AnchorFileError, built_in_anchors, parse_anchor_file};
+pub use error::{EvidenceError, Failure, Failures};
+pub use pem::pem_certificates;
+pub use scheme::RawEvidence;
+pub use schemes::{canonical_slice, kinds, verify};
+pub use set::verify_set;
+pub use verified::{Bound, BoundSet, Verified};

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use weighbridge_attest_collect::{Collector, collect_set};
 use weighbridge_attest_types::{
-    Binding, Bundle, Canonical, Challenge, ChainStart, CheckpointRoots, DeviceMillis, DeviceTime, Digest32,
-    EvidenceSet, Flops, IntervalPublic, LedgerEntry, Member, NodeKey, NodeLedger, PoseidonDigest, Presence,
-    QuotedHead, Reading, RosterDevice, RosterRow, RunManifest, Signature64, SignedNonce, SignedReceipt, UnixMillis,
-    WitnessRow, device_set_digest, entry_signing_bytes, sha256,
+    Binding, Bundle, Canonical, ChainStart, Challenge, CheckpointRoots, DeviceMillis, DeviceTime, Digest32,
+    EvidenceSet, Flops, IntervalPublic, LedgerEntry, Member, NodeKey, NodeLedger, PoseidonDigest, Presence, QuotedHead,
+    Reading, RosterDevice, RosterRow, RunManifest, Signature64, SignedNonce, SignedReceipt, UnixMillis, WitnessRow,
+    device_set_digest, entry_signing_bytes, sha256,
 };
 use weighbridge_circuits::{ChainWitness, DeclaredRelation, ThresholdProof, prove_threshold};
 use weighbridge_commitments::commit_spec;
@@ -75,7 +75,8 @@ impl SampleRun {
         change: impl FnOnce(&mut RunManifest),
     ) -> Self {
         let world = World::new(seed, SAMPLE_START);
-        let mut nodes: Vec<_> = (0..nodes).map(|index| introduce(&world, platform(world.node(index, gpus)), index)).collect();
+        let mut nodes: Vec<_> =
+            (0..nodes).map(|index| introduce(&world, platform(world.node(index, gpus)), index)).collect();
         let mut manifest = sample_manifest(nodes.iter().map(roster_row).collect());
         change(&mut manifest);
         for (node, row) in nodes.iter_mut().zip(&manifest.roster) {

@@ -1,1 +1,19 @@
-//! weighbridge-verifier
+//! **Duty.** `weighbridge`, the command for people: reads files, asks the libraries, prints what they found. The
+//! assembly of bundles and the report's page are library functions too. **Knows** files, terminals and the clock.
+//! **Does not know** the network, drivers or the node service. **Spec.** PROTOCOL §8, HOUSE §2 (floor 5).
+
+mod assemble;
+mod cli;
+mod clock;
+mod error;
+mod figures;
+mod files;
+mod html;
+mod instant;
+mod trust_roots;
+mod visible;
+
+pub use assemble::{AssembleJob, Statement, assemble_bundle};
+pub use cli::main;
+pub use error::CliError;
+pub use html::{HtmlError, render as render_html};

@@ -54,9 +54,9 @@ pub struct NodeLedger {
 }
 
 /// Intervals of one chain. 2²⁰ intervals of 60 s are two years.
-const MAX_ENTRIES: usize = 1 << 20;
+pub const MAX_LEDGER_ENTRIES: usize = 1 << 20;
 
-framed!(NodeLedger { start, entries[MAX_ENTRIES] });
+framed!(NodeLedger { start, entries[MAX_LEDGER_ENTRIES] });
 framed!(ChainStart { genesis, node_key, device_set, predecessor });
 framed!(LedgerEntry { public, meter, signature });
 

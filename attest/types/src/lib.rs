@@ -33,7 +33,7 @@ pub use counters::{MAX_READING, PRESENT_DECLARED, PRESENT_ENERGY, PRESENT_METERE
 pub use culprit::Culprit;
 pub use digest::{Digest32, GOLDILOCKS_ORDER, PoseidonDigest, sha256, sha512};
 pub use domain::Domain;
-pub use entry::{ChainStart, LedgerEntry, NodeLedger, Signature64, entry_signing_bytes};
+pub use entry::{ChainStart, LedgerEntry, MAX_LEDGER_ENTRIES, NodeLedger, Signature64, entry_signing_bytes};
 pub use evidence::{DeviceEvidence, EvidenceEnvelope, EvidenceKind, EvidenceSet};
 pub use identity::{Device, NodeKey, device_set_digest};
 pub use interval::{

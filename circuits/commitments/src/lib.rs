@@ -1,7 +1,33 @@
-//! **Duty.** Native commitments: Poseidon with domain tags, packing, and the roots of checkpoints. **Knows** files and
-//! safetensors. **Does not know** the circuit builder: a node can commit without a prover. **Spec.** PROTOCOL §3,
-//! CIRCUITS §3.
+//! **Duty.** Native commitments: Poseidon with domain tags, packing, the numeric spec, and the roots of checkpoints.
+//! **Knows** files and safetensors. **Does not know** the circuit builder: a node can commit without a prover.
+//! **Spec.** PROTOCOL §3, CIRCUITS §3, TRAINING §3.
 
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "a test may stop at its first surprise"
+    )
+)]
+
+mod checkpoint;
+mod error;
+mod files;
+mod merkle;
 mod poseidon;
+mod roots;
+mod safetensors;
+mod spec;
+mod tile;
 
+pub use checkpoint::{CheckpointDigests, commit_checkpoint};
+pub use error::{CommitError, HeaderError};
 pub use poseidon::{digest_elements, pack7, poseidon, salt_elements};
+pub use spec::commit_spec;
+
+#[cfg(test)]
+mod tests;

@@ -1,2 +1,5 @@
-//! weighbridged
-fn main() {}
+//! `weighbridged`.
+
+fn main() -> std::process::ExitCode {
+    weighbridge_daemon::cli::main()
+}

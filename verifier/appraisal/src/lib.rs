@@ -1,1 +1,35 @@
-//! weighbridge-appraisal
+//! **Duty.** From the bytes of one bundle to a tree of checks and, if nothing failed, a report.
+//! **Knows** how evidence, ledgers, time tokens and proofs belong together, and the policy they are weighed by.
+//! **Does not know** files, clocks or the network: anchors and the instant are arguments, so that *offline* is a
+//! compiled fact. **Spec.** PROTOCOL §3, §6–7; COMPUTE §7–10; docs/CHECKS.md lists every check with its breaker.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "tests break loudly on purpose"
+    )
+)]
+
+mod assemble;
+mod check;
+mod coverage;
+mod cross;
+mod ingest;
+mod nodes;
+mod policy;
+mod proof;
+mod report;
+mod text;
+mod time;
+mod totals;
+mod verdict;
+mod verify_bundle;
+
+pub use self::time::CLOCK_SKEW_MILLIS;
+pub use assemble::{AssembleError, AssembleParts, assemble};
+pub use check::{Check, CheckStatus, Outcome};
+pub use verify_bundle::{AppraisalTime, VerifyOptions, verify_bundle};

@@ -1,2 +1,5 @@
-//! weighbridge
-fn main() {}
+//! **Duty.** The program `weighbridge`; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    weighbridge_verifier::main()
+}

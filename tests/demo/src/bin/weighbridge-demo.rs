@@ -1,2 +1,7 @@
-//! demo
-fn main() {}
+//! `weighbridge-demo`: see the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    weighbridge_tests_demo::main()
+}

@@ -1,0 +1,170 @@
+//! **Duty.** What a Verifier starts from: the vendors' roots that a release pins, and anchors that a person hands over.
+//! **Does not know** where anchor files lie. **Spec.** PROTOCOL §6: a built-in root lends `attested`, an injected one
+//! only `simulated`; EVIDENCE §1.3 and §2.2 for the pins.
+
+use serde::Deserialize;
+use thiserror::Error;
+use weighbridge_attest_types::{
+    AnchorGradeError, CertificateAnchor, Culprit, Digest32, Grade, TimeAnchor, TrustAnchors, UnixMillis,
+};
+
+use crate::budget::{MAX_ANCHOR_FILE_BYTES, MAX_ANCHOR_NAME_BYTES};
+use crate::error::{EvidenceError, Failure, Failures};
+use crate::pem::pem_certificates;
+use crate::x509::{Curve, Window, check_root, parse_chain, spki_sha256};
+
+/// SHA-256 of the SubjectPublicKeyInfo of "Intel SGX Root CA" (2018-05-21 … 2049-12-31).
+pub(crate) const INTEL_SGX_ROOT: Digest32 = Digest32([
+    0xa0, 0xaf, 0x03, 0x12, 0x89, 0xf5, 0xd5, 0xd4, 0x13, 0x2f, 0x91, 0x86, 0x06, 0x8a, 0x7f, 0xc1, 0x36, 0x28, 0x63,
+    0x3b, 0xa2, 0x35, 0x77, 0x74, 0x72, 0xe2, 0x9b, 0x6b, 0x6c, 0x67, 0xa4, 0x9e,
+]);
+
+/// SHA-256 of the SubjectPublicKeyInfo of "NVIDIA Device Identity CA" (… 9999-12-31). Two self-signed certificates of
+/// this name and this key are in circulation, from 2020-01-01 and from 2021-11-05; a pin by key covers both.
+const NVIDIA_DEVICE_ROOT: Digest32 = Digest32([
+    0xa9, 0x0c, 0x4e, 0xb5, 0xac, 0xfd, 0x3e, 0x3d, 0x03, 0xa2, 0x5d, 0xb6, 0xa2, 0x6b, 0x84, 0xf7, 0x20, 0xad, 0x05,
+    0x03, 0x19, 0x6c, 0x62, 0x7c, 0x21, 0xdd, 0xd4, 0x8d, 0xd8, 0x5b, 0x06, 0xa4,
+]);
+
+const FORMAT: &str = "weighbridge/trust-anchor/v1";
+
+/// Why an anchor file was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AnchorFileError {
+    /// Too long, or not the JSON of this format.
+    #[error("not a {FORMAT} file: {0}")]
+    Format(String),
+    /// It claims a grade that a file cannot lend.
+    #[error(transparent)]
+    Grade(#[from] AnchorGradeError),
+    /// Its certificate or key is not one that can anchor this kind.
+    #[error("anchor `{name}`: {why}")]
+    Anchor {
+        /// Name in the file.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Its key is already trusted, perhaps under another grade.
+    #[error("anchor `{name}` has the key of `{earlier}`; remove one of them")]
+    Repeated {
+        /// Name in the file.
+        name: String,
+        /// Name of the anchor that is already there.
+        earlier: String,
+    },
+}
+
+impl AnchorFileError {
+    /// Who has to act: the person who handed the file over.
+    #[must_use]
+    pub const fn culprit(&self) -> Culprit {
+        Culprit::Usage
+    }
+}
+
+/// The vendors' roots of this release, pinned by key, grade attested. No time authority is built in.
+#[must_use]
+pub fn built_in_anchors() -> TrustAnchors {
+    let pinned = |name: &str, spki_sha256| CertificateAnchor {
+        name: name.to_owned(),
+        grade: Grade::Attested,
+        spki_sha256,
+        der: None,
+    };
+    TrustAnchors {
+        intel: vec![pinned("Intel SGX Root CA", INTEL_SGX_ROOT)],
+        nvidia_device: vec![pinned("NVIDIA Device Identity CA", NVIDIA_DEVICE_ROOT)],
+        time: Vec::new(),
+    }
+}
+
+/// Adds the one anchor of a `*.anchor.json` file.
+///
+/// # Errors
+/// [`AnchorFileError`]; `into` is unchanged then.
+pub fn parse_anchor_file(bytes: &[u8], into: &mut TrustAnchors) -> Result<(), AnchorFileError> {
+    if bytes.len() > MAX_ANCHOR_FILE_BYTES {
+        let message = format!("{} bytes are over the cap of {MAX_ANCHOR_FILE_BYTES}", bytes.len());
+        return Err(AnchorFileError::Format(message));
+    }
+    let file: AnchorFile = serde_json::from_slice(bytes).map_err(|why| AnchorFileError::Format(why.to_string()))?;
+    if file.format != FORMAT {
+        return Err(AnchorFileError::Format(format!("format is {:?}", file.format)));
+    }
+    if file.name.is_empty() || file.name.len() > MAX_ANCHOR_NAME_BYTES || file.name.chars().any(char::is_control) {
+        return Err(AnchorFileError::Format("its name is empty, too long or not printable".to_owned()));
+    }
+    if file.grade != Grade::Simulated {
+        return Err(AnchorGradeError { name: file.name, grade: file.grade }.into());
+    }
+    match file.kind {
+        AnchorKind::IntelSgxRoot => add_root(file, Curve::P256, &mut into.intel),
+        AnchorKind::NvidiaDeviceRoot => add_root(file, Curve::P384, &mut into.nvidia_device),
+        AnchorKind::TimeAuthority => add_authority(file, &mut into.time),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnchorFile {
+    format: String,
+    name: String,
+    grade: Grade,
+    kind: AnchorKind,
+    certificate_pem: Option<String>,
+    key: Option<Digest32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum AnchorKind {
+    IntelSgxRoot,
+    NvidiaDeviceRoot,
+    TimeAuthority,
+}
+
+fn add_root(file: AnchorFile, curve: Curve, into: &mut Vec<CertificateAnchor>) -> Result<(), AnchorFileError> {
+    let AnchorFile { name, grade, certificate_pem: Some(pem), key: None, .. } = file else {
+        return Err(AnchorFileError::Format("a root has `certificate_pem` and no `key`".to_owned()));
+    };
+    let (der, pin) = read_root(&pem, curve).map_err(|why| AnchorFileError::Anchor { name: name.clone(), why })?;
+    if let Some(earlier) = into.iter().find(|anchor| anchor.spki_sha256 == pin) {
+        return Err(AnchorFileError::Repeated { name, earlier: earlier.name.clone() });
+    }
+    into.push(CertificateAnchor { name, grade, spki_sha256: pin, der: Some(der) });
+    Ok(())
+}
+
+/// One self-signed authority. Its dates are checked whenever a chain ends in it, at that chain's instant.
+fn read_root(pem: &str, curve: Curve) -> Result<(Vec<u8>, Digest32), String> {
+    let ders = pem_certificates(pem.as_bytes()).map_err(|error: EvidenceError| error.to_string())?;
+    let [der] = <[Vec<u8>; 1]>::try_from(ders).map_err(|all| format!("{} certificates instead of one", all.len()))?;
+    let chain = std::slice::from_ref(&der);
+    let certificates = parse_chain(chain).map_err(|failure: Failure| failure.message)?;
+    let [root] = certificates.as_slice() else {
+        return Err("it has no certificate".to_owned());
+    };
+    let failures = check_root(root, curve, &mut Window::new(UnixMillis(0)));
+    let lasting = failures.into_iter().filter(|failure| failure.code != "not-yet-valid");
+    let pin = spki_sha256(root);
+    match Failures::collect(lasting) {
+        Some(failures) => Err(failures.to_string()),
+        None => Ok((der.clone(), pin)),
+    }
+}
+
+fn add_authority(file: AnchorFile, into: &mut Vec<TimeAnchor>) -> Result<(), AnchorFileError> {
+    let AnchorFile { name, grade, certificate_pem: None, key: Some(key), .. } = file else {
+        return Err(AnchorFileError::Format("a time authority has `key` and no `certificate_pem`".to_owned()));
+    };
+    if let Some(earlier) = into.iter().find(|anchor| anchor.key == key) {
+        return Err(AnchorFileError::Repeated { name, earlier: earlier.name.clone() });
+    }
+    into.push(TimeAnchor { name, grade, key });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

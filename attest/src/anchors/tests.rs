@@ -1,0 +1,120 @@
+use base64::Engine as _;
+use rcgen::{
+    BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    PKCS_ECDSA_P384_SHA384, SignatureAlgorithm,
+};
+use serde_json::{Value, json};
+
+use super::*;
+
+fn root_pem(algorithm: &'static SignatureAlgorithm, is_ca: IsCa) -> String {
+    let mut params = CertificateParams::default();
+    params.is_ca = is_ca;
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let der = params.self_signed(&KeyPair::generate_for(algorithm).unwrap()).unwrap();
+    let base64 = base64::engine::general_purpose::STANDARD.encode(der.der());
+    format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n")
+}
+
+fn authority() -> IsCa {
+    IsCa::Ca(BasicConstraints::Unconstrained)
+}
+
+fn intel_file() -> Value {
+    json!({
+        "format": FORMAT, "name": "simulated Intel root", "grade": "simulated", "kind": "intel-sgx-root",
+        "certificate_pem": root_pem(&PKCS_ECDSA_P256_SHA256, authority()),
+    })
+}
+
+fn parse(file: &Value, into: &mut TrustAnchors) -> Result<(), AnchorFileError> {
+    parse_anchor_file(file.to_string().as_bytes(), into)
+}
+
+fn refused(change: impl Fn(&mut Value)) -> AnchorFileError {
+    let mut file = intel_file();
+    change(&mut file);
+    let mut anchors = built_in_anchors();
+    let error = parse(&file, &mut anchors).unwrap_err();
+    assert_eq!(anchors, built_in_anchors(), "a refused file must change nothing");
+    assert_eq!(error.culprit(), Culprit::Usage);
+    error
+}
+
+#[test]
+fn built_in_roots_are_attested_and_no_time_authority_is_built_in() {
+    let anchors = built_in_anchors();
+    assert!(anchors.intel.iter().chain(&anchors.nvidia_device).all(|anchor| anchor.grade == Grade::Attested));
+    let pins = [&anchors.intel[0].spki_sha256, &anchors.nvidia_device[0].spki_sha256].map(ToString::to_string);
+    assert_eq!(pins[0], "a0af031289f5d5d4132f9186068a7fc13628633ba235777472e29b6b6c67a49e");
+    assert_eq!(pins[1], "a90c4eb5acfd3e3d03a25db6a26b84f720ad0503196c627c21ddd48dd85b06a4");
+    assert_eq!((anchors.intel.len(), anchors.nvidia_device.len(), anchors.time.len()), (1, 1, 0));
+}
+
+#[test]
+fn each_kind_of_file_adds_one_simulated_anchor() {
+    let mut anchors = built_in_anchors();
+    parse(&intel_file(), &mut anchors).unwrap();
+    let mut nvidia = intel_file();
+    nvidia["kind"] = json!("nvidia-device-root");
+    nvidia["certificate_pem"] = json!(root_pem(&PKCS_ECDSA_P384_SHA384, authority()));
+    parse(&nvidia, &mut anchors).unwrap();
+    let time = json!({ "format": FORMAT, "name": "clock", "grade": "simulated", "kind": "time-authority", "key": "07".repeat(32) });
+    parse(&time, &mut anchors).unwrap();
+    for added in [&anchors.intel[1], &anchors.nvidia_device[1]] {
+        assert_eq!((added.grade, added.name.as_str()), (Grade::Simulated, "simulated Intel root"));
+        assert!(added.der.is_some());
+    }
+    let clock = TimeAnchor { name: "clock".into(), grade: Grade::Simulated, key: Digest32([7; 32]) };
+    assert_eq!(anchors.time, [clock]);
+}
+
+#[test]
+fn a_file_can_lend_no_other_grade() {
+    for grade in ["attested", "counter", "declared"] {
+        let error = refused(|file| file["grade"] = json!(grade));
+        assert!(matches!(error, AnchorFileError::Grade(ref error) if error.grade.as_str() == grade), "{error}");
+    }
+}
+
+#[test]
+fn unknown_fields_formats_and_shapes_are_refused() {
+    type Change = fn(&mut Value);
+    let changes: [Change; 8] = [
+        |file| file["extra"] = json!(1),
+        |file| file["format"] = json!("weighbridge/trust-anchor/v2"),
+        |file| file["grade"] = json!("gold"),
+        |file| file["kind"] = json!("amd-root"),
+        |file| file["name"] = json!(""),
+        |file| file["name"] = json!("a\u{1b}[2J"),
+        |file| file["key"] = json!("07".repeat(32)),
+        |file| file["kind"] = json!("time-authority"),
+    ];
+    for change in changes {
+        let error = refused(change);
+        assert!(matches!(error, AnchorFileError::Format(_)), "{error}");
+    }
+    let long = vec![b' '; MAX_ANCHOR_FILE_BYTES + 1];
+    assert!(matches!(parse_anchor_file(&long, &mut built_in_anchors()), Err(AnchorFileError::Format(_))));
+}
+
+#[test]
+fn certificates_that_cannot_anchor_the_kind_are_refused() {
+    let two = root_pem(&PKCS_ECDSA_P256_SHA256, authority()).repeat(2);
+    let of_another_curve = root_pem(&PKCS_ECDSA_P384_SHA384, authority());
+    let no_authority = root_pem(&PKCS_ECDSA_P256_SHA256, IsCa::ExplicitNoCa);
+    for pem in [two, of_another_curve, no_authority, "no certificate".to_owned(), String::new()] {
+        let error = refused(|file| file["certificate_pem"] = json!(pem));
+        assert!(matches!(error, AnchorFileError::Anchor { .. }), "{error}");
+    }
+}
+
+#[test]
+fn one_key_cannot_be_trusted_twice() {
+    let mut anchors = built_in_anchors();
+    let file = intel_file();
+    parse(&file, &mut anchors).unwrap();
+    let name = || "simulated Intel root".to_owned();
+    assert_eq!(parse(&file, &mut anchors), Err(AnchorFileError::Repeated { name: name(), earlier: name() }));
+    assert_eq!(anchors.intel.len(), 2);
+}

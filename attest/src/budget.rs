@@ -1,0 +1,26 @@
+//! **Duty.** A bound on everything from outside, with the source of each number; sizes are compared before any work.
+
+/// Longest TDX quote. Source: EVIDENCE §0 rule 5; genuine quotes have about 5 KiB, buffers of drivers 8 or 16 KiB.
+pub(crate) const MAX_TDX_QUOTE_BYTES: usize = 16 * 1024;
+
+/// Longest NVIDIA report. Source: the NVML buffer, `NVML_CC_GPU_ATTESTATION_REPORT_SIZE` = 8192.
+pub(crate) const MAX_GPU_REPORT_BYTES: usize = 8 * 1024;
+
+/// Longest certificate chain, PEM or DER. Source: EVIDENCE §0 rule 5; genuine chains have about 5 KiB.
+pub(crate) const MAX_CHAIN_BYTES: usize = 16 * 1024;
+
+/// Most certificates in one chain. Source: EVIDENCE §0 rule 5; the longest genuine chain has 5.
+pub(crate) const MAX_CHAIN_CERTIFICATES: usize = 10;
+
+/// Longest collateral file. Source: EVIDENCE §0 rule 5; genuine ones have about 21 KiB.
+pub(crate) const MAX_COLLATERAL_BYTES: usize = 256 * 1024;
+
+/// Most collateral files of one platform model that are tried for one quote. Source: ours; an archive holds the early
+/// and the standard TCB evaluation of a few months, and each try costs about ten signatures.
+pub(crate) const MAX_COLLATERAL_CANDIDATES: usize = 16;
+
+/// Longest anchor file. Source: ours; one P-384 certificate in PEM has about 800 bytes.
+pub(crate) const MAX_ANCHOR_FILE_BYTES: usize = 16 * 1024;
+
+/// Longest anchor name: it is printed on every line of a report. Source: ours.
+pub(crate) const MAX_ANCHOR_NAME_BYTES: usize = 120;

@@ -1,0 +1,37 @@
+//! **Duty.** The only contract a TEE must meet. **Does not know** any TEE, policy, clock or network.
+
+use weighbridge_attest_types::{PlatformClaims, TrustAnchors, UnixMillis};
+
+use crate::error::EvidenceError;
+use crate::verified::Verified;
+
+/// Evidence as received: bytes, and the device's certificate chain where it travels apart from them.
+#[derive(Debug, Clone, Copy)]
+pub struct RawEvidence<'a> {
+    /// The quote or report.
+    pub body: &'a [u8],
+    /// DER certificates, leaf first; empty where the chain is inside the body (TDX).
+    pub certificates: &'a [Vec<u8>],
+}
+
+/// One TEE technology, seen from the Verifier's side.
+pub(crate) trait Scheme {
+    /// Name of the evidence format.
+    const KIND: &'static str;
+    /// Parsed, still a rumour.
+    type Evidence<'a>;
+
+    /// Structure only: malformed or unsupported.
+    fn parse(raw: RawEvidence<'_>) -> Result<Self::Evidence<'_>, EvidenceError>;
+
+    /// The part of the body that counts: what digests are taken over.
+    fn canonical(body: &[u8]) -> Result<&[u8], EvidenceError>;
+
+    /// Signatures, chain, endorsements and inner binding; the only place in a scheme that makes a [`Verified`].
+    fn verify(
+        evidence: &Self::Evidence<'_>,
+        endorsements: &[Vec<u8>],
+        anchors: &TrustAnchors,
+        now: UnixMillis,
+    ) -> Result<Verified<PlatformClaims>, EvidenceError>;
+}

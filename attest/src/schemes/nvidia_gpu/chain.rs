@@ -1,0 +1,185 @@
+//! **Duty.** The device chain: five certificates with the names that say which chip this is, the stable id in the BROM
+//! certificate, and the firmware identity in the leaf. **Spec.** EVIDENCE §1.3.
+
+use weighbridge_attest_types::ChipFamily;
+use x509_parser::asn1_rs::{Any, FromDer as _, Oid, oid};
+use x509_parser::prelude::X509Certificate;
+
+use crate::error::Failure;
+use crate::x509::{common_name, extension, subject_serial};
+
+/// Chips whose reports are understood: Hopper and Blackwell.
+const FAMILIES: [&str; 2] = ["GH100", "GB100"];
+/// What stands before the PDI in the BROM certificate's serialNumber; a switch has "50".
+const PDI_PREFIX: &str = "41";
+const PDI_BYTES: usize = 8;
+const FWID_BYTES: usize = 48;
+/// Element [6] of DiceTcbInfo.
+const FWIDS_TAG: u32 = 6;
+
+/// What the certificates say about the device.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct DeviceIdentity {
+    /// From the names.
+    pub(super) family: ChipFamily,
+    /// The stable id.
+    pub(super) pdi: [u8; PDI_BYTES],
+}
+
+/// Why names do not make a GPU.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NameFailure {
+    /// Not the names of a GPU's chain.
+    Wrong(Failure),
+    /// A GPU's chain, of a chip that is not known here.
+    UnknownFamily(Failure),
+}
+
+/// Reads chip family and stable id from the five names: `<chip> <revision> GSP FMC LF`, `… GSP BROM`,
+/// `NVIDIA <chip> Provisioner ICA <number>`, `NVIDIA <chip> Identity`, and the root, which is pinned by key.
+pub(super) fn read_identity(certificates: &[X509Certificate<'_>]) -> Result<DeviceIdentity, NameFailure> {
+    let [leaf, brom, provisioner, identity, _root] = certificates else {
+        let message = format!("a device chain has 5 certificates, this one {}", certificates.len());
+        return Err(NameFailure::Wrong(Failure::new("gpu-chain-length", message)));
+    };
+    let names = [leaf, brom, provisioner, identity].map(|certificate| common_name(certificate).unwrap_or_default());
+    let Some(family) = family_of(names) else {
+        let message = format!("the names {names:?} are not those of a GPU's chain");
+        return Err(NameFailure::Wrong(Failure::new("gpu-chain-names", message)));
+    };
+    if !FAMILIES.contains(&family) {
+        let message = format!("chip {family:?} is not known here; known are {FAMILIES:?}");
+        return Err(NameFailure::UnknownFamily(Failure::new("gpu-family-unknown", message)));
+    }
+    let serial = subject_serial(brom).unwrap_or_default();
+    let Some(pdi) = pdi_of(serial) else {
+        let message = format!("the BROM certificate's serialNumber {serial:?} is not {PDI_PREFIX} and a PDI");
+        return Err(NameFailure::Wrong(Failure::new("gpu-pdi", message)));
+    };
+    Ok(DeviceIdentity { family: ChipFamily(family.to_owned()), pdi })
+}
+
+/// The firmware identity that the leaf certificate vouches for.
+pub(super) fn read_fwid(leaf: &X509Certificate<'_>) -> Option<[u8; FWID_BYTES]> {
+    let hopper: Oid<'_> = oid!(2.23.133.5.4.1);
+    let blackwell: Oid<'_> = oid!(2.23.133.5.4.1.1);
+    match (extension(leaf, &hopper), extension(leaf, &blackwell)) {
+        (Some(value), None) => hopper_fwid(value),
+        (None, Some(value)) => dice_fwid(value),
+        _ => None,
+    }
+}
+
+fn family_of([leaf, brom, provisioner, identity]: [&str; 4]) -> Option<&str> {
+    let (family, revision) = leaf.strip_suffix(" GSP FMC LF")?.split_once(' ')?;
+    let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    let ica = provisioner.strip_prefix(&format!("NVIDIA {family} Provisioner ICA "))?;
+    let fits = plain(family)
+        && plain(revision)
+        && brom == format!("{family} {revision} GSP BROM")
+        && !ica.is_empty()
+        && ica.bytes().all(|b| b.is_ascii_digit())
+        && identity == format!("NVIDIA {family} Identity");
+    fits.then_some(family)
+}
+
+fn pdi_of(serial: &str) -> Option<[u8; PDI_BYTES]> {
+    let bytes = hex::decode(serial.strip_prefix(PDI_PREFIX)?).ok()?;
+    bytes.try_into().ok()
+}
+
+/// Hopper: the extension ends in the digest.
+fn hopper_fwid(value: &[u8]) -> Option<[u8; FWID_BYTES]> {
+    value.last_chunk::<FWID_BYTES>().copied()
+}
+
+/// Blackwell: DiceTcbInfo, element [6] fwids; the first entry with the SHA-384 OID. Later entries are layers that a GPU
+/// leaves zero.
+fn dice_fwid(value: &[u8]) -> Option<[u8; FWID_BYTES]> {
+    let elements = children(sequence(value)?)?;
+    let fwids = elements.iter().find(|any| any.header.tag().0 == FWIDS_TAG && any.header.is_constructed())?;
+    let sha384: Oid<'_> = oid!(2.16.840.1.101.3.4.2.2);
+    let digest = |entry: &Any<'_>| match children(entry.data)?.as_slice() {
+        [algorithm, digest] if algorithm.clone().oid().ok()? == sha384 => digest.data.try_into().ok(),
+        _ => None,
+    };
+    children(fwids.data)?.iter().find_map(digest)
+}
+
+/// Contents of the one SEQUENCE that fills `value`.
+fn sequence(value: &[u8]) -> Option<&[u8]> {
+    match children(value)?.as_slice() {
+        [only] if only.header.tag() == x509_parser::asn1_rs::Tag::Sequence => Some(only.data),
+        _ => None,
+    }
+}
+
+/// The DER values that fill `bytes` exactly.
+fn children(bytes: &[u8]) -> Option<Vec<Any<'_>>> {
+    let mut rest = bytes;
+    let mut values = Vec::new();
+    while !rest.is_empty() {
+        let (after, value) = Any::from_der(rest).ok()?;
+        values.push(value);
+        rest = after;
+    }
+    Some(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOPPER: [&str; 4] =
+        ["GH100 A01 GSP FMC LF", "GH100 A01 GSP BROM", "NVIDIA GH100 Provisioner ICA 1", "NVIDIA GH100 Identity"];
+
+    #[test]
+    fn the_family_is_the_one_that_all_names_agree_on() {
+        assert_eq!(family_of(HOPPER), Some("GH100"));
+        let other = HOPPER.map(|name| name.replace("GH100", "GB202"));
+        assert_eq!(family_of([&other[0], &other[1], &other[2], &other[3]]), Some("GB202"));
+        for (index, name) in [
+            (0, "GH100 A01 FSP FMC LF"),
+            (0, "GB100 A01 GSP FMC LF"),
+            (0, "GH100 A02 GSP FMC LF"),
+            (1, "GH100 A01 GSP FMC LF"),
+            (2, "NVIDIA GB100 Provisioner ICA 1"),
+            (2, "NVIDIA GH100 Provisioner ICA "),
+            (3, "NVIDIA GH100 Identity 2"),
+        ] {
+            let mut names = HOPPER;
+            names[index] = name;
+            assert_eq!(family_of(names), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_pdi_is_eight_bytes_behind_its_prefix() {
+        assert_eq!(pdi_of("41431D480FE5E87274"), Some([0x43, 0x1d, 0x48, 0x0f, 0xe5, 0xe8, 0x72, 0x74]));
+        for bad in ["", "41", "50431D480FE5E87274", "41431D480FE5E872", "41431D480FE5E8727400", "41431D480FE5E8727G"] {
+            assert_eq!(pdi_of(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn dice_fwids_are_read_only_from_their_element_and_algorithm() {
+        let entry = |oid: &[u8], digest: &[u8]| der(0x30, &[der(0x06, oid), der(0x04, digest)].concat());
+        let sha384 = [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2];
+        let sha256 = [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1];
+        let tcb_info = |tag: u8, entries: Vec<u8>| der(0x30, &[der(0x80, b"NVIDIA"), der(tag, &entries)].concat());
+        let both = [entry(&sha256, &[1; 32]), entry(&sha384, &[2; 48]), entry(&sha384, &[0; 48])].concat();
+        assert_eq!(dice_fwid(&tcb_info(0xa6, both.clone())), Some([2; 48]));
+        assert_eq!(dice_fwid(&tcb_info(0xa5, both)), None);
+        assert_eq!(dice_fwid(&tcb_info(0xa6, entry(&sha256, &[1; 48]))), None);
+        assert_eq!(dice_fwid(&tcb_info(0xa6, entry(&sha384, &[1; 32]))), None);
+        assert_eq!(dice_fwid(&[0x30, 5, 1]), None);
+        assert_eq!((hopper_fwid(&[4; 60]), hopper_fwid(&[4; 47])), (Some([4; 48]), None));
+    }
+
+    fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(content.len()).unwrap();
+        let mut bytes = if length < 0x80 { vec![tag, length] } else { vec![tag, 0x81, length] };
+        bytes.extend(content);
+        bytes
+    }
+}

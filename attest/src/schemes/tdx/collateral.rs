@@ -1,0 +1,324 @@
+//! **Duty.** Intel's signed statements about a platform: found among the endorsements by content, checked by own code,
+//! and handed to dcap-qvl for its reading. The only module that names dcap-qvl. **Does not know** where they were
+//! fetched. **Spec.** EVIDENCE §2.2 (2), §2.3, §2.6.
+
+use std::collections::BTreeSet;
+
+use dcap_qvl::verify::QuoteVerifier;
+use dcap_qvl::{QuoteClaims, QuoteCollateralV3, QuotePolicy};
+use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+use weighbridge_attest_types::{CertificateAnchor, TcbStatus, UnixMillis};
+use x509_parser::prelude::X509Certificate;
+
+use super::pck::PckFacts;
+use super::quote::TdxQuote;
+use super::tcb::{QeIdentity, TcbInfo};
+use crate::anchors::INTEL_SGX_ROOT;
+use crate::budget::{MAX_COLLATERAL_BYTES, MAX_COLLATERAL_CANDIDATES};
+use crate::error::{EvidenceError, Failure, Failures};
+use crate::pem::pem_certificates;
+use crate::x509::{
+    CheckedCrl, Curve, TrustedPath, Window, check_crl, check_path, common_name, parse_chain, parse_date, public_point,
+};
+
+/// Common name of the certificate that signs TCB info and identities.
+const TCB_SIGNER: &str = "Intel SGX TCB Signing";
+
+/// Collateral that is signed, current, not revoked, and about this platform.
+#[derive(Debug)]
+pub(super) struct CheckedCollateral {
+    raw: QuoteCollateralV3,
+    pub(super) info: TcbInfo,
+    pub(super) identity: QeIdentity,
+    /// With everything of this collateral admitted.
+    pub(super) window: Window,
+    crl_ends: [UnixMillis; 2],
+}
+
+/// What dcap-qvl says about a quote.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct DcapReading {
+    /// After its merges; a TD that should be relaunched keeps the status it launched with.
+    pub(super) status: TcbStatus,
+    pub(super) advisories: BTreeSet<String>,
+    pub(super) ppid: Vec<u8>,
+    pub(super) fmspc: [u8; 6],
+    pub(super) mrtd: [u8; 48],
+    pub(super) report_data: [u8; 64],
+    pub(super) attributes: [u8; 8],
+}
+
+/// Finds the collateral of the platform's FMSPC, checks every candidate, and takes the one with the highest TCB
+/// evaluation number, then the latest: an older archive beside it must not soften the verdict.
+pub(super) fn select(
+    endorsements: &[Vec<u8>],
+    path: &TrustedPath<'_, '_>,
+    pck: &PckFacts,
+    window: &Window,
+) -> Result<CheckedCollateral, EvidenceError> {
+    let (candidates, unreadable) = recognise(endorsements);
+    let (ours, others): (Vec<Candidate>, Vec<Candidate>) =
+        candidates.into_iter().partition(|candidate| is_hex(&candidate.info.fmspc, &pck.fmspc));
+    if ours.is_empty() {
+        return Err(Failures::collect(unreadable).map_or_else(|| missing(&others, pck), EvidenceError::Untrusted));
+    }
+    if ours.len() > MAX_COLLATERAL_CANDIDATES {
+        let message = format!("{} collaterals of one platform; give at most {MAX_COLLATERAL_CANDIDATES}", ours.len());
+        return Err(EvidenceError::Untrusted(Failure::new("collateral-too-many", message).into()));
+    }
+    let mut best: Option<CheckedCollateral> = None;
+    let mut failures = Vec::new();
+    for candidate in ours {
+        match check(candidate, path, pck, window.clone()) {
+            Ok(checked) if best.as_ref().is_none_or(|best| best.age() < checked.age()) => best = Some(checked),
+            Ok(_) => {}
+            Err(found) => failures.extend(found),
+        }
+    }
+    best.ok_or_else(|| match Failures::collect(failures) {
+        Some(failures) => EvidenceError::Untrusted(failures),
+        None => missing(&[], pck),
+    })
+}
+
+impl CheckedCollateral {
+    /// Newer is greater.
+    fn age(&self) -> (u32, Option<UnixMillis>) {
+        let number = self.info.tcb_evaluation_data_number.min(self.identity.tcb_evaluation_data_number);
+        (number, parse_date(&self.info.issue_date))
+    }
+
+    /// dcap-qvl's reading of the quote with this collateral, or its refusal in its own words. Debug and service TDs are
+    /// let through, because policy decides about them; other TD attributes it refuses by itself, as its last step.
+    pub(super) fn dcap_reading(&self, quote: &TdxQuote<'_>, anchor: &CertificateAnchor) -> Result<DcapReading, String> {
+        let verifier = match (&anchor.der, anchor.spki_sha256 == INTEL_SGX_ROOT) {
+            (_, true) => QuoteVerifier::new_prod(),
+            (Some(der), false) => QuoteVerifier::new(der.clone()),
+            (None, false) => return Err(format!("anchor `{}` has no certificate to start from", anchor.name)),
+        };
+        let now = self.dcap_seconds();
+        verifier
+            .allow_debug(true)
+            .allow_service_td(true)
+            .verify_with_policy(quote.canonical(), self.raw.clone(), now, &QuotePolicy::claims_only(now))
+            .map_err(|refusal| refusal.root_cause().to_string())
+            .and_then(|claims| reading(&claims))
+    }
+
+    /// Both ends of a validity count (EVIDENCE §0 rule 2), and own code has checked them. dcap-qvl takes a revocation
+    /// list's `nextUpdate` as already past: within that one second it is asked about the second before.
+    fn dcap_seconds(&self) -> u64 {
+        let now = self.window.now();
+        let at_the_end = self.crl_ends.iter().any(|end| end.seconds() == now.seconds());
+        if at_the_end { now.seconds().saturating_sub(1) } else { now.seconds() }
+    }
+}
+
+/// One collateral file, readable but unchecked.
+struct Candidate {
+    raw: QuoteCollateralV3,
+    info: TcbInfo,
+    identity: QeIdentity,
+}
+
+/// Recognises collateral by content: a JSON object that has a `tcb_info`. What is recognised must also be readable.
+fn recognise(endorsements: &[Vec<u8>]) -> (Vec<Candidate>, Vec<Failure>) {
+    let mut candidates = Vec::new();
+    let mut unreadable = Vec::new();
+    for (index, bytes) in endorsements.iter().enumerate() {
+        let head = bytes.get(..MAX_COLLATERAL_BYTES).unwrap_or(bytes);
+        let key = br#""tcb_info""#;
+        if !head.trim_ascii_start().starts_with(b"{") || !head.windows(key.len()).any(|window| window == key) {
+            continue;
+        }
+        match read(bytes) {
+            Ok(candidate) => candidates.push(candidate),
+            Err(why) => unreadable.push(Failure::new("collateral-unreadable", format!("endorsement {index}: {why}"))),
+        }
+    }
+    (candidates, unreadable)
+}
+
+fn read(bytes: &[u8]) -> Result<Candidate, String> {
+    if bytes.len() > MAX_COLLATERAL_BYTES {
+        return Err(format!("{} bytes are over the cap of {MAX_COLLATERAL_BYTES}", bytes.len()));
+    }
+    let mut raw: QuoteCollateralV3 = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
+    // dcap-qvl would prefer a PCK chain that travels with the collateral over the quote's own.
+    raw.pck_certificate_chain = None;
+    let info = serde_json::from_str(&raw.tcb_info).map_err(|why| format!("TCB info: {why}"))?;
+    let identity = serde_json::from_str(&raw.qe_identity).map_err(|why| format!("QE identity: {why}"))?;
+    Ok(Candidate { raw, info, identity })
+}
+
+fn missing(others: &[Candidate], pck: &PckFacts) -> EvidenceError {
+    let wanted = hex::encode(pck.fmspc);
+    let given: Vec<&str> = others.iter().map(|candidate| candidate.info.fmspc.as_str()).collect();
+    let message =
+        format!("no collateral for FMSPC {wanted} among the endorsements (given: {given:?}); fetch it from Intel");
+    EvidenceError::Unavailable(Failure::new("collateral-missing", message).into())
+}
+
+/// All checks on one candidate; every failure is listed.
+fn check(
+    candidate: Candidate,
+    path: &TrustedPath<'_, '_>,
+    pck: &PckFacts,
+    mut window: Window,
+) -> Result<CheckedCollateral, Vec<Failure>> {
+    let Candidate { raw, info, identity } = candidate;
+    let mut failures = check_statements(&info, &identity, pck, &mut window);
+    let signed = [
+        ("TCB info", &raw.tcb_info_issuer_chain, &raw.tcb_info, &raw.tcb_info_signature),
+        ("QE identity", &raw.qe_identity_issuer_chain, &raw.qe_identity, &raw.qe_identity_signature),
+    ];
+    let mut crl_ends = None;
+    match check_lists(&raw, path, &mut window) {
+        Ok(lists) => {
+            failures.extend(check_revocation(path.certificates(), &lists));
+            for (what, chain, text, signature) in signed {
+                failures.extend(check_signer(what, chain, text, signature, path, Some(&lists), &mut window));
+            }
+            crl_ends = Some([lists.root.until(), lists.pck.until()]);
+        }
+        Err(found) => {
+            failures.extend(found);
+            for (what, chain, text, signature) in signed {
+                failures.extend(check_signer(what, chain, text, signature, path, None, &mut window));
+            }
+        }
+    }
+    match crl_ends {
+        Some(crl_ends) if failures.is_empty() => Ok(CheckedCollateral { raw, info, identity, window, crl_ends }),
+        _ => Err(failures),
+    }
+}
+
+/// Kind, version, dates and subject of the two signed statements.
+fn check_statements(info: &TcbInfo, identity: &QeIdentity, pck: &PckFacts, window: &mut Window) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    if info.id != "TDX" || info.version != 3 || identity.id != "TD_QE" || identity.version != 2 {
+        let found = format!("{} {} and {} {}", info.id, info.version, identity.id, identity.version);
+        failures.push(Failure::new("collateral-version", format!("collateral is {found}, not TDX 3 and TD_QE 2")));
+    }
+    if !is_hex(&info.fmspc, &pck.fmspc) || !is_hex(&info.pce_id, &pck.pce_id) {
+        let message = "the TCB info is about another platform than the PCK certificate".to_owned();
+        failures.push(Failure::new("collateral-platform", message));
+    }
+    for (what, from, until) in [
+        ("TCB info", &info.issue_date, &info.next_update),
+        ("QE identity", &identity.issue_date, &identity.next_update),
+    ] {
+        match (parse_date(from), parse_date(until)) {
+            (Some(from), Some(until)) => failures.extend(window.admit(what, from, until)),
+            _ => failures.push(Failure::new("collateral-date", format!("the dates of the {what} are unreadable"))),
+        }
+    }
+    failures
+}
+
+struct Lists<'c> {
+    root: CheckedCrl<'c>,
+    pck: CheckedCrl<'c>,
+}
+
+/// The root's list covers the authorities; the PCK list must be by the PCK's own authority.
+fn check_lists<'c>(
+    raw: &'c QuoteCollateralV3,
+    path: &TrustedPath<'_, '_>,
+    window: &mut Window,
+) -> Result<Lists<'c>, Vec<Failure>> {
+    let [_, authority, root] = path.certificates() else {
+        return Err(vec![Failure::new("chain-length", "the PCK chain is not PCK, authority, root")]);
+    };
+    let of_root = check_crl("the root's revocation list", &raw.root_ca_crl, root, Curve::P256, window);
+    let of_authority = check_crl("the PCK revocation list", &raw.pck_crl, authority, Curve::P256, window);
+    match (of_root, of_authority) {
+        (Ok(root), Ok(pck)) => Ok(Lists { root, pck }),
+        (of_root, of_authority) => Err(of_root.err().into_iter().chain(of_authority.err()).flatten().collect()),
+    }
+}
+
+fn check_revocation(chain: &[X509Certificate<'_>], lists: &Lists<'_>) -> Vec<Failure> {
+    let [pck, authority, root] = chain else {
+        return Vec::new();
+    };
+    let listed = [
+        ("the PCK certificate", lists.pck.revokes(pck)),
+        ("the PCK authority", lists.root.revokes(authority)),
+        ("the root", lists.root.revokes(root)),
+    ];
+    let revoked = listed.into_iter().filter(|(_, revoked)| *revoked);
+    revoked.map(|(what, _)| Failure::new("revoked", format!("{what} is revoked"))).collect()
+}
+
+/// The signer stands directly below the same anchor as the quote; the signature is over the text as received.
+fn check_signer(
+    what: &str,
+    chain: &str,
+    text: &str,
+    signature: &[u8],
+    path: &TrustedPath<'_, '_>,
+    lists: Option<&Lists<'_>>,
+    window: &mut Window,
+) -> Vec<Failure> {
+    let unreadable = |why: String| vec![Failure::new("collateral-signer", format!("the signer of the {what}: {why}"))];
+    let ders = match pem_certificates(chain.as_bytes()) {
+        Ok(ders) => ders,
+        Err(error) => return unreadable(error.to_string()),
+    };
+    let certificates = match parse_chain(&ders) {
+        Ok(certificates) => certificates,
+        Err(failure) => return unreadable(failure.message),
+    };
+    let anchor = std::slice::from_ref(path.anchor());
+    let mut failures = check_path(&certificates, Curve::P256, anchor, window).err().unwrap_or_default();
+    let [signer, _root] = certificates.as_slice() else {
+        failures.extend(unreadable(format!("{} certificates instead of signer and root", certificates.len())));
+        return failures;
+    };
+    if common_name(signer) != Some(TCB_SIGNER) {
+        failures.extend(unreadable(format!("it is {:?}, not {TCB_SIGNER:?}", common_name(signer))));
+    }
+    if lists.is_some_and(|lists| lists.root.revokes(signer)) {
+        failures.push(Failure::new("revoked", format!("the signer of the {what} is revoked")));
+    }
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public_point(signer));
+    if key.verify(text.as_bytes(), signature).is_err() {
+        failures.push(Failure::new("collateral-signature", format!("the signature of the {what} does not hold")));
+    }
+    failures
+}
+
+fn reading(claims: &QuoteClaims) -> Result<DcapReading, String> {
+    let report = claims.report.as_td10().ok_or_else(|| "it read something else than a TD report".to_owned())?;
+    Ok(DcapReading {
+        status: status(claims.tcb.status),
+        advisories: claims.tcb.advisory_ids.iter().cloned().collect(),
+        ppid: claims.platform.pck.ppid.clone(),
+        fmspc: claims.platform.pck.fmspc,
+        mrtd: report.mr_td,
+        report_data: report.report_data,
+        attributes: report.td_attributes,
+    })
+}
+
+/// In the words of every room. "Relaunch advised" means launched out of date: that stays the status.
+const fn status(theirs: dcap_qvl::TcbStatus) -> TcbStatus {
+    use dcap_qvl::TcbStatus as Theirs;
+    match theirs {
+        Theirs::UpToDate => TcbStatus::UpToDate,
+        Theirs::SWHardeningNeeded => TcbStatus::SwHardeningNeeded,
+        Theirs::ConfigurationNeeded => TcbStatus::ConfigurationNeeded,
+        Theirs::ConfigurationAndSWHardeningNeeded => TcbStatus::ConfigurationAndSwHardeningNeeded,
+        Theirs::OutOfDate | Theirs::TDRelaunchAdvised => TcbStatus::OutOfDate,
+        Theirs::OutOfDateConfigurationNeeded | Theirs::TDRelaunchAdvisedConfigurationNeeded => {
+            TcbStatus::OutOfDateConfigurationNeeded
+        }
+        Theirs::Revoked => TcbStatus::Revoked,
+    }
+}
+
+fn is_hex(text: &str, bytes: &[u8]) -> bool {
+    hex::decode(text).is_ok_and(|decoded| decoded == bytes)
+}

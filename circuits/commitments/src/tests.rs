@@ -1,0 +1,335 @@
+//! Checkpoints as a whole: resharding, every kind of change, hostile headers, files that move under the reader.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+use weighbridge_attest_types::{Culprit, Digest32, Domain, PoseidonDigest, sha256};
+
+use crate::checkpoint::commit_with;
+use crate::roots::{BUFFER_BYTES, Effort};
+use crate::safetensors::{MAX_HEADER_BYTES, Tensor, all_dtypes, parse_header};
+use crate::{CheckpointDigests, CommitError, HeaderError, commit_checkpoint, digest_elements, pack7, poseidon};
+
+mod hostile;
+
+/// A named change of a model.
+type Breaker = (&'static str, fn(&mut Vec<Sample>));
+/// A named thing that happens to a file while it is read.
+type Disturbance = (&'static str, fn(&Path));
+
+#[derive(Clone)]
+struct Sample {
+    name: String,
+    dtype: &'static str,
+    shape: Vec<u64>,
+    bytes: Vec<u8>,
+}
+
+fn sample(name: &str, dtype: &'static str, shape: &[u64]) -> Sample {
+    let size = all_dtypes().iter().find(|known| known.name == dtype).unwrap().bytes;
+    let length = shape.iter().product::<u64>() * size;
+    // Bytes without a period of 16, so that a tile taken from a wrong place has other bytes.
+    let bytes = (0..length).map(|i| u8::try_from((i * i + 7 * i + name.len() as u64) % 251).unwrap()).collect();
+    Sample { name: name.to_owned(), dtype, shape: shape.to_vec(), bytes }
+}
+
+/// Scalars, vectors, edges, three dimensions, nothing, and names whose bytewise order differs from the file's.
+fn model() -> Vec<Sample> {
+    vec![
+        sample("layer.10.weight", "BF16", &[37, 45]),
+        sample("layer.2.weight", "F32", &[20, 100]),
+        sample("Z", "U8", &[]),
+        sample("bias", "F64", &[130]),
+        sample("conv", "I16", &[3, 7, 18]),
+        sample("empty", "F32", &[0, 5]),
+        sample("rows-without-columns", "F32", &[5, 0]),
+        sample("é", "F8_E4M3", &[16, 16]),
+    ]
+}
+
+fn write(folder: &Path, name: &str, samples: &[Sample]) -> PathBuf {
+    let mut offset = 0;
+    let mut rows = Vec::new();
+    for Sample { name, dtype, shape, bytes } in samples {
+        let end = offset + bytes.len();
+        let name = serde_json::to_string(name).unwrap();
+        rows.push(format!(r#"{name}:{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{offset},{end}]}}"#));
+        offset = end;
+    }
+    let header = format!("{{{}}}  ", rows.join(","));
+    let data: Vec<u8> = samples.iter().flat_map(|sample| sample.bytes.clone()).collect();
+    write_raw(folder, name, header.as_bytes(), &data)
+}
+
+fn write_raw(folder: &Path, name: &str, header: &[u8], data: &[u8]) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, [&(header.len() as u64).to_le_bytes(), header, data].concat()).unwrap();
+    path
+}
+
+fn commit(files: &[PathBuf]) -> Result<CheckpointDigests, CommitError> {
+    commit_checkpoint(files, &mut |_, _| ())
+}
+
+fn commit_samples(samples: &[Sample]) -> CheckpointDigests {
+    let folder = TempDir::new().unwrap();
+    commit(&[write(folder.path(), "model.safetensors", samples)]).unwrap()
+}
+
+/// The definition in its plainest form: whole tensors, recursive trees.
+fn by_definition(samples: &[Sample]) -> (Digest32, PoseidonDigest) {
+    let mut samples = samples.to_vec();
+    samples.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+    let mut preimage = 24u32.to_le_bytes().to_vec();
+    preimage.extend(b"weighbridge/fast-root/v1");
+    let mut leaves = Vec::new();
+    for Sample { name, dtype, shape, bytes } in &samples {
+        for text in [name.as_str(), dtype] {
+            preimage.extend(u32::try_from(text.len()).unwrap().to_le_bytes());
+            preimage.extend(text.as_bytes());
+        }
+        preimage.extend(u32::try_from(shape.len()).unwrap().to_le_bytes());
+        shape.iter().for_each(|extent| preimage.extend(extent.to_le_bytes()));
+        preimage.extend((bytes.len() as u64).to_le_bytes());
+        preimage.extend(bytes);
+
+        let code = all_dtypes().iter().find(|known| known.name == *dtype).unwrap().code;
+        let mut elements = vec![1];
+        elements.extend(digest_elements(sha256(name.as_bytes())));
+        elements.extend([code, shape.len() as u64]);
+        elements.extend(shape);
+        let tiles = tree(Domain::TileNode, 0, &tiles_by_definition(name, code, shape, bytes));
+        elements.extend(tiles.unwrap_or_default().elements());
+        leaves.push(poseidon(Domain::TensorLeaf, &elements));
+    }
+    (Digest32(blake3::hash(&preimage).into()), tree(Domain::TensorNode, 0, &leaves).unwrap())
+}
+
+fn tiles_by_definition(name: &str, code: u64, shape: &[u64], bytes: &[u8]) -> Vec<PoseidonDigest> {
+    let cols = shape.last().copied().unwrap_or(1);
+    let rows: u64 = shape.iter().rev().skip(1).product();
+    let size = bytes.len() as u64 / (rows * cols).max(1);
+    let mut leaves = Vec::new();
+    for (r, c) in (0..rows.div_ceil(16)).flat_map(|r| (0..cols.div_ceil(16)).map(move |c| (r, c))) {
+        let mut tile = Vec::new();
+        for (row, col, byte) in
+            (0..16).flat_map(|row| (0..16).flat_map(move |col| (0..size).map(move |byte| (row, col, byte))))
+        {
+            let (row, col) = (r * 16 + row, c * 16 + col);
+            let place = usize::try_from((row * cols + col) * size + byte).unwrap();
+            tile.push(if row < rows && col < cols { bytes[place] } else { 0 });
+        }
+        let mut elements = vec![1];
+        elements.extend(digest_elements(sha256(name.as_bytes())));
+        elements.extend([r, c, (rows - r * 16).min(16), (cols - c * 16).min(16), code, rows, cols]);
+        elements.extend(pack7(&tile));
+        leaves.push(poseidon(Domain::TileLeaf, &elements));
+    }
+    leaves
+}
+
+fn tree(domain: Domain, level: u64, nodes: &[PoseidonDigest]) -> Option<PoseidonDigest> {
+    if nodes.len() <= 1 {
+        return nodes.first().copied();
+    }
+    let join = |pair: &[PoseidonDigest]| match pair {
+        [left, right] => {
+            let elements: Vec<u64> = [level + 1].into_iter().chain(left.elements()).chain(right.elements()).collect();
+            poseidon(domain, &elements)
+        }
+        alone => alone[0],
+    };
+    tree(domain, level + 1, &nodes.chunks(2).map(join).collect::<Vec<_>>())
+}
+
+#[test]
+fn both_roots_are_their_definition_whatever_the_buffer_and_the_threads() {
+    let folder = TempDir::new().unwrap();
+    let mut samples = model();
+    samples.push(sample("many-tiles", "U8", &[200, 300]));
+    let files = [write(folder.path(), "model.safetensors", &samples)];
+    for (buffer_bytes, workers) in [(0, 1), (0, 3), (4_096, 1), (6_400, 2), (BUFFER_BYTES, 1), (BUFFER_BYTES, 3)] {
+        let digests = commit_with(&files, Effort { buffer_bytes, workers }, &mut |_, _| ()).unwrap();
+        let found = (digests.fast_root, digests.algebraic_root);
+        assert_eq!(found, by_definition(&samples), "buffer {buffer_bytes}, {workers} workers");
+    }
+}
+
+#[test]
+fn both_roots_are_pinned() {
+    let digests = commit_samples(&model());
+    assert_eq!(digests.fast_root.to_string(), "a5f3f9fb0d16a1565455479bffda452933b0fe9a7d0b79b7435f4260dab3d8aa");
+    assert_eq!(digests.algebraic_root.to_string(), "56801a605a71915b074a027c04acae967c068951fedddd0a07e6041d5b46f62f");
+    assert_eq!((digests.tensors, digests.bytes), (8, 3330 + 8000 + 1 + 1040 + 756 + 256));
+}
+
+#[test]
+fn one_file_three_shards_and_any_order_give_the_same_roots() {
+    let folder = TempDir::new().unwrap();
+    let mut samples = model();
+    let one = commit_samples(&samples);
+    samples.reverse();
+    assert_eq!(commit_samples(&samples).algebraic_root, one.algebraic_root);
+    assert_eq!(commit_samples(&samples).fast_root, one.fast_root);
+
+    let shards: Vec<PathBuf> = [&samples[5..], &samples[..2], &samples[2..5]]
+        .iter()
+        .zip(["c.safetensors", "a.safetensors", "b.safetensors"])
+        .map(|(part, name)| write(folder.path(), name, part))
+        .collect();
+    let three = commit(&shards).unwrap();
+    assert_eq!((three.fast_root, three.algebraic_root), (one.fast_root, one.algebraic_root));
+    assert_eq!((three.tensors, three.bytes), (one.tensors, one.bytes));
+
+    let mut turned = shards.clone();
+    turned.rotate_left(1);
+    assert_eq!(commit(&turned).unwrap(), three);
+    for (digest, name) in three.files.iter().zip(["a.safetensors", "b.safetensors", "c.safetensors"]) {
+        let bytes = fs::read(folder.path().join(name)).unwrap();
+        assert_eq!((digest.name.as_str(), digest.bytes), (name, bytes.len() as u64));
+        assert_eq!(digest.sha256, sha256(&bytes));
+    }
+}
+
+#[test]
+fn metadata_of_the_file_changes_its_digest_and_no_root() {
+    let folder = TempDir::new().unwrap();
+    let header = r#"{"w":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}"#;
+    let plain = commit(&[write_raw(folder.path(), "m", header.as_bytes(), &[1, 2])]).unwrap();
+    let header = r#"{"__metadata__":{"format":"pt"},"w":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}"#;
+    let with = commit(&[write_raw(folder.path(), "m", header.as_bytes(), &[1, 2])]).unwrap();
+    assert_eq!((plain.fast_root, plain.algebraic_root), (with.fast_root, with.algebraic_root));
+    assert_ne!(plain.files, with.files);
+}
+
+#[test]
+fn every_change_of_a_tensor_changes_both_roots() {
+    let base = vec![sample("b", "F32", &[2, 3]), sample("a", "F32", &[17, 18])];
+    let before = commit_samples(&base);
+    let mut changed: Vec<(String, Vec<Sample>)> = Vec::new();
+    for byte in 0..base[0].bytes.len() {
+        let mut other = base.clone();
+        other[0].bytes[byte] ^= 0x80;
+        changed.push((format!("byte {byte}"), other));
+    }
+    let breakers: [Breaker; 8] = [
+        ("shape transposed", |model| model[0].shape = vec![3, 2]),
+        ("shape with a leading one", |model| model[0].shape = vec![1, 2, 3]),
+        ("shape flattened", |model| model[0].shape = vec![6]),
+        ("name", |model| model[0].name = "c".to_owned()),
+        ("data type of the same size", |model| model[0].dtype = "I32"),
+        ("last byte of an edge tile", |model| *model[1].bytes.last_mut().unwrap() ^= 1),
+        ("tensor removed", |model| model.truncate(1)),
+        ("names exchanged", |model| {
+            model[0].name = "a".to_owned();
+            model[1].name = "b".to_owned();
+        }),
+    ];
+    for (what, breaker) in breakers {
+        let mut other = base.clone();
+        breaker(&mut other);
+        changed.push((what.to_owned(), other));
+    }
+    for (what, other) in changed {
+        let after = commit_samples(&other);
+        assert_ne!(after.fast_root, before.fast_root, "{what}");
+        assert_ne!(after.algebraic_root, before.algebraic_root, "{what}");
+    }
+}
+
+#[test]
+fn progress_ends_at_the_announced_total() {
+    let folder = TempDir::new().unwrap();
+    let files = [write(folder.path(), "model.safetensors", &model())];
+    let mut seen = Vec::new();
+    commit_checkpoint(&files, &mut |done, total| seen.push((done, total))).unwrap();
+    assert!(seen.is_sorted());
+    let (done, total) = *seen.last().unwrap();
+    assert_eq!(done, total);
+}
+
+/// Runs a commitment and lets `act` loose on the file when `when` bytes have been read.
+fn commit_while(
+    samples: &[Sample],
+    when: u64,
+    act: fn(&Path),
+) -> (Result<CheckpointDigests, CommitError>, u64, PathBuf) {
+    let folder = TempDir::new().unwrap();
+    let file = write(folder.path(), "model.safetensors", samples);
+    let (mut acted, mut reached) = (false, 0);
+    let outcome = commit_with(std::slice::from_ref(&file), Effort { buffer_bytes: 0, workers: 1 }, &mut |done, _| {
+        reached = done;
+        if done >= when && !acted {
+            acted = true;
+            act(&file);
+        }
+    });
+    assert!(acted, "the file was never touched");
+    (outcome, reached, file)
+}
+
+fn flip_last_byte(file: &Path) {
+    let modified = fs::metadata(file).unwrap().modified().unwrap();
+    let mut bytes = fs::read(file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(file, bytes).unwrap();
+    // A writer can set the modification time back; it cannot set the change time.
+    fs::File::options().write(true).open(file).unwrap().set_modified(modified).unwrap();
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_named() {
+    let actions: [Disturbance; 4] = [
+        ("other bytes, same times", flip_last_byte),
+        ("shorter", |file| fs::File::options().write(true).open(file).unwrap().set_len(1_000).unwrap()),
+        ("replaced", |file| {
+            let twin = file.with_extension("twin");
+            fs::copy(file, &twin).unwrap();
+            fs::rename(twin, file).unwrap();
+        }),
+        ("longer", |file| fs::File::options().write(true).open(file).unwrap().set_len(100_000).unwrap()),
+    ];
+    let samples = [sample("wide", "F32", &[40, 100])];
+    let bytes = samples[0].bytes.len() as u64;
+    for (what, action) in actions {
+        // In the first reading, between the two, in the second, and after the last byte.
+        for when in [1, bytes, bytes + 400, 2 * bytes] {
+            let (outcome, _, file) = commit_while(&samples, when, action);
+            let error = outcome.unwrap_err();
+            assert!(matches!(&error, CommitError::Changed { file: named } if *named == file), "{what}: {error}");
+            assert_eq!(error.culprit(), Culprit::Unavailable);
+        }
+    }
+}
+
+/// Commits two tensors and flips a byte of the first once `when` bytes have been read; the change must be seen from the
+/// bytes themselves, before the second tensor is read again and long before the file's times are looked at.
+fn first_tensor_flipped_at(samples: &[Sample; 2], when: u64, flip: fn(&Path)) {
+    let (outcome, reached, _) = commit_while(samples, when, flip);
+    assert!(matches!(outcome.unwrap_err(), CommitError::Changed { .. }));
+    let bytes = samples.iter().map(|sample| sample.bytes.len() as u64).sum::<u64>();
+    assert!(reached <= 2 * bytes, "the change was only seen at the end");
+}
+
+fn flip_from_the_end(file: &Path, distance: usize) {
+    let mut content = fs::read(file).unwrap();
+    let at = content.len() - distance;
+    content[at] ^= 1;
+    fs::write(file, content).unwrap();
+}
+
+#[test]
+fn tiles_of_a_wide_band_come_from_the_bytes_that_entered_the_fast_root() {
+    // The first tensor is one band of 16 rows, read twice; the change falls between the two readings.
+    let samples = [sample("wide", "F32", &[16, 100]), sample("x", "F32", &[16, 100])];
+    first_tensor_flipped_at(&samples, 3 * 6_400 + 110, |file| flip_from_the_end(file, 2 * 6_400 - 10));
+}
+
+#[test]
+fn roots_come_from_the_bytes_that_entered_the_files_digest() {
+    // The first tensor is read in bands; its last row changes after its first band has been read for the roots.
+    let samples = [sample("narrow", "U8", &[200, 100]), sample("x", "U8", &[200, 100])];
+    first_tensor_flipped_at(&samples, 2 * 20_000 + 200, |file| flip_from_the_end(file, 20_000 + 10));
+}

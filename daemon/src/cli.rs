@@ -1,0 +1,247 @@
+//! **Duty.** The commands of `weighbridged`: words in, exit code out. Messages for people go to standard error, results
+//! to standard output. **Does not know** how anything is done. **Spec.** PROTOCOL §8.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use weighbridge_attest_collect::{Detection, InterfaceState, Platform, Role, detect};
+use weighbridge_attest_types::NodeKey;
+use weighbridge_daemon_api::{NodeInfo, NodeState, paths};
+
+use crate::client::{Client, ClientError};
+use crate::config::Config;
+use crate::error::{NodeError, chain_text};
+use crate::export::{self, Witness, witness_name};
+use crate::shell::{ServeError, serve};
+use crate::store::{Store, StoreError};
+
+pub use outcome::CommandError;
+
+mod outcome;
+
+#[derive(Debug, Parser)]
+#[command(name = "weighbridged", version, about = "Weighs a training node: signs and quotes what its job reports")]
+struct Arguments {
+    /// Configuration file.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    format: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves this node; without a TEE and GPUs it stops with the reason.
+    Run,
+    /// Asks the running service what is public about the node.
+    Status,
+    /// Writes the public export, or, as a separate act, the private witness.
+    Export(ExportArguments),
+    /// Lists which evidence interfaces this machine offers, and what to do about the others.
+    Doctor,
+    /// Looks at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Args)]
+#[group(id = "what", required = true, multiple = false, args = ["out", "witness"])]
+struct ExportArguments {
+    /// File for the public export.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Folder for the private witness; it opens every reading.
+    #[arg(long, value_name = "DIR")]
+    witness: Option<PathBuf>,
+    /// Another than the newest node key, in hex.
+    #[arg(long, value_name = "HEX", value_parser = parse_node_key)]
+    node_key: Option<NodeKey>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Parses the configuration and prints what is in force.
+    Check,
+}
+
+/// What a command leaves to print.
+struct Printed {
+    text: String,
+    claims: Value,
+}
+
+/// The whole program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Arguments { config, format, command } = Arguments::parse();
+    let printed = perform(config.as_deref(), &command);
+    let (line, code) = match (&printed, format) {
+        (Ok(printed), Format::Text) => (printed.text.clone(), 0),
+        (Ok(printed), Format::Json) => {
+            (json!({ "verdict": "accepted", "reasons": [], "claims": printed.claims }).to_string(), 0)
+        }
+        (Err(error), _) => {
+            let reasons = json!([{ "code": error.code(), "message": error.text() }]);
+            let object = json!({ "verdict": error.culprit().verdict(), "reasons": reasons, "claims": {} }).to_string();
+            eprintln!("weighbridged: {}", error.text());
+            (if format == Format::Json { object } else { String::new() }, error.culprit().exit_code())
+        }
+    };
+    // A reader that went away (`| head`) is no failure of ours.
+    let _ = if line.is_empty() { Ok(()) } else { writeln!(io::stdout(), "{}", line.trim_end()) };
+    ExitCode::from(code)
+}
+
+fn perform(file: Option<&Path>, command: &Command) -> Result<Printed, CommandError> {
+    let config = Config::load(file)?;
+    match command {
+        Command::Run => run(config),
+        Command::Status => status(&config),
+        Command::Export(arguments) => export_node(&config, arguments),
+        Command::Doctor => doctor(&config),
+        Command::Config(ConfigCommand::Check) => check_config(&config),
+    }
+}
+
+fn run(config: Config) -> Result<Printed, CommandError> {
+    log_to_stderr();
+    let platform = Platform::open(&config.platform()).map_err(NodeError::from).map_err(ServeError::from)?;
+    let served = runtime()?.block_on(async {
+        let asked_to_stop = stop_signal().map_err(CommandError::Runtime)?;
+        serve(config, Arc::new(platform), asked_to_stop).await.map_err(CommandError::from)
+    });
+    served.map(|()| Printed { text: String::new(), claims: json!({}) })
+}
+
+fn status(config: &Config) -> Result<Printed, CommandError> {
+    let info: NodeInfo = runtime()?.block_on(Client::new(&config.socket).get(paths::NODE))?;
+    let state = match info.state {
+        NodeState::Waiting => "waiting for a run",
+        NodeState::Running => "in a run",
+        NodeState::Ended => "run ended",
+    };
+    let mut text = format!("node key  {}\nstate     {state}\n", info.node_key);
+    text.push_str(&format!("cpu       {} {}\n", info.cpu_kind, info.cpu.0));
+    for device in &info.devices {
+        text.push_str(&format!("device    {} {} {}\n", device.kind, device.device.0, device.name));
+    }
+    let or_none = |found: Option<String>| found.unwrap_or_else(|| "none".to_owned());
+    text.push_str(&format!("key quote {}\n", or_none(info.key_quote.map(|quote| quote.to_string()))));
+    text.push_str(&format!("genesis   {}\n", or_none(info.genesis.map(|genesis| genesis.to_string()))));
+    let head = info.head.map(|head| format!("{} (interval {})", head.head, head.index));
+    text.push_str(&format!("head      {}\n", or_none(head)));
+    Ok(Printed { text, claims: json!(info) })
+}
+
+/// From the state folder when it is free; from the running service otherwise.
+fn export_node(config: &Config, arguments: &ExportArguments) -> Result<Printed, CommandError> {
+    let store = match Store::open_existing(&config.state_dir) {
+        Ok(store) => Some(store),
+        Err(StoreError::InUse { .. }) => None,
+        Err(error) => return Err(NodeError::from(error).into()),
+    };
+    let client = Client::new(&config.socket);
+    let query = arguments.node_key.map(|key| format!("?node-key={key}")).unwrap_or_default();
+    let fetch = |path: &str| -> Result<Vec<u8>, CommandError> {
+        Ok(runtime()?.block_on(client.get_bytes(&format!("{path}{query}")))?)
+    };
+    let written = match (&arguments.out, &arguments.witness) {
+        (Some(out), _) => {
+            let bytes = match &store {
+                Some(store) => export::public(store, arguments.node_key)?,
+                None => fetch(paths::EXPORT)?,
+            };
+            export::write_public(&bytes, out)?;
+            out.clone()
+        }
+        (None, Some(folder)) => {
+            let witness = match &store {
+                Some(store) => export::witness(store, arguments.node_key)?,
+                None => named_witness(fetch(paths::WITNESS)?)?,
+            };
+            export::write_witness(&witness, folder)?
+        }
+        (None, None) => return Err(CommandError::NothingAsked),
+    };
+    let claims = json!({ "written": written });
+    Ok(Printed { text: format!("{}\n", written.display()), claims })
+}
+
+/// The service sends bytes alone; the key that names the file is inside.
+fn named_witness(bytes: Vec<u8>) -> Result<Witness, CommandError> {
+    let key = bytes.first_chunk::<32>().copied().map(NodeKey).ok_or(CommandError::WitnessBytes)?;
+    Ok(Witness { file_name: witness_name(key), bytes })
+}
+
+fn doctor(config: &Config) -> Result<Printed, CommandError> {
+    let found: Detection = detect(&config.platform());
+    let mut text = String::new();
+    let mut rows = Vec::new();
+    for interface in &found.interfaces {
+        let role = if interface.role == Role::Cpu { "cpu" } else { "accelerator" };
+        let (name, row) = (interface.name, json!({ "name": interface.name, "role": role }));
+        let (line, state) = match &interface.state {
+            InterfaceState::Available { detail } => {
+                (format!("{name:<12} {role:<12} available    {detail}\n"), json!({ "available": detail }))
+            }
+            InterfaceState::Unavailable { what, why, remedy } => (
+                format!("{name:<12} {role:<12} unavailable  {what}: {why}\n{:<39} {remedy}\n", ""),
+                json!({ "unavailable": { "what": what, "why": why, "remedy": remedy } }),
+            ),
+        };
+        text.push_str(&line);
+        rows.push(json!({ "interface": row, "state": state }));
+    }
+    if found.is_complete() {
+        return Ok(Printed { text, claims: json!({ "interfaces": rows }) });
+    }
+    Err(CommandError::Incomplete { table: text })
+}
+
+fn check_config(config: &Config) -> Result<Printed, CommandError> {
+    let text = toml::to_string(config).map_err(CommandError::Render)?;
+    Ok(Printed { text, claims: json!(config) })
+}
+
+fn parse_node_key(text: &str) -> Result<NodeKey, String> {
+    let bytes = hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.map(NodeKey).ok_or_else(|| "a node key is 64 hex digits".to_owned())
+}
+
+fn runtime() -> Result<Runtime, CommandError> {
+    Runtime::new().map_err(CommandError::Runtime)
+}
+
+/// SIGTERM from systemd, SIGINT from a person.
+fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Readings never enter a log: they are private.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = io::IsTerminal::is_terminal(&io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
+}

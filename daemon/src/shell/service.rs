@@ -1,0 +1,277 @@
+//! **Duty.** Performs actions on the node: keeps its lock short, reads the clock under it, and runs everything that
+//! blocks off the reactor. A training call never waits for attestation or hashing. **Does not know** HTTP.
+//! **Spec.** TRAINING §5; PROTOCOL §3 (re-attest).
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::geteuid;
+use serde::Serialize;
+use tokio::task::{JoinSet, spawn_blocking};
+use weighbridge_attest_collect::{Collector, collect_set};
+use weighbridge_attest_types::{Binding, Challenge, CheckpointCommitment, EvidenceSet, NodeKey, SignedNonce};
+use weighbridge_daemon_api::{
+    Acknowledged, CheckpointRequest, NodeInfo, NodeState, RunEnded, RunStarted, StepReport, WorkUnitReport,
+};
+
+use super::checkpoint_files;
+use super::clock::Clock;
+use crate::action::Action;
+use crate::error::NodeError;
+use crate::export;
+use crate::intervals::{Event, IntervalError, Now, UnitKey};
+use crate::node::{Driven, Node};
+
+/// What an action answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(super) enum Answer {
+    Node(NodeInfo),
+    Started(RunStarted),
+    Acknowledged(Acknowledged),
+    Checkpoint(CheckpointCommitment),
+    Ended(RunEnded),
+    Bytes(Vec<u8>),
+}
+
+/// How the run is, for the loop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Health {
+    /// It goes on, or there is none.
+    Good(NodeState),
+    /// Nothing is taken until somebody acts.
+    Halted(String),
+}
+
+#[derive(Debug)]
+pub(super) struct Service {
+    node: Mutex<Node>,
+    platform: Arc<dyn Collector>,
+    clock: Arc<dyn Clock>,
+    /// One evidence collection at a time (EVIDENCE §5.3).
+    attesting: tokio::sync::Mutex<()>,
+    /// One checkpoint at a time: hashing shares the machine with the training job.
+    hashing: tokio::sync::Mutex<()>,
+    quotes: Mutex<JoinSet<()>>,
+}
+
+impl Service {
+    pub(super) fn new(node: Node, platform: Arc<dyn Collector>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let (attesting, hashing) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
+        Arc::new(Self { node: Mutex::new(node), platform, clock, attesting, hashing, quotes: Mutex::default() })
+    }
+
+    /// Does what a caller of user `uid` asks.
+    pub(super) async fn perform(self: &Arc<Self>, action: Action, uid: u32) -> Result<Answer, NodeError> {
+        let (name, asked) = (action.name(), action.clone());
+        let legal = move |node: &mut Node, _| {
+            let state = node.state();
+            if asked.is_legal(state) { Ok(()) } else { Err(NodeError::NotLegal { action: name, state }) }
+        };
+        self.on_node(legal).await?;
+        match action {
+            Action::Describe => self.describe().await,
+            Action::Challenge(nonce) => self.challenge(nonce).await,
+            Action::StartRun(manifest) => {
+                self.on_node(move |node, now| node.start_run(&manifest, now)).await.map(Answer::Started)
+            }
+            Action::Step(StepReport { attempt, step }) => self.report(Event::Step { attempt, step }).await,
+            Action::WorkUnit(WorkUnitReport { attempt, step, rank, micro_batch, flop }) => {
+                let key = UnitKey { attempt, step, rank, micro_batch };
+                self.report(Event::WorkUnit { key, flop }).await
+            }
+            Action::Checkpoint(request) => self.checkpoint(request).await,
+            Action::End => self.end().await,
+            Action::Receipt(receipt) => {
+                let counted = self.on_node(move |node, _| node.keep_receipt(&receipt)).await?;
+                Ok(Answer::Acknowledged(Acknowledged { counted }))
+            }
+            Action::Export(node_key) => self.export(node_key).await,
+            Action::Witness(node_key) => self.witness(node_key, uid).await,
+        }
+    }
+
+    /// Accounts for the time in which no process of ours ran, before anything else happens.
+    pub(super) async fn recover(self: &Arc<Self>) -> Result<(), NodeError> {
+        if self.on_node(|node, _| Ok(node.state())).await? != NodeState::Running {
+            return Ok(());
+        }
+        match self.drive(Event::Restarted).await {
+            Ok(_) => tracing::info!("an open run was found; the time since its last interval is a gap"),
+            // The run halts until the clock is right; the loop says so.
+            Err(NodeError::Interval(IntervalError::ClockWentBack { .. })) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Lets time pass.
+    pub(super) async fn tick(self: &Arc<Self>) -> Result<Health, NodeError> {
+        let state = self.on_node(|node, _| if node.has_failed() { Err(NodeError::Failed) } else { Ok(node.state()) });
+        let state = state.await?;
+        if state != NodeState::Running {
+            return Ok(Health::Good(state));
+        }
+        match self.drive(Event::Tick).await {
+            Ok(_) => Ok(Health::Good(state)),
+            Err(NodeError::Interval(error @ IntervalError::ClockWentBack { .. })) => {
+                Ok(Health::Halted(format!("{error}; {}", error.remedy())))
+            }
+            // The run ended, or was never there, between two looks.
+            Err(NodeError::NotLegal { .. }) => Ok(Health::Good(state)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for quotes that are being made; nothing holds the store after this but `self`.
+    pub(super) async fn settle(&self) {
+        let quotes = self.quotes.lock().map(|mut quotes| std::mem::take(&mut *quotes));
+        if let Ok(quotes) = quotes {
+            quotes.join_all().await;
+        }
+    }
+
+    async fn describe(self: &Arc<Self>) -> Result<Answer, NodeError> {
+        self.on_node(|node, _| Ok(Answer::Node(node.info()))).await
+    }
+
+    async fn report(self: &Arc<Self>, event: Event) -> Result<Answer, NodeError> {
+        let Driven { counted, .. } = self.drive(event).await?;
+        Ok(Answer::Acknowledged(Acknowledged { counted }))
+    }
+
+    async fn challenge(self: &Arc<Self>, nonce: SignedNonce) -> Result<Answer, NodeError> {
+        let _turn = self.attesting.lock().await;
+        let challenge = Challenge::VerifierNonce(nonce.nonce);
+        if self.on_node(|node, _| Ok(node.state())).await? == NodeState::Waiting {
+            let binding = self.on_node(move |node, _| Ok(node.key_binding(challenge))).await?;
+            let set = self.collect(binding).await?;
+            self.on_node(move |node, _| node.keep_key_quote(&nonce, &set)).await?;
+        } else {
+            let fresh = move |node: &mut Node, now| {
+                // The last head will do unless it is quoted already: one head, one quote.
+                if !node.has_unquoted_head() {
+                    node.drive(now, Event::SealNow)?;
+                }
+                node.head_binding(challenge.clone())
+            };
+            let binding = self.when_long_enough(fresh).await?;
+            self.quote(binding).await?;
+        }
+        self.describe().await
+    }
+
+    async fn checkpoint(self: &Arc<Self>, request: CheckpointRequest) -> Result<Answer, NodeError> {
+        let _turn = self.hashing.lock().await;
+        let hashed = spawn_blocking(move || checkpoint_files::commit(&request)).await;
+        let commitment = hashed.map_err(|_| NodeError::Task)??;
+        self.drive(Event::Checkpoint(commitment.clone())).await?;
+        Ok(Answer::Checkpoint(commitment))
+    }
+
+    async fn end(self: &Arc<Self>) -> Result<Answer, NodeError> {
+        let _turn = self.attesting.lock().await;
+        let last = |node: &mut Node, now| {
+            if node.state() == NodeState::Running {
+                node.drive(now, Event::End)?;
+            }
+            let state = node.state();
+            let (ended, quoted) = node.ended().ok_or(NodeError::NotLegal { action: "end", state })?;
+            Ok((ended, quoted, node.head_binding(Challenge::None)?))
+        };
+        let (ended, quoted, binding) = self.when_long_enough(last).await?;
+        if !quoted {
+            self.quote(binding).await?;
+        }
+        Ok(Answer::Ended(ended))
+    }
+
+    async fn export(self: &Arc<Self>, node_key: Option<NodeKey>) -> Result<Answer, NodeError> {
+        self.on_node(move |node, _| Ok(Answer::Bytes(export::public(node.store(), node_key)?))).await
+    }
+
+    async fn witness(self: &Arc<Self>, node_key: Option<NodeKey>, uid: u32) -> Result<Answer, NodeError> {
+        if uid != 0 && uid != geteuid().as_raw() {
+            return Err(NodeError::NotYours { uid });
+        }
+        self.on_node(move |node, _| Ok(Answer::Bytes(export::witness(node.store(), node_key)?.bytes))).await
+    }
+
+    async fn drive(self: &Arc<Self>, event: Event) -> Result<Driven, NodeError> {
+        let driven = self.on_node(move |node, now| node.drive(now, event)).await?;
+        if let Some(binding) = driven.quote.clone() {
+            self.quote_later(binding)?;
+        }
+        Ok(driven)
+    }
+
+    /// Repeats what comes too early for an interval of the least lawful length.
+    async fn when_long_enough<T: Send + 'static>(
+        self: &Arc<Self>,
+        act: impl Fn(&mut Node, Now) -> Result<T, NodeError> + Clone + Send + 'static,
+    ) -> Result<T, NodeError> {
+        loop {
+            match self.on_node(act.clone()).await {
+                Err(NodeError::Interval(IntervalError::TooEarly { wait_millis })) => {
+                    tokio::time::sleep(Duration::from_millis(wait_millis)).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn quote_later(self: &Arc<Self>, binding: Binding) -> Result<(), NodeError> {
+        let service = Arc::clone(self);
+        let mut quotes = self.quotes.lock().map_err(|_| NodeError::Task)?;
+        while quotes.try_join_next().is_some() {}
+        quotes.spawn(async move {
+            let _turn = service.attesting.lock().await;
+            let index = binding.index;
+            let quoted = match service.on_node(move |node, _| Ok(node.wants_quote(index))).await {
+                Ok(true) => service.quote(binding).await,
+                other => other.map(drop),
+            };
+            if let Err(error) = quoted {
+                // Not fatal, and never a fake: the next interval is quoted instead.
+                tracing::warn!(index, code = error.code(), %error, "a head could not be quoted");
+            }
+        });
+        Ok(())
+    }
+
+    /// Collects evidence over a head and keeps it; a failure makes the next sealed head wanted.
+    async fn quote(self: &Arc<Self>, binding: Binding) -> Result<(), NodeError> {
+        let index = binding.index;
+        match self.collect(binding).await {
+            Ok(set) => {
+                self.on_node(move |node, now| node.keep_quote(now, &set)).await?;
+                tracing::info!(index, "head quoted");
+                Ok(())
+            }
+            Err(error) => {
+                self.on_node(|node, now| node.drive(now, Event::QuoteFailed)).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn collect(&self, binding: Binding) -> Result<EvidenceSet, NodeError> {
+        let platform = Arc::clone(&self.platform);
+        let collected = spawn_blocking(move || collect_set(platform.as_ref(), binding)).await;
+        Ok(collected.map_err(|_| NodeError::Task)??)
+    }
+
+    /// The clock is read under the lock: events reach the node in the order of their times.
+    async fn on_node<T: Send + 'static>(
+        self: &Arc<Self>,
+        act: impl FnOnce(&mut Node, Now) -> Result<T, NodeError> + Send + 'static,
+    ) -> Result<T, NodeError> {
+        let service = Arc::clone(self);
+        let acted = spawn_blocking(move || {
+            let mut node = service.node.lock().map_err(|_| NodeError::Task)?;
+            let now = service.clock.now()?;
+            act(&mut node, now)
+        });
+        acted.await.map_err(|_| NodeError::Task)?
+    }
+}

@@ -1,0 +1,51 @@
+# The recipes that people and .ci/run share (tests/law/docs.rs holds them together). `just` is a convenience: each line
+# works in a shell. Run from inside the tree: cargo finds .cargo/config.toml from the working directory.
+
+# List the recipes.
+default:
+    @just --list
+
+# The main job: two simulated nodes, a live training run, a proof, a bundle under out/.
+demo:
+    cargo run --release --bin weighbridge-demo
+
+# Every test.
+test:
+    cargo test --release --workspace
+
+# The architecture as a test: floors, sizes, lints, words, units, documents.
+law:
+    cargo test --release --workspace --test law
+
+# Lints, as CI wants them.
+clippy:
+    cargo clippy --release --workspace --all-targets -- -D warnings
+
+# Formatting, as CI wants it; `cargo fmt --all` writes it.
+fmt:
+    cargo fmt --all --check
+
+# Documentation of our crates, with broken links as errors.
+docs:
+    env RUSTDOCFLAGS=-Dwarnings cargo doc --release --workspace --no-deps
+
+# Licences, sources and bans of all dependencies (deny.toml).
+deny:
+    cargo deny check bans licenses sources
+
+# The same and the advisories, which are fetched from the network.
+advisories:
+    cargo deny check
+
+# All 2,000 changed bytes and 200 truncations of a bundle, instead of the 200 that every test run makes.
+mutate:
+    WEIGHBRIDGE_MUTATIONS=all cargo test --release --workspace --test scenarios mutations
+
+# Write golden files anew after a wanted change; review the diff. A changed circuit makes every earlier proof invalid.
+bless:
+    WEIGHBRIDGE_BLESS=1 cargo test --release --workspace --test law direct_edges
+    WEIGHBRIDGE_BLESS=1 cargo test --release --package weighbridge-circuits --lib pinned
+
+# Everything CI runs.
+ci:
+    .ci/run

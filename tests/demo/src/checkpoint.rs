@@ -1,0 +1,62 @@
+//! **Duty.** Checkpoints on disk: weights and optimizer state as safetensors, complete or absent. **Knows** files and
+//! names. **Does not know** digests: the daemon hashes the files itself.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use safetensors::SafeTensorError;
+use thiserror::Error;
+
+use crate::model::{Momentum, Perceptron};
+
+/// A checkpoint that could not be written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The file system.
+    #[error("cannot write the checkpoint at {}", path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The serialiser.
+    #[error("cannot serialise the checkpoint at {}", path.display())]
+    Serialise {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: SafeTensorError,
+    },
+}
+
+/// Writes `checkpoint-NNNNNN/{model,optimizer}.safetensors` below `folder`. The files are synced in a folder of another
+/// name first: the rename is the commit point.
+///
+/// # Errors
+/// [`CheckpointError`].
+pub fn write_checkpoint(
+    folder: &Path,
+    step: u64,
+    model: &Perceptron,
+    optimizer: &Momentum,
+) -> Result<Vec<PathBuf>, CheckpointError> {
+    let place = folder.join(format!("checkpoint-{step:06}"));
+    let draft = folder.join(format!("checkpoint-{step:06}.partial"));
+    let io = |source| CheckpointError::Io { path: place.clone(), source };
+    let serialise = |source| CheckpointError::Serialise { path: place.clone(), source };
+    fs::create_dir_all(&draft).map_err(io)?;
+    let weights = model.names().into_iter().zip(model.variables().into_iter().map(|variable| variable.as_tensor()));
+    let velocities = model.names().into_iter().map(|name| format!("velocity.{name}")).zip(optimizer.state());
+    safetensors::serialize_to_file(weights, None, &draft.join("model.safetensors")).map_err(serialise)?;
+    safetensors::serialize_to_file(velocities, None, &draft.join("optimizer.safetensors")).map_err(serialise)?;
+    let names = ["model.safetensors", "optimizer.safetensors"];
+    for name in names {
+        File::open(draft.join(name)).and_then(|file| file.sync_all()).map_err(io)?;
+    }
+    fs::rename(&draft, &place).map_err(io)?;
+    Ok(names.map(|name| place.join(name)).to_vec())
+}

@@ -1,0 +1,118 @@
+//! **Duty.** Arguments in, exit code out, and what to type next. **Does not know** how the demo works.
+//! **Spec.** PROTOCOL §8 (exit codes).
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use weighbridge_appraisal::CheckStatus;
+use weighbridge_attest_types::{Flops, ThresholdReport};
+use weighbridge_daemon::error::chain_text;
+
+use crate::progress::Screen;
+use crate::stages::{DemoOutput, Options, run};
+
+/// Trains a small model on two simulated nodes, weighs the run, proves a statement about it and verifies the bundle.
+/// Takes about two minutes.
+#[derive(Debug, Parser)]
+#[command(name = "weighbridge-demo", version)]
+struct Arguments {
+    /// Folder for everything the demo makes; one that an earlier demo made is emptied first.
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    out: PathBuf,
+}
+
+/// The whole program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Arguments { out } = Arguments::parse();
+    let screen = Screen::for_people();
+    let options = Options { out, ..Options::default() };
+    match run(&options, &screen) {
+        Ok(done) => {
+            conclude(&done, &options.out, &screen);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            screen.done();
+            eprintln!("weighbridge-demo: {}", chain_text(&error));
+            ExitCode::from(error.culprit().exit_code())
+        }
+    }
+}
+
+fn conclude(done: &DemoOutput, out: &Path, screen: &Screen) {
+    let count = |status| done.verified.checks.iter().filter(|check| check.status == status).count();
+    screen.line(&format!(
+        "7 verified   {} checks: {} pass, {} fail, {} unknown, {} skipped; without the development roots: {} (exit code {})",
+        done.verified.checks.len(),
+        count(CheckStatus::Pass),
+        count(CheckStatus::Fail),
+        count(CheckStatus::Unknown),
+        count(CheckStatus::Skipped),
+        done.refused_without_roots.verdict(),
+        done.refused_without_roots.exit_code()
+    ));
+    screen.line("");
+    report_lines(&done.report).iter().for_each(|line| screen.line(line));
+    screen.line("");
+    next_commands(out).iter().for_each(|line| screen.line(line));
+}
+
+/// The warning first; every figure with its grade.
+fn report_lines(report: &ThresholdReport) -> Vec<String> {
+    let bracket = &report.bracket;
+    let upper = bracket.upper.map_or_else(|| "no known upper bound".to_owned(), scientific);
+    let mut lines = vec![report.warning.clone()];
+    lines.push(format!(
+        "compute: {} to {upper} FLOP ({}, clock: {})",
+        scientific(bracket.lower),
+        bracket.grade.as_str(),
+        bracket.clock
+    ));
+    lines.extend(report.declared.iter().map(|line| format!("{} ({})", line.sentence, line.grade.as_str())));
+    lines.extend(report.profiles.iter().map(|line| {
+        let verdict = format!("{:?}", line.verdict).to_lowercase();
+        format!("{:<17} {verdict:<9} ({}) {}", line.id, line.grade.as_str(), line.why)
+    }));
+    lines
+}
+
+fn next_commands(out: &Path) -> Vec<String> {
+    let bundle = out.join("run.weighbridge").display().to_string();
+    let roots = out.join("trust-roots").display().to_string();
+    let weighbridge = "cargo run --release --bin weighbridge --";
+    vec![
+        "What to type next:".to_owned(),
+        format!("  {weighbridge} verify {bundle} --trust-roots {roots}"),
+        format!("  {weighbridge} verify {bundle}     # without the development roots: untrusted, exit code 4"),
+        format!("  {weighbridge} report {bundle} --trust-roots {roots} --profile demo --format html > report.html"),
+        format!("  {weighbridge} inspect {bundle}"),
+    ]
+}
+
+/// Two digits after the point are enough for eyes; the report holds the exact figure.
+fn scientific(amount: Flops) -> String {
+    format!("{:.2e}", amount.0 as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_name_the_folder_that_was_asked_for() {
+        let lines = next_commands(Path::new("some/where"));
+        let verify = "  cargo run --release --bin weighbridge -- verify some/where/run.weighbridge --trust-roots \
+                      some/where/trust-roots";
+        assert_eq!(lines[1], verify);
+        assert_eq!(scientific(Flops(336_622_266_368)), "3.37e11");
+    }
+}

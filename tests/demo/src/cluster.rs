@@ -1,0 +1,267 @@
+//! **Duty.** The nodes: real daemon cores in this process, each on its own socket with its own state, over a simulated
+//! platform. **Knows** the socket's messages. **Does not know** training or what is proven later.
+//! **Spec.** PROTOCOL §3 (in practice: the launcher builds one manifest and posts the same bytes to all).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use thiserror::Error;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use weighbridge_attest_collect::Collector;
+use weighbridge_attest_types::{Culprit, NodeKey, RunManifest, SignedNonce, SignedReceipt};
+use weighbridge_daemon::export::{self, Witness, WriteError, witness_name};
+use weighbridge_daemon::{Client, ClientError, Config, ServeError, serve};
+use weighbridge_daemon_api::{
+    Acknowledged, ChallengeRequest, EndRequest, NodeInfo, ReceiptRequest, RunEnded, RunStartRequest, RunStarted, paths,
+};
+
+use crate::ambient::Stopwatch;
+use crate::output::Output;
+
+/// A socket's path, its staging name included, has to fit `sun_path` (108 bytes on Linux, man 7 unix).
+const MAX_SOCKET_PATH: usize = 100;
+/// A node makes its key and opens its store in well under a second.
+const START_PATIENCE: Duration = Duration::from_secs(20);
+/// A head is quoted at least every so many intervals.
+const ATTEST_EVERY: u64 = 8;
+
+/// Why a node did not do its part.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ClusterError {
+    /// The runtime, or a folder.
+    #[error("node {node}: cannot make its runtime or its folder")]
+    Io {
+        /// Node.
+        node: usize,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The service ended.
+    #[error("node {node}: its service ended")]
+    Serve {
+        /// Node.
+        node: usize,
+        /// Why.
+        #[source]
+        source: ServeError,
+    },
+    /// The service's task is gone, or never answered.
+    #[error("node {node}: its service stopped without a reason or did not answer in time")]
+    Silent {
+        /// Node.
+        node: usize,
+    },
+    /// A request.
+    #[error("node {node}: a request was not granted")]
+    Request {
+        /// Node.
+        node: usize,
+        /// Why.
+        #[source]
+        source: ClientError,
+    },
+    /// An export.
+    #[error("node {node}: its export was not written")]
+    Export {
+        /// Node.
+        node: usize,
+        /// Why.
+        #[source]
+        source: WriteError,
+    },
+}
+
+/// Running nodes. Dropping the cluster stops them.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    nodes: Vec<Node>,
+    runtime: Runtime,
+    /// Short paths for sockets, where the output folder's are too long.
+    _sockets: Option<TempDir>,
+}
+
+#[derive(Debug)]
+struct Node {
+    socket: PathBuf,
+    client: Client,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<Result<(), ServeError>>,
+}
+
+/// Where a node's two exports lie.
+#[derive(Debug)]
+pub(crate) struct Exported {
+    pub(crate) public: PathBuf,
+    pub(crate) witness: PathBuf,
+}
+
+impl ClusterError {
+    /// Who has to act.
+    #[must_use]
+    pub fn culprit(&self) -> Culprit {
+        match self {
+            Self::Io { .. } => Culprit::Unavailable,
+            Self::Serve { source, .. } => source.culprit(),
+            Self::Silent { .. } => Culprit::Internal,
+            Self::Request { source, .. } => source.culprit(),
+            Self::Export { source, .. } => source.culprit(),
+        }
+    }
+}
+
+impl Cluster {
+    /// Starts one daemon core per platform and waits until each answers.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub(crate) fn start(platforms: Vec<Arc<dyn Collector>>, output: &Output) -> Result<Self, ClusterError> {
+        let io = |node| move |source| ClusterError::Io { node, source };
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(io(0))?;
+        let longest = output.node(platforms.len()).join(SOCKET).as_os_str().len();
+        let sockets = if longest > MAX_SOCKET_PATH { Some(short_folder().map_err(io(0))?) } else { None };
+        let mut nodes = Vec::new();
+        for (number, platform) in platforms.into_iter().enumerate() {
+            let folder = output.node(number);
+            std::fs::create_dir_all(&folder).map_err(io(number))?;
+            let socket = match &sockets {
+                Some(short) => short.path().join(format!("{number}.sock")),
+                None => folder.join(SOCKET),
+            };
+            nodes.push(Node::start(&runtime, platform, folder.join("state"), socket));
+        }
+        let mut cluster = Self { nodes, runtime, _sockets: sockets };
+        cluster.wait_until_all_answer()?;
+        Ok(cluster)
+    }
+
+    /// Sockets, in node order.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = &Path> {
+        self.nodes.iter().map(|node| node.socket.as_path())
+    }
+
+    /// Has every node quote its key under a nonce of its own, and says what is public about each.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub(crate) fn challenge(&self, mut nonce: impl FnMut() -> SignedNonce) -> Result<Vec<NodeInfo>, ClusterError> {
+        self.each(|node| {
+            let request = ChallengeRequest { nonce: nonce() };
+            self.runtime.block_on(node.client.post(paths::CHALLENGE, &request))
+        })
+    }
+
+    /// Opens the run on every node.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub(crate) fn begin_run(&self, manifest: &RunManifest) -> Result<Vec<RunStarted>, ClusterError> {
+        let request = RunStartRequest { manifest: manifest.clone() };
+        self.each(|node| self.runtime.block_on(node.client.post(paths::RUN_START, &request)))
+    }
+
+    /// Ends the run on every node and hands each its receipt.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub(crate) fn end_run(&self, receipt: impl Fn(&RunEnded) -> SignedReceipt) -> Result<Vec<RunEnded>, ClusterError> {
+        self.each(|node| {
+            let ended: RunEnded = self.runtime.block_on(node.client.post(paths::END, &EndRequest {}))?;
+            let request = ReceiptRequest { receipt: receipt(&ended) };
+            let _: Acknowledged = self.runtime.block_on(node.client.post(paths::RECEIPT, &request))?;
+            Ok(ended)
+        })
+    }
+
+    /// Writes every node's public export and, apart, its private witness.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub(crate) fn export(&self, output: &Output) -> Result<Vec<Exported>, ClusterError> {
+        let keys = self.each(|node| self.runtime.block_on(node.client.get::<NodeInfo>(paths::NODE)))?;
+        let publics = self.each(|node| self.runtime.block_on(node.client.get_bytes(paths::EXPORT)))?;
+        let witnesses = self.each(|node| self.runtime.block_on(node.client.get_bytes(paths::WITNESS)))?;
+        let rows = keys.into_iter().zip(publics).zip(witnesses).enumerate();
+        rows.map(|(node, ((info, public), witness))| write_export(output, node, info.node_key, &public, witness))
+            .collect()
+    }
+
+    /// Stops every node in order.
+    ///
+    /// # Errors
+    /// [`ClusterError`] when a node did not end well.
+    pub(crate) fn stop(self) -> Result<(), ClusterError> {
+        let Self { nodes, runtime, _sockets } = self;
+        for (number, node) in nodes.into_iter().enumerate() {
+            let _ = node.stop.send(());
+            let served = runtime.block_on(node.served).map_err(|_| ClusterError::Silent { node: number })?;
+            served.map_err(|source| ClusterError::Serve { node: number, source })?;
+        }
+        Ok(())
+    }
+
+    fn each<T>(&self, mut ask: impl FnMut(&Node) -> Result<T, ClientError>) -> Result<Vec<T>, ClusterError> {
+        let answers = self.nodes.iter().enumerate();
+        answers.map(|(node, running)| ask(running).map_err(|source| ClusterError::Request { node, source })).collect()
+    }
+
+    fn wait_until_all_answer(&mut self) -> Result<(), ClusterError> {
+        let waiting = Stopwatch::start();
+        for (number, node) in self.nodes.iter_mut().enumerate() {
+            while self.runtime.block_on(node.client.get::<NodeInfo>(paths::NODE)).is_err() {
+                if node.served.is_finished() {
+                    let served = self.runtime.block_on(&mut node.served);
+                    return Err(match served {
+                        Ok(Err(source)) => ClusterError::Serve { node: number, source },
+                        _ => ClusterError::Silent { node: number },
+                    });
+                }
+                if waiting.elapsed() > START_PATIENCE {
+                    return Err(ClusterError::Silent { node: number });
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    fn start(runtime: &Runtime, platform: Arc<dyn Collector>, state_dir: PathBuf, socket: PathBuf) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let config =
+            Config { state_dir, socket: socket.clone(), attest_every_intervals: ATTEST_EVERY, ..Config::default() };
+        let served = runtime.spawn(serve(config, platform, async {
+            // A dropped sender stops the node as well.
+            let _ = stopped.await;
+        }));
+        Self { client: Client::new(&socket), socket, stop, served }
+    }
+}
+
+const SOCKET: &str = "weighbridged.sock";
+
+fn short_folder() -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix("weighbridge-").tempdir()
+}
+
+fn write_export(
+    output: &Output,
+    node: usize,
+    node_key: NodeKey,
+    public: &[u8],
+    witness: Vec<u8>,
+) -> Result<Exported, ClusterError> {
+    let not_written = |source| ClusterError::Export { node, source };
+    export::write_public(public, &output.export(node)).map_err(not_written)?;
+    let witness = Witness { file_name: witness_name(node_key), bytes: witness };
+    let witness = export::write_witness(&witness, &output.witness(node)).map_err(not_written)?;
+    Ok(Exported { public: output.export(node), witness })
+}

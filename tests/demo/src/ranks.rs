@@ -1,0 +1,463 @@
+//! **Duty.** The data-parallel training job: one thread per rank, gradients averaged, every unit of work declared.
+//! **Knows** the spec, the model and the pace. **Does not know** sockets: events go to a sink that must not block.
+//! **Spec.** TRAINING §5 (never block or kill training), PROTOCOL §3 (work unit).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+use weighbridge_attest_types::{Culprit, Flops, UnitError};
+
+use crate::ambient::Stopwatch;
+use crate::checkpoint::{CheckpointError, write_checkpoint};
+use crate::collective::Member;
+use crate::data::{BatchOrder, Split};
+use crate::model::{Batch, GemmCounter, Momentum, Perceptron};
+use crate::spec::TrainingSpec;
+
+/// Micro-batch number of a training unit, and of an evaluation that follows it. Work is reported in ascending order.
+const TRAINING_UNIT: u16 = 0;
+const EVALUATION_UNIT: u16 = 1;
+/// Steps whose mean is called the final loss.
+const FINAL_STEPS: usize = 10;
+
+/// What a rank tells its node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobEvent {
+    /// Work was done.
+    WorkUnit {
+        /// Optimizer step, from 1; 0 for what precedes the first.
+        step: u64,
+        /// Rank.
+        rank: u32,
+        /// Micro-batch.
+        micro_batch: u16,
+        /// FLOP by the committed rule.
+        flop: Flops,
+    },
+    /// An optimizer step is complete.
+    Step {
+        /// Optimizer step, from 1.
+        step: u64,
+    },
+    /// A checkpoint is complete on disk.
+    Checkpoint {
+        /// Optimizer step after which it was written.
+        step: u64,
+        /// Its files.
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Where a rank's events go.
+pub type Sink<'a> = Box<dyn FnMut(JobEvent) + Send + 'a>;
+
+/// One training job.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// What was committed to.
+    pub spec: &'a TrainingSpec,
+    /// The data.
+    pub split: &'a Split,
+    /// Steps per second to keep to; `None` runs as fast as it can. A job that falls behind does fewer steps.
+    pub steps_per_second: Option<f64>,
+    /// Steps between checkpoints of rank 0; every rank writes the last one.
+    pub checkpoint_every: u64,
+    /// Steps between evaluations by rank 0.
+    pub evaluate_every: u64,
+    /// Where each rank writes its checkpoints.
+    pub folders: &'a [PathBuf],
+}
+
+/// One step, as shown to people.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepLine {
+    /// Optimizer step, from 1.
+    pub step: u64,
+    /// Mean loss over all ranks.
+    pub loss: f32,
+    /// Training accuracy of rank 0's micro-batch.
+    pub accuracy: f64,
+    /// Latest accuracy on held-out rows.
+    pub held_out_accuracy: f64,
+}
+
+/// What the job came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingSummary {
+    /// Optimizer steps done.
+    pub steps: u64,
+    /// Loss of the first global batch.
+    pub initial_loss: f32,
+    /// Mean loss of the last steps.
+    pub final_loss: f32,
+    /// Held-out accuracy before the first step.
+    pub initial_accuracy: f64,
+    /// Held-out accuracy after the last step.
+    pub final_accuracy: f64,
+    /// FLOP declared by each rank; the kernel counted the same.
+    pub declared: Vec<Flops>,
+}
+
+/// Why a job failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// candle.
+    #[error("rank {rank}: the tensor library refused an operation")]
+    Tensor {
+        /// Rank.
+        rank: usize,
+        /// Why.
+        #[source]
+        source: candle_core::Error,
+    },
+    /// The rule and the kernel disagree.
+    #[error("rank {rank}, step {step}: the rule declares {declared} FLOP and the kernel counted {counted}")]
+    Flop {
+        /// Rank.
+        rank: usize,
+        /// Step.
+        step: u64,
+        /// By the spec's rule.
+        declared: Flops,
+        /// By the kernel.
+        counted: Flops,
+    },
+    /// A sum left its type.
+    #[error("rank {rank}: declared FLOP do not add up")]
+    Sum {
+        /// Rank.
+        rank: usize,
+        /// Why.
+        #[source]
+        source: UnitError,
+    },
+    /// A checkpoint.
+    #[error("rank {rank}: a checkpoint is missing")]
+    Checkpoint {
+        /// Rank.
+        rank: usize,
+        /// Why.
+        #[source]
+        source: CheckpointError,
+    },
+    /// Another rank failed first.
+    #[error("rank {rank}: another rank stopped before the all-reduce was complete")]
+    PeerLost {
+        /// Rank.
+        rank: usize,
+    },
+    /// A rank's thread panicked or never started.
+    #[error("a rank's thread panicked or never started")]
+    Panicked,
+}
+
+impl TrainError {
+    /// Who has to act.
+    #[must_use]
+    pub const fn culprit(&self) -> Culprit {
+        match self {
+            Self::Checkpoint { .. } => Culprit::Unavailable,
+            _ => Culprit::Internal,
+        }
+    }
+}
+
+/// Runs the job to its end. `watch` sees every step of rank 0.
+///
+/// # Errors
+/// [`TrainError`]: the first cause, not the ranks that were lost because of it.
+pub fn train(
+    job: &Job<'_>,
+    sinks: Vec<Sink<'_>>,
+    watch: &(dyn Fn(StepLine) + Sync),
+) -> Result<TrainingSummary, TrainError> {
+    let clock = Stopwatch::start();
+    let members = Member::of(job.spec.ranks);
+    let results: Vec<Result<RankEnd, TrainError>> = std::thread::scope(|scope| {
+        let started = sinks.into_iter().zip(members).enumerate().map(|(number, (sink, member))| {
+            scope.spawn(move || Rank::new(job, number, member, sink, clock)?.run(watch))
+        });
+        let started: Vec<_> = started.collect();
+        started.into_iter().map(|rank| rank.join().unwrap_or(Err(TrainError::Panicked))).collect()
+    });
+    let (ends, mut errors): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+    errors.sort_by_key(|result| matches!(result, Err(TrainError::PeerLost { .. })));
+    if let Some(Err(first)) = errors.into_iter().next() {
+        return Err(first);
+    }
+    let ends: Vec<RankEnd> = ends.into_iter().flatten().collect();
+    let declared = ends.iter().map(|end| end.declared).collect();
+    let leader = ends.into_iter().next().ok_or(TrainError::Panicked)?;
+    let tail = &leader.losses[leader.losses.len().saturating_sub(FINAL_STEPS)..];
+    Ok(TrainingSummary {
+        steps: leader.losses.len() as u64,
+        initial_loss: leader.losses.first().copied().unwrap_or(f32::NAN),
+        final_loss: tail.iter().sum::<f32>() / tail.len() as f32,
+        initial_accuracy: leader.accuracies.first().copied().unwrap_or(f64::NAN),
+        final_accuracy: leader.accuracies.last().copied().unwrap_or(f64::NAN),
+        declared,
+    })
+}
+
+struct Rank<'a> {
+    job: &'a Job<'a>,
+    number: usize,
+    model: Perceptron,
+    optimizer: Momentum,
+    counter: GemmCounter,
+    order: BatchOrder,
+    member: Member,
+    sink: Sink<'a>,
+    clock: Stopwatch,
+    end: RankEnd,
+}
+
+#[derive(Default)]
+struct RankEnd {
+    declared: Flops,
+    losses: Vec<f32>,
+    accuracies: Vec<f64>,
+}
+
+/// One step's outcome: mean loss, own accuracy, and whether rank 0 says that time is up.
+struct StepEnd {
+    loss: f32,
+    accuracy: f64,
+    time_is_up: bool,
+}
+
+impl<'a> Rank<'a> {
+    fn new(
+        job: &'a Job<'a>,
+        number: usize,
+        member: Member,
+        sink: Sink<'a>,
+        clock: Stopwatch,
+    ) -> Result<Self, TrainError> {
+        let tensor = |source| TrainError::Tensor { rank: number, source };
+        let counter = GemmCounter::default();
+        let model = Perceptron::new(job.spec, counter.clone()).map_err(tensor)?;
+        let optimizer = Momentum::new(&model, job.spec).map_err(tensor)?;
+        let order = BatchOrder::new(job.spec.seed, job.split.train.len());
+        Ok(Self { job, number, model, optimizer, counter, order, member, sink, clock, end: RankEnd::default() })
+    }
+
+    fn run(mut self, watch: &(dyn Fn(StepLine) + Sync)) -> Result<RankEnd, TrainError> {
+        self.evaluate(0)?;
+        for step in 1..=self.job.spec.steps {
+            let StepEnd { loss, accuracy, time_is_up } = self.step(step)?;
+            self.end.losses.push(loss);
+            let last = time_is_up || step == self.job.spec.steps;
+            if last || step % self.job.evaluate_every == 0 {
+                self.evaluate(step)?;
+            }
+            if self.number == 0 {
+                let held_out_accuracy = self.end.accuracies.last().copied().unwrap_or_default();
+                watch(StepLine { step, loss, accuracy, held_out_accuracy });
+            }
+            if last || (self.number == 0 && step % self.job.checkpoint_every == 0) {
+                self.checkpoint(step)?;
+            }
+            if last {
+                break;
+            }
+            self.keep_pace(step);
+        }
+        Ok(self.end)
+    }
+
+    fn step(&mut self, step: u64) -> Result<StepEnd, TrainError> {
+        let rows = self.order.micro_batch(self.job.spec, step - 1, self.number);
+        let batch = Batch::new(&self.job.split.train.pick(&rows)).map_err(self.tensor())?;
+        let logits = self.model.forward(&batch).map_err(self.tensor())?;
+        let loss = batch.loss(&logits).map_err(self.tensor())?;
+        let grads = loss.backward().map_err(self.tensor())?;
+        self.declare(step, TRAINING_UNIT, self.job.spec.micro_batch_flop())?;
+
+        // Two more numbers ride along: the loss, and rank 0's word that time is up.
+        let mut own = self.model.flat_gradients(&grads).map_err(self.tensor())?;
+        own.push(loss.to_scalar().map_err(self.tensor())?);
+        own.push(f32::from(u8::from(self.number == 0 && self.is_late())));
+        let mut mean = self.member.mean(own).map_err(|_| TrainError::PeerLost { rank: self.number })?;
+        let (late, loss) = (mean.pop().unwrap_or_default(), mean.pop().unwrap_or(f32::NAN));
+        self.optimizer.step(&self.model, &mean).map_err(self.tensor())?;
+        (self.sink)(JobEvent::Step { step });
+        let accuracy = batch.accuracy(&logits).map_err(self.tensor())?;
+        Ok(StepEnd { loss, accuracy, time_is_up: late > 0.0 })
+    }
+
+    /// Rank 0 measures accuracy after a step on rows that no gradient saw. That is compute as well, so it is declared.
+    fn evaluate(&mut self, step: u64) -> Result<(), TrainError> {
+        if self.number > 0 {
+            return Ok(());
+        }
+        let rows = &self.job.split.held_out;
+        let batch = Batch::new(rows).map_err(self.tensor())?;
+        let logits = self.model.forward(&batch).map_err(self.tensor())?;
+        self.end.accuracies.push(batch.accuracy(&logits).map_err(self.tensor())?);
+        self.declare(step, EVALUATION_UNIT, self.job.spec.forward_flop(rows.len()))
+    }
+
+    /// Declares a unit by the committed rule, if the kernel counted the same.
+    fn declare(&mut self, step: u64, micro_batch: u16, declared: Flops) -> Result<(), TrainError> {
+        let counted = self.counter.take();
+        if counted != declared {
+            return Err(TrainError::Flop { rank: self.number, step, declared, counted });
+        }
+        let sum = self.end.declared.checked_add(declared);
+        self.end.declared = sum.map_err(|source| TrainError::Sum { rank: self.number, source })?;
+        let rank = u32::try_from(self.number).unwrap_or(u32::MAX);
+        (self.sink)(JobEvent::WorkUnit { step, rank, micro_batch, flop: declared });
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, step: u64) -> Result<(), TrainError> {
+        let folder = self.job.folders.get(self.number).ok_or(TrainError::Panicked)?;
+        let files = write_checkpoint(folder, step, &self.model, &self.optimizer)
+            .map_err(|source| TrainError::Checkpoint { rank: self.number, source })?;
+        (self.sink)(JobEvent::Checkpoint { step, files });
+        Ok(())
+    }
+
+    fn due(&self, steps: u64) -> Option<Duration> {
+        self.job.steps_per_second.map(|rate| Duration::from_secs_f64(steps as f64 / rate))
+    }
+
+    fn is_late(&self) -> bool {
+        self.due(self.job.spec.steps).is_some_and(|end| self.clock.elapsed() >= end)
+    }
+
+    fn keep_pace(&self, step: u64) {
+        if let Some(due) = self.due(step) {
+            std::thread::sleep(due.saturating_sub(self.clock.elapsed()));
+        }
+    }
+
+    fn tensor(&self) -> impl Fn(candle_core::Error) -> TrainError + 'static {
+        let rank = self.number;
+        move |source| TrainError::Tensor { rank, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::data::WineTable;
+
+    fn small(ranks: usize, micro_batch: usize) -> TrainingSpec {
+        TrainingSpec { widths: vec![11, 32, 32, 11], micro_batch, ranks, ..TrainingSpec::wine(40) }
+    }
+
+    struct Outcome {
+        summary: TrainingSummary,
+        events: Vec<Vec<JobEvent>>,
+        finals: Vec<Vec<u8>>,
+    }
+
+    fn run(spec: &TrainingSpec) -> Outcome {
+        let folder = tempfile::tempdir().unwrap();
+        let folders: Vec<_> = (0..spec.ranks).map(|rank| folder.path().join(rank.to_string())).collect();
+        let split = WineTable::load().split(spec);
+        let job = Job {
+            spec,
+            split: &split,
+            steps_per_second: None,
+            checkpoint_every: 16,
+            evaluate_every: 20,
+            folders: &folders,
+        };
+        let events: Vec<Mutex<Vec<JobEvent>>> = folders.iter().map(|_| Mutex::default()).collect();
+        let sinks = events.iter().map(|list| Box::new(|event| list.lock().unwrap().push(event)) as Sink<'_>).collect();
+        let summary = train(&job, sinks, &|_| {}).unwrap();
+        let read = |folder: &PathBuf| std::fs::read(folder.join("checkpoint-000040/model.safetensors")).unwrap();
+        let events = events.into_iter().map(|list| list.into_inner().unwrap()).collect();
+        Outcome { summary, events, finals: folders.iter().map(read).collect() }
+    }
+
+    fn weights(file: &[u8]) -> Vec<f32> {
+        let tensors = candle_core::safetensors::load_buffer(file, &candle_core::Device::Cpu).unwrap();
+        let sorted: std::collections::BTreeMap<_, _> = tensors.into_iter().collect();
+        sorted.values().flat_map(|tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()).collect()
+    }
+
+    #[test]
+    fn training_learns_repeats_to_the_bit_and_keeps_its_replicas_equal() {
+        let spec = small(2, 64);
+        let (first, second) = (run(&spec), run(&spec));
+        assert!(first.summary.final_loss < 0.7 * first.summary.initial_loss, "{:?}", first.summary);
+        assert!(first.summary.final_accuracy > first.summary.initial_accuracy, "{:?}", first.summary);
+        assert_eq!(first.summary, second.summary);
+        assert_eq!(first.finals, second.finals);
+        assert_eq!(first.finals[0], first.finals[1]);
+    }
+
+    #[test]
+    fn two_ranks_do_what_one_rank_with_the_whole_batch_does() {
+        let (two, one) = (run(&small(2, 64)), run(&small(1, 128)));
+        let differences = weights(&two.finals[0]).into_iter().zip(weights(&one.finals[0])).map(|(a, b)| (a - b).abs());
+        let greatest = differences.fold(0f32, f32::max);
+        assert!(greatest < 1e-4, "{greatest}");
+    }
+
+    #[test]
+    fn every_unit_of_work_is_declared_once_and_adds_up() {
+        let spec = small(2, 64);
+        let outcome = run(&spec);
+        for (rank, events) in outcome.events.iter().enumerate() {
+            let units = events.iter().filter_map(|event| match event {
+                JobEvent::WorkUnit { step, rank, micro_batch, flop } => Some(((*step, *rank, *micro_batch), *flop)),
+                _ => None,
+            });
+            let units: Vec<_> = units.collect();
+            assert!(units.windows(2).all(|pair| pair[0].0 < pair[1].0), "the daemon takes ascending units only");
+            let evaluations = if rank == 0 { 3 } else { 0 };
+            assert_eq!(units.len(), 40 + evaluations);
+            assert_eq!(Flops(units.iter().map(|(_, flop)| flop.0).sum()), outcome.summary.declared[rank]);
+            let checkpoints = events.iter().filter(|event| matches!(event, JobEvent::Checkpoint { .. })).count();
+            assert_eq!(checkpoints, if rank == 0 { 3 } else { 1 });
+        }
+    }
+
+    #[test]
+    fn a_rank_that_cannot_write_ends_the_job_with_its_own_reason() {
+        let spec = small(2, 64);
+        let split = WineTable::load().split(&spec);
+        let folders = vec![PathBuf::from("/dev/null/0"), PathBuf::from("/dev/null/1")];
+        let job = Job {
+            spec: &spec,
+            split: &split,
+            steps_per_second: None,
+            checkpoint_every: 5,
+            evaluate_every: 20,
+            folders: &folders,
+        };
+        let sinks = folders.iter().map(|_| Box::new(|_| {}) as Sink<'_>).collect();
+        let error = train(&job, sinks, &|_| {}).unwrap_err();
+        assert!(matches!(error, TrainError::Checkpoint { rank: 0, .. }), "{error:?}");
+        assert_eq!(error.culprit(), Culprit::Unavailable);
+    }
+
+    #[test]
+    fn a_slow_machine_does_fewer_steps_instead_of_taking_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = vec![folder.path().join("0"), folder.path().join("1")];
+        let spec = TrainingSpec { steps: 1_000_000, ..small(2, 64) };
+        let split = WineTable::load().split(&spec);
+        let rate = Some(2_000_000.0);
+        let job = Job {
+            spec: &spec,
+            split: &split,
+            steps_per_second: rate,
+            checkpoint_every: 1_000_000,
+            evaluate_every: 1_000,
+            folders: &folders,
+        };
+        let sinks = folders.iter().map(|_| Box::new(|_| {}) as Sink<'_>).collect();
+        let summary = train(&job, sinks, &|_| {}).unwrap();
+        assert!((1..100_000).contains(&summary.steps), "{}", summary.steps);
+    }
+}

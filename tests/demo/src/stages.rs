@@ -1,0 +1,396 @@
+//! **Duty.** The whole path, stage by stage: platform, nodes, manifest, training, ledgers, proof, verdict. **Knows** the
+//! order and what must agree between stages. **Does not know** how any stage works. **Spec.** PROTOCOL §5, §8.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+use weighbridge_appraisal::{AppraisalTime, CheckStatus, Outcome, VerifyOptions, verify_bundle};
+use weighbridge_attest::{built_in_anchors, parse_anchor_file};
+use weighbridge_attest_collect::Collector;
+use weighbridge_attest_types::{
+    Bundle, Canonical, CheckpointRoots, Culprit, Flops, NodeWitness, RosterDevice, RosterRow, RunManifest,
+    ThresholdReport, TrustAnchors, built_in_profiles,
+};
+use weighbridge_commitments::{CommitError, commit_checkpoint, commit_spec};
+use weighbridge_daemon_api::NodeInfo;
+use weighbridge_tests_simulator::World;
+use weighbridge_verifier::{CliError, HtmlError, assemble_bundle, render_html};
+
+use crate::ambient::{random, unix_now};
+use crate::checkpoint::write_checkpoint;
+use crate::cluster::{Cluster, ClusterError, Exported};
+use crate::data::{Split, WineTable};
+use crate::error::{DemoError, Fault};
+use crate::model::{GemmCounter, Momentum, Perceptron};
+use crate::output::{Output, OutputError};
+use crate::progress::Screen;
+use crate::ranks::{Job, Sink, StepLine, TrainError, TrainingSummary, train};
+use crate::reporter::{ReportError, Reported, Reporter};
+use crate::spec::TrainingSpec;
+
+const GPUS_PER_NODE: u32 = 1;
+const CHECKPOINT_EVERY: u64 = 100;
+const EVALUATE_EVERY: u64 = 25;
+/// The profile that the demo's page leads with.
+const HEADLINE: &str = "demo";
+
+/// What a demo is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Output folder.
+    pub out: PathBuf,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Pace of the job; a machine that cannot keep it does fewer steps.
+    pub steps_per_second: f64,
+    /// Length of a ledger interval.
+    pub interval_seconds: u64,
+}
+
+/// What a demo came to.
+#[derive(Debug)]
+pub struct DemoOutput {
+    /// The training job.
+    pub training: TrainingSummary,
+    /// Intervals in each node's chain.
+    pub intervals: Vec<u64>,
+    /// Where everything lies.
+    pub output: Output,
+    /// The report of the verified bundle.
+    pub report: ThresholdReport,
+    /// Verification of the bundle under the development roots.
+    pub verified: Outcome,
+    /// Whose fault it is that the same bundle is refused without them.
+    pub refused_without_roots: Culprit,
+}
+
+/// Two stages that disagree.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Disagreement {
+    /// Nothing was learned.
+    #[error("the loss did not fall: {initial} at first, {last} at the end")]
+    Loss {
+        /// First loss.
+        initial: f32,
+        /// Final loss.
+        last: f32,
+    },
+    /// A ledger that weighed something else than the job did.
+    #[error("node {node} weighed {weighed} FLOP, but its rank declared {declared}")]
+    Weight {
+        /// Node.
+        node: usize,
+        /// By its ledger's readings.
+        weighed: Flops,
+        /// By its rank.
+        declared: Flops,
+    },
+    /// Replicas that drifted apart.
+    #[error("the last checkpoints of the ranks differ, though every step averaged their gradients")]
+    Replicas,
+    /// Verification that did not go as it must.
+    #[error("verification: {0}")]
+    Verdict(String),
+}
+
+/// What holds for the whole demo.
+struct Stage<'a> {
+    options: &'a Options,
+    screen: &'a Screen,
+    output: Output,
+    world: World,
+    spec: TrainingSpec,
+    split: Split,
+    data: WineTable,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { out: PathBuf::from("out"), steps: 400, steps_per_second: 5.0, interval_seconds: 2 }
+    }
+}
+
+/// Runs the demo.
+///
+/// # Errors
+/// [`DemoError`], which names the stage.
+pub fn run(options: &Options, screen: &Screen) -> Result<DemoOutput, DemoError> {
+    screen.line(
+        "SIMULATED HARDWARE: this machine stands in for two confidential nodes with one GPU each (TDX quotes and",
+    );
+    screen.line(
+        "GPU reports have real formats and signatures under development roots made just now). REAL: the training,",
+    );
+    screen.line("the hashing, the ledgers, the zero-knowledge proof and the verification. The maths runs on this CPU.");
+    let stage = Stage::set(options, screen)?;
+    let cluster = stage.nodes()?;
+    let manifest = stage.manifest(&cluster)?;
+    let (training, reported) = stage.training(&cluster)?;
+    let (exported, intervals) = stage.ledgers(cluster, &training, &reported)?;
+    let (report, verified, refused_without_roots) = stage.proof(&exported)?;
+    let output = stage.output;
+    screen.line(&format!("run {} is done; everything is in {}", manifest.genesis(), output.root().display()));
+    Ok(DemoOutput { training, intervals, output, report, verified, refused_without_roots })
+}
+
+impl<'a> Stage<'a> {
+    fn set(options: &'a Options, screen: &'a Screen) -> Result<Self, DemoError> {
+        let fault = Fault::of("platform");
+        let out = std::path::absolute(&options.out).map_err(fault.unavailable())?;
+        let output = Output::claim(&out).map_err(fault.by(OutputError::culprit))?;
+        let seed = random().map(u64::from_le_bytes).map_err(fault.unavailable())?;
+        let world = World::new(seed, unix_now());
+        world.write_trust_roots(&output.trust_roots()).map_err(fault.unavailable())?;
+        let collateral = output.endorsements().join("tdx-collateral.json");
+        fs::write(collateral, world.collateral_json()).map_err(fault.unavailable())?;
+        screen.line("1 platform   development roots and vendor collateral written (trust-roots/, endorsements/)");
+
+        let spec = TrainingSpec::wine(options.steps);
+        let data = WineTable::load();
+        let split = data.split(&spec);
+        Ok(Self { options, screen, output, world, spec, split, data })
+    }
+
+    fn nodes(&self) -> Result<Cluster, DemoError> {
+        let nodes = u32::try_from(self.spec.ranks).unwrap_or(u32::MAX);
+        let platform = |index| Arc::new(self.world.node(index, GPUS_PER_NODE)) as Arc<dyn Collector>;
+        let fault = Fault::of("nodes");
+        let cluster = Cluster::start((0..nodes).map(platform).collect(), &self.output);
+        let cluster = cluster.map_err(fault.by(ClusterError::culprit))?;
+        self.screen.line(&format!("2 nodes      {nodes} daemon cores answer on their Unix sockets"));
+        Ok(cluster)
+    }
+
+    /// One manifest for all nodes, after each has quoted its key under the time authority's nonce.
+    fn manifest(&self, cluster: &Cluster) -> Result<RunManifest, DemoError> {
+        let fault = Fault::of("manifest");
+        let authority = self.world.time_authority();
+        let nodes = cluster.challenge(|| authority.issue_nonce(unix_now())).map_err(fault.by(ClusterError::culprit))?;
+        let roster: Option<Vec<RosterRow>> = nodes.iter().map(roster_row).collect();
+        let roster = roster.ok_or("a node has no key quote after its challenge").map_err(fault.internal())?;
+
+        let salt: [u8; 28] = random().map_err(fault.unavailable())?;
+        let json = self.spec.canonical_json();
+        let private = self.output.private();
+        fs::write(private.join("spec.json"), &json).map_err(fault.unavailable())?;
+        fs::write(private.join("spec.salt"), hex::encode(salt)).map_err(fault.unavailable())?;
+        let manifest = RunManifest {
+            provider: "Weighbridge demonstration (no company)".to_owned(),
+            model_id: "wine-quality-perceptron".to_owned(),
+            phase: "pre-training".to_owned(),
+            roster,
+            spec: commit_spec(&salt, &json),
+            dataset_root: self.data.root(),
+            order_rule: self.spec.order_rule(),
+            initial_checkpoint: self.initial_checkpoint()?,
+            interval_millis: self.options.interval_seconds.saturating_mul(1_000),
+            numeric_policy: "f32, candle on CPU, not replayed".to_owned(),
+            audit_policy: "none".to_owned(),
+            randomness_rule: "none".to_owned(),
+            profiles: built_in_profiles().into_iter().map(|profile| profile.id).collect(),
+        };
+        cluster.begin_run(&manifest).map_err(fault.by(ClusterError::culprit))?;
+        self.screen.line(&format!(
+            "3 manifest   key quotes under fresh nonces; the same manifest on every node: genesis {}",
+            manifest.genesis()
+        ));
+        Ok(manifest)
+    }
+
+    fn initial_checkpoint(&self) -> Result<CheckpointRoots, DemoError> {
+        let fault = Fault::of("manifest");
+        let model = Perceptron::new(&self.spec, GemmCounter::default()).map_err(fault.internal())?;
+        let optimizer = Momentum::new(&model, &self.spec).map_err(fault.internal())?;
+        let files = write_checkpoint(&self.output.node(0), 0, &model, &optimizer).map_err(fault.unavailable())?;
+        let digests = commit_checkpoint(&files, &mut |_, _| {}).map_err(fault.by(CommitError::culprit))?;
+        Ok(CheckpointRoots { fast_root: digests.fast_root, algebraic_root: digests.algebraic_root })
+    }
+
+    /// The live job. Reports travel beside it; one that was dropped ends the demo.
+    fn training(&self, cluster: &Cluster) -> Result<(TrainingSummary, Vec<Reported>), DemoError> {
+        let fault = Fault::of("training");
+        self.announce_training();
+        let reporters: Result<Vec<Reporter>, _> = cluster.sockets().map(Reporter::start).collect();
+        let mut reporters = reporters.map_err(fault.by(ReportError::culprit))?;
+        let folders: Vec<PathBuf> = (0..self.spec.ranks).map(|rank| self.output.node(rank)).collect();
+        let job = Job {
+            spec: &self.spec,
+            split: &self.split,
+            steps_per_second: Some(self.options.steps_per_second),
+            checkpoint_every: CHECKPOINT_EVERY,
+            evaluate_every: EVALUATE_EVERY,
+            folders: &folders,
+        };
+        self.screen.counted(self.spec.steps);
+        let sinks = reporters.iter_mut().map(|to| Box::new(|event| to.report(event)) as Sink<'_>).collect();
+        let trained = train(&job, sinks, &|line| self.screen.at(line.step, &step_text(line)));
+        self.screen.done();
+        let training = trained.map_err(fault.by(TrainError::culprit))?;
+        let reported: Result<Vec<Reported>, _> = reporters.into_iter().map(Reporter::finish).collect();
+        let reported = reported.map_err(fault.by(ReportError::culprit))?;
+        self.judge_training(&training, &reported)?;
+        Ok((training, reported))
+    }
+
+    fn announce_training(&self) {
+        let TrainingSpec { widths, ranks, micro_batch, .. } = &self.spec;
+        let widths = widths.iter().map(usize::to_string).collect::<Vec<_>>().join("→");
+        self.screen.line(&format!(
+            "4 training   perceptron {widths} on UCI Wine Quality ({} rows, {} held out), {ranks} data-parallel ranks",
+            self.split.train.len(),
+            self.split.held_out.len()
+        ));
+        self.screen.line(&format!(
+            "             {} FLOP per micro-batch of {micro_batch} by the committed rule; the multiplying kernel counts them again",
+            self.spec.micro_batch_flop()
+        ));
+    }
+
+    fn judge_training(&self, training: &TrainingSummary, reported: &[Reported]) -> Result<(), DemoError> {
+        let fault = Fault::of("training");
+        let (initial, last) = (training.initial_loss, training.final_loss);
+        if last.is_nan() || last >= initial {
+            return Err(Disagreement::Loss { initial, last }).map_err(fault.internal());
+        }
+        let mut finals = reported.iter().map(|node| {
+            let last = node.checkpoints.last().filter(|checkpoint| checkpoint.step == training.steps);
+            last.map(|checkpoint| (checkpoint.fast_root, checkpoint.algebraic_root))
+        });
+        let first = finals.next().flatten();
+        if first.is_none() || finals.any(|other| other != first) {
+            return Err(Disagreement::Replicas).map_err(fault.internal());
+        }
+        let messages: u64 = reported.iter().map(|node| node.messages).sum();
+        self.screen.line(&format!(
+            "             {} steps: loss {initial:.3} → {last:.3}, accuracy on held-out rows {:.1} % → {:.1} %",
+            training.steps,
+            100.0 * training.initial_accuracy,
+            100.0 * training.final_accuracy
+        ));
+        self.screen.line(&format!(
+            "             {messages} reports, none dropped; both nodes hashed the same last checkpoint"
+        ));
+        Ok(())
+    }
+
+    /// Ends the run, brackets it from outside, exports, and holds the ledgers against what the ranks declared.
+    fn ledgers(
+        &self,
+        cluster: Cluster,
+        training: &TrainingSummary,
+        reported: &[Reported],
+    ) -> Result<(Vec<Exported>, Vec<u64>), DemoError> {
+        let fault = Fault::of("ledgers");
+        let authority = self.world.time_authority();
+        let receipt = |ended: &weighbridge_daemon_api::RunEnded| {
+            authority.receipt(unix_now(), ended.node_key_digest, ended.index, ended.head)
+        };
+        let ended = cluster.end_run(receipt).map_err(fault.by(ClusterError::culprit))?;
+        let exported = cluster.export(&self.output).map_err(fault.by(ClusterError::culprit))?;
+        cluster.stop().map_err(fault.by(ClusterError::culprit))?;
+        for (node, (files, &declared)) in exported.iter().zip(&training.declared).enumerate() {
+            let weighed = weighed(&files.witness).map_err(fault.malformed())?;
+            if weighed != declared {
+                return Err(Disagreement::Weight { node, weighed, declared }).map_err(fault.internal());
+            }
+        }
+        let intervals: Vec<u64> = ended.iter().map(|end| end.index).collect();
+        let checkpoints: usize = reported.iter().map(|node| node.checkpoints.len()).sum();
+        self.screen.line(&format!(
+            "5 ledgers    {intervals:?} signed intervals, {checkpoints} checkpoints; readings add up to what the ranks declared"
+        ));
+        Ok((exported, intervals))
+    }
+
+    fn proof(&self, exported: &[Exported]) -> Result<(ThresholdReport, Outcome, Culprit), DemoError> {
+        let fault = Fault::of("proof");
+        self.screen.line("6 proof      zero-knowledge proof about the declared total; readings stay with the operator");
+        self.screen.open_ended();
+        let exports: Vec<PathBuf> = exported.iter().map(|files| files.public.clone()).collect();
+        let witnesses: Vec<PathBuf> = exported.iter().map(|files| files.witness.clone()).collect();
+        let (roots, bundle) = (self.output.trust_roots(), self.output.bundle());
+        let mut progress = |now: &str| self.screen.now(now);
+        let endorsements = [self.output.endorsements()];
+        let assembled =
+            assemble_bundle(&exports, &witnesses, &endorsements, &roots, unix_now(), None, &bundle, &mut progress);
+        self.screen.done();
+        assembled.map_err(fault.by(CliError::culprit))?;
+
+        let fault = Fault::of("verification");
+        let bytes = fs::read(&bundle).map_err(fault.unavailable())?;
+        let anchors = load_anchors(&roots)?;
+        let outcome = |anchors| verify_bundle(&bytes, &VerifyOptions { anchors, at: AppraisalTime::Archived });
+        let verified = outcome(anchors);
+        let report = accepted(&verified).map_err(|(culprit, error)| DemoError::new("verification", culprit, error))?;
+        let Some(refused) = outcome(built_in_anchors()).culprit() else {
+            let error = Disagreement::Verdict("the bundle was accepted without the development roots".to_owned());
+            return Err(error).map_err(fault.internal());
+        };
+        self.write_reports(&bytes, &report)?;
+        Ok((report, verified, refused))
+    }
+
+    fn write_reports(&self, bundle: &[u8], report: &ThresholdReport) -> Result<(), DemoError> {
+        let fault = Fault::of("report");
+        let page = render_html(report, HEADLINE).map_err(fault.by(HtmlError::culprit))?;
+        fs::write(self.output.report("html"), page).map_err(fault.unavailable())?;
+        let bundle = Bundle::parse_bundle(bundle).map_err(fault.malformed())?;
+        let json = bundle.get("report.json").ok_or("the bundle has no report").map_err(fault.malformed())?;
+        fs::write(self.output.report("json"), json).map_err(fault.unavailable())
+    }
+}
+
+fn step_text(line: StepLine) -> String {
+    let StepLine { loss, accuracy, held_out_accuracy, .. } = line;
+    let (accuracy, held_out) = (100.0 * accuracy, 100.0 * held_out_accuracy);
+    format!("steps   loss {loss:.3}   accuracy: batch {accuracy:.0} %, held-out {held_out:.1} %")
+}
+
+fn roster_row(info: &NodeInfo) -> Option<RosterRow> {
+    let device = |found: &weighbridge_daemon_api::NodeDevice| RosterDevice {
+        device: found.device,
+        kind: found.kind.clone(),
+        sku: found.name.clone(),
+    };
+    Some(RosterRow {
+        node_key: info.node_key,
+        key_quote: info.key_quote?,
+        cpu_kind: info.cpu_kind.clone(),
+        cpu: info.cpu,
+        devices: info.devices.iter().map(device).collect(),
+    })
+}
+
+/// Declared FLOP in a witness: whole GFLOP of every interval and the remainder carried out of the last.
+fn weighed(witness: &Path) -> Result<Flops, Box<dyn std::error::Error + Send + Sync>> {
+    let rows = NodeWitness::from_bytes(&fs::read(witness)?)?.rows;
+    let rest = rows.last().map(|row| Flops(u128::from(row.reading.declared_rest()))).unwrap_or_default();
+    let whole = rows.iter().map(|row| Flops::from(weighbridge_attest_types::Gflop(row.reading.declared_gflop())));
+    whole.into_iter().try_fold(rest, |sum, interval| Ok(sum.checked_add(interval)?))
+}
+
+fn load_anchors(folder: &Path) -> Result<TrustAnchors, DemoError> {
+    let fault = Fault::of("verification");
+    let mut anchors = built_in_anchors();
+    for entry in fs::read_dir(folder).map_err(fault.unavailable())? {
+        let bytes = fs::read(entry.map_err(fault.unavailable())?.path()).map_err(fault.unavailable())?;
+        parse_anchor_file(&bytes, &mut anchors).map_err(fault.internal())?;
+    }
+    Ok(anchors)
+}
+
+/// The report, or the class and a list of all failures.
+fn accepted(outcome: &Outcome) -> Result<ThresholdReport, (Culprit, Disagreement)> {
+    match (outcome.culprit(), &outcome.report) {
+        (None, Some(report)) => Ok(report.clone()),
+        (culprit, _) => {
+            let failures = outcome.checks.iter().filter(|check| check.status == CheckStatus::Fail);
+            let lines: Vec<String> =
+                failures.map(|check| format!("{}: {}: {}", check.path, check.code, check.message)).collect();
+            Err((culprit.unwrap_or(Culprit::Internal), Disagreement::Verdict(lines.join("; "))))
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! **Duty.** The tables are complete: each scheme and each circuit has its folder, its line and its one constructor, and
+//! the threat model names only what exists. **Knows** the layout of `attest/src/schemes` and `circuits/src`.
+//! **Does not know** what a scheme or a circuit means. **Spec.** HOUSE §3 (one constructor), §4 (one folder, one line).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use crate::tree::{self, TextFile};
+
+const SCHEMES: &str = "attest/src/schemes";
+const CIRCUITS: &str = "circuits/src";
+/// Calls that mint a checked value.
+const MINTS: [&str; 2] = ["Verified::assertion(", "BoundSet::assertion("];
+/// The one room that joins a set.
+const SET: &str = "attest/src/set/";
+
+#[test]
+fn every_scheme_has_one_line_and_mints_in_one_place() {
+    let table = tree::file("attest/src/schemes.rs");
+    let folders = folders_below(SCHEMES);
+    let mut breaches = Vec::new();
+    for folder in &folders {
+        if !table.lines().any(|(_, line)| line == format!("mod {folder};")) {
+            breaches.push(format!("attest/src/schemes.rs: no `mod {folder};` for {SCHEMES}/{folder}"));
+        }
+    }
+    let entries = table.text.matches("entry::<").count();
+    // One mention is the helper's own definition.
+    if entries != folders.len() && entries != folders.len() + 1 {
+        breaches.push(format!("attest/src/schemes.rs: {entries} entries for {} folders", folders.len()));
+    }
+    let minted = mints(&tree::production());
+    for folder in &folders {
+        let calls = minted.get(&format!("{SCHEMES}/{folder}/")).copied().unwrap_or(0);
+        if calls != 1 {
+            breaches
+                .push(format!("{SCHEMES}/{folder}: {calls} calls of `Verified::assertion`; there is one last check"));
+        }
+    }
+    let places = minted.keys().filter(|place| !place.starts_with(SCHEMES) && *place != SET);
+    breaches.extend(places.map(|place| format!("{place}: mints a checked value outside of a scheme")));
+    tree::hold("a scheme is one folder, one line, one constructor", &breaches);
+}
+
+#[test]
+fn every_circuit_has_three_rooms_a_line_and_a_pinned_description() {
+    let catalog = tree::file("circuits/src/catalog.rs").text;
+    let has = |folder: &str, room: &str| tree::root().join(format!("{CIRCUITS}/{folder}/{room}")).is_file();
+    let mut breaches = Vec::new();
+    for folder in folders_below(CIRCUITS).iter().filter(|folder| has(folder, "statement.rs")) {
+        for room in ["circuit.rs", "tests.rs"].iter().filter(|room| !has(folder, room)) {
+            breaches.push(format!("{CIRCUITS}/{folder}: has no {room}"));
+        }
+        let description = format!("fixtures/{folder}.description");
+        if !catalog.contains(&format!("id: \"{folder}\"")) || !catalog.contains(&description) {
+            breaches.push(format!("circuits/src/catalog.rs: no line for `{folder}` with {description}"));
+        }
+    }
+    tree::hold("a circuit is three rooms, one line, one pinned text", &breaches);
+}
+
+#[test]
+fn every_name_in_the_tables_of_the_documents_exists() {
+    let sources: Vec<TextFile> = tree::files(&[".rs", ".toml", ".json", ".service"]);
+    let last = |name: &str| name.rsplit("::").next().unwrap_or_default().to_owned();
+    let stands = |word: &str| sources.iter().any(|file| file.text.contains(word));
+    let exists = |name: &str| stands(&last(name)) || tree::root().join(name).exists();
+    let mut breaches = Vec::new();
+    for path in ["THREAT_MODEL.md", "docs/CHECKS.md", "docs/CONSTRAINTS.md"] {
+        let document = tree::file(path);
+        for (number, line) in document.lines().filter(|(_, line)| line.starts_with('|')) {
+            let missing = names(line).filter(|name| !exists(name));
+            breaches.extend(missing.map(|name| format!("{path}:{number}: `{name}` is nowhere in the source")));
+        }
+    }
+    tree::hold("tables name only types, codes and tests that exist", &breaches);
+}
+
+/// Names of the folders directly below a path.
+fn folders_below(path: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(tree::root().join(path)).expect("readable folder").map(|entry| entry.expect("entry"));
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Minting calls by folder, tests left out.
+fn mints(files: &[TextFile]) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    for file in files.iter().filter(|file| file.path.starts_with("attest/")) {
+        let place = match file.path.strip_prefix("attest/src/schemes/").and_then(|rest| rest.split_once('/')) {
+            Some((scheme, _)) => format!("{SCHEMES}/{scheme}/"),
+            None => format!("{}/", file.path.trim_end_matches(".rs")),
+        };
+        let calls = file.code_lines().filter(|(_, line)| MINTS.iter().any(|call| line.contains(call))).count();
+        if calls > 0 {
+            *found.entry(place).or_default() += calls;
+        }
+    }
+    found
+}
+
+/// Words in backticks that look like one name: no spaces. Members of a bundle are data, not source.
+fn names(line: &str) -> impl Iterator<Item = &str> {
+    let is_member = |name: &str| ["node/", "evidence/", "time/", "proof/"].iter().any(|start| name.starts_with(start));
+    line.split('`').skip(1).step_by(2).filter(move |name| !name.is_empty() && !name.contains(' ') && !is_member(name))
+}
+
+#[test]
+fn a_minting_call_in_the_wrong_place_is_found() {
+    let file = |path: &str| TextFile { path: path.to_owned(), text: "let x = Verified::assertion(y);\n".to_owned() };
+    let found = mints(&[file("attest/src/schemes/tdx/verify.rs"), file("attest/src/x509.rs"), file("daemon/src/x.rs")]);
+    let places: Vec<&str> = found.keys().map(String::as_str).collect();
+    assert_eq!(places, ["attest/src/schemes/tdx/", "attest/src/x509/"]);
+    assert_eq!(names("| a `b-c` and `d e` | `f` | `node/N/x` |").collect::<Vec<_>>(), ["b-c", "f"]);
+}

@@ -1,0 +1,210 @@
+//! **Duty.** From node exports to one bundle, with the report that verification will give.
+//! **Knows** member names of exports and bundles. **Does not know** files; proofs are made elsewhere.
+//! **Spec.** PROTOCOL §7–8 (`bundle assemble`).
+
+use thiserror::Error;
+use weighbridge_attest_types::{
+    AppraisalPolicy, Bundle, BundleError, Canonical, CodecError, Culprit, Member, NodeKey, NodeLedger, RunManifest,
+    TrustAnchors, UnixMillis,
+};
+use weighbridge_circuits::ThresholdProof;
+
+use crate::check::{Check, Checks, Outcome};
+use crate::ingest::{endorsement_name, head_quote_index, name, node_folder};
+use crate::policy::policy_member;
+use crate::proof::circuits_member;
+use crate::text;
+use crate::verify_bundle::recompute;
+
+/// Endorsements that four digits can number.
+const MAX_ENDORSEMENTS: usize = 10_000;
+
+/// Everything a bundle is made from.
+#[derive(Debug)]
+pub struct AssembleParts {
+    /// One export per roster row, in any order.
+    pub exports: Vec<Bundle>,
+    /// Collateral, certificates, CRLs: raw files in any order; repetitions are dropped.
+    pub endorsements: Vec<Vec<u8>>,
+    /// A statement about declared totals, if one is to be published.
+    pub proof: Option<ThresholdProof>,
+    /// The instant of appraisal.
+    pub at: UnixMillis,
+    /// Whom the report trusts.
+    pub anchors: TrustAnchors,
+}
+
+/// Why no bundle was made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AssembleError {
+    /// Nothing to assemble.
+    #[error("no node export was given; give one export per roster row")]
+    NoExports,
+    /// Exports of different runs.
+    #[error("export {0} has another run manifest than export 0; assemble exports of one run")]
+    OtherRun(usize),
+    /// An export of a node that is not in the roster.
+    #[error("export {export} is of node key {node_key}, which is in no row of the roster")]
+    NotInRoster {
+        /// Position among the exports.
+        export: usize,
+        /// Its key.
+        node_key: NodeKey,
+    },
+    /// Two exports of one node.
+    #[error("export {export} is of node key {node_key}, which another export is of as well; give each node once")]
+    Repeated {
+        /// Position among the exports.
+        export: usize,
+        /// Its key.
+        node_key: NodeKey,
+    },
+    /// An export lacks a member.
+    #[error("export {export} has no member `{member}`")]
+    MissingMember {
+        /// Position among the exports.
+        export: usize,
+        /// Its name.
+        member: &'static str,
+    },
+    /// An export has a member that no export has.
+    #[error("export {export} has a member `{member}` that no export of this version has")]
+    UnknownMember {
+        /// Position among the exports.
+        export: usize,
+        /// Its name.
+        member: String,
+    },
+    /// A member of an export does not parse.
+    #[error("member `{member}` of export {export} does not parse")]
+    Member {
+        /// Position among the exports.
+        export: usize,
+        /// Its name.
+        member: &'static str,
+        /// Why.
+        #[source]
+        source: CodecError,
+    },
+    /// More endorsements than a bundle numbers.
+    #[error("{0} endorsements; a bundle holds at most {MAX_ENDORSEMENTS}")]
+    TooManyEndorsements(usize),
+    /// The container refused a member.
+    #[error("the bundle cannot hold a member")]
+    Container(#[source] BundleError),
+    /// The bundle would not verify.
+    #[error("the bundle would not verify: {}", refusals(.0))]
+    Refused(Vec<Check>),
+}
+
+impl AssembleError {
+    /// Who has to act.
+    #[must_use]
+    pub fn culprit(&self) -> Culprit {
+        match self {
+            Self::NoExports
+            | Self::OtherRun(_)
+            | Self::NotInRoster { .. }
+            | Self::Repeated { .. }
+            | Self::TooManyEndorsements(_) => Culprit::Usage,
+            Self::MissingMember { .. } | Self::UnknownMember { .. } | Self::Member { .. } | Self::Container(_) => {
+                Culprit::Malformed
+            }
+            Self::Refused(checks) => {
+                Outcome { checks: checks.clone(), report: None }.culprit().unwrap_or(Culprit::Internal)
+            }
+        }
+    }
+}
+
+fn refusals(checks: &[Check]) -> String {
+    let outcome = Outcome { checks: checks.to_vec(), report: None };
+    text::list(outcome.failures().map(|check| format!("{} {}: {}", check.path, check.code, check.message)))
+}
+
+/// Assembles a bundle whose archived report is what [`crate::verify_bundle`] will recompute.
+///
+/// # Errors
+/// [`AssembleError`]; a bundle that would not verify is not made, and every failed check is listed.
+pub fn assemble(parts: AssembleParts) -> Result<Bundle, AssembleError> {
+    let AssembleParts { exports, endorsements, proof, at, anchors } = parts;
+    let mut bundle = Bundle::new_bundle();
+    insert_nodes(&mut bundle, &exports)?;
+    insert_endorsements(&mut bundle, endorsements)?;
+    if let Some(ThresholdProof { public, proof }) = proof {
+        insert(&mut bundle, name::PROOF.to_owned(), proof)?;
+        insert(&mut bundle, name::PROOF_PUBLIC.to_owned(), public.to_bytes())?;
+        insert(&mut bundle, name::CIRCUITS.to_owned(), circuits_member())?;
+    }
+    insert(&mut bundle, name::POLICY.to_owned(), policy_member(&AppraisalPolicy::built_in()))?;
+    insert(&mut bundle, name::APPRAISED_AT.to_owned(), at.to_bytes())?;
+    let mut checks = Checks::default();
+    match recompute(&bundle, &anchors, &mut checks) {
+        Some(report) if !checks.any_failed() => {
+            insert(&mut bundle, name::REPORT.to_owned(), text::json(&report))?;
+            Ok(bundle)
+        }
+        _ => Err(AssembleError::Refused(checks.into_list())),
+    }
+}
+
+/// Puts every export into the folder of its roster row, under the one manifest they share.
+fn insert_nodes(bundle: &mut Bundle, exports: &[Bundle]) -> Result<(), AssembleError> {
+    let manifest_bytes = member(exports.first().ok_or(AssembleError::NoExports)?, 0, name::MANIFEST)?;
+    let manifest: RunManifest = parse(manifest_bytes, 0, name::MANIFEST)?;
+    for (position, export) in exports.iter().enumerate() {
+        if member(export, position, name::MANIFEST)? != manifest_bytes {
+            return Err(AssembleError::OtherRun(position));
+        }
+        let ledger: NodeLedger = parse(member(export, position, name::LEDGER)?, position, name::LEDGER)?;
+        let node_key = ledger.start.node_key;
+        let row = (0u64..).zip(&manifest.roster).find(|(_, row)| row.node_key == node_key);
+        let (number, _) = row.ok_or(AssembleError::NotInRoster { export: position, node_key })?;
+        let folder = node_folder(number);
+        if bundle.get(&format!("{folder}/{}", name::LEDGER)).is_some() {
+            return Err(AssembleError::Repeated { export: position, node_key });
+        }
+        insert_export(bundle, export, position, &folder)?;
+    }
+    insert(bundle, name::MANIFEST.to_owned(), manifest_bytes.to_vec())
+}
+
+fn insert_export(bundle: &mut Bundle, export: &Bundle, position: usize, folder: &str) -> Result<(), AssembleError> {
+    for (member, bytes) in export.iter() {
+        match member {
+            name::MANIFEST => {}
+            name::LEDGER | name::KEY_EVIDENCE | name::NONCE | name::RECEIPT => {
+                insert(bundle, format!("{folder}/{member}"), bytes.to_vec())?;
+            }
+            _ if head_quote_index(member).is_some() => insert(bundle, format!("{folder}/{member}"), bytes.to_vec())?,
+            _ => return Err(AssembleError::UnknownMember { export: position, member: member.to_owned() }),
+        }
+    }
+    Ok(())
+}
+
+/// Sorted, each once: the bundle does not depend on the order in which files were named.
+fn insert_endorsements(bundle: &mut Bundle, mut endorsements: Vec<Vec<u8>>) -> Result<(), AssembleError> {
+    endorsements.sort_unstable();
+    endorsements.dedup();
+    if endorsements.len() > MAX_ENDORSEMENTS {
+        return Err(AssembleError::TooManyEndorsements(endorsements.len()));
+    }
+    for (number, bytes) in endorsements.into_iter().enumerate() {
+        insert(bundle, endorsement_name(number), bytes)?;
+    }
+    Ok(())
+}
+
+fn insert(bundle: &mut Bundle, name: String, bytes: Vec<u8>) -> Result<(), AssembleError> {
+    bundle.insert(Member { name, bytes }).map_err(AssembleError::Container)
+}
+
+fn member<'a>(export: &'a Bundle, position: usize, member: &'static str) -> Result<&'a [u8], AssembleError> {
+    export.get(member).ok_or(AssembleError::MissingMember { export: position, member })
+}
+
+fn parse<T: Canonical>(bytes: &[u8], position: usize, member: &'static str) -> Result<T, AssembleError> {
+    T::from_bytes(bytes).map_err(|source| AssembleError::Member { export: position, member, source })
+}

@@ -1,0 +1,158 @@
+//! **Duty.** What a check is, how checks are gathered, and which class of failure an outcome as a whole has.
+//! **Knows** paths, codes and culprits. **Does not know** what any check looks at.
+//! **Spec.** PROTOCOL §6 (pass, fail, unknown, skipped), §8 (exit codes); docs/CHECKS.md.
+
+use serde::Serialize;
+use weighbridge_attest_types::{Culprit, ThresholdReport};
+
+/// How one check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckStatus {
+    /// It holds.
+    Pass,
+    /// It does not hold; the bundle is not accepted.
+    Fail,
+    /// What it needs is absent: the report says so and no verdict leans on it.
+    Unknown,
+    /// It was not made, because policy waives it or because what it looks at failed an earlier check.
+    Skipped,
+}
+
+/// One check with its result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Member of the bundle, or `bundle` for the container itself.
+    pub path: String,
+    /// Stable code.
+    pub code: &'static str,
+    /// Result.
+    pub status: CheckStatus,
+    /// A sentence.
+    pub message: String,
+    /// Who has to act; present exactly when the check failed.
+    pub culprit: Option<Culprit>,
+}
+
+/// All checks of one bundle and, if none failed, its report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Checks in the order in which they were made.
+    pub checks: Vec<Check>,
+    /// Present exactly when no check failed.
+    pub report: Option<ThresholdReport>,
+}
+
+impl Outcome {
+    /// `None` = accepted; otherwise the class that failed first in the order of the procedure: ours, malformed or
+    /// unsupported, untrusted, unavailable, rejected.
+    #[must_use]
+    pub fn culprit(&self) -> Option<Culprit> {
+        self.failures().filter_map(|check| check.culprit).min_by_key(|culprit| rank(*culprit))
+    }
+
+    /// The checks that failed.
+    pub fn failures(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| check.status == CheckStatus::Fail)
+    }
+}
+
+/// Bytes before signatures, signatures before endorsements, policy last: a later class says nothing about a bundle
+/// that fails an earlier one.
+const fn rank(culprit: Culprit) -> u8 {
+    match culprit {
+        Culprit::Internal => 0,
+        Culprit::Usage => 1,
+        Culprit::Malformed => 2,
+        Culprit::Unsupported => 3,
+        Culprit::Untrusted => 4,
+        Culprit::Unavailable => 5,
+        Culprit::Rejected => 6,
+    }
+}
+
+/// Why a check did not pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
+    status: CheckStatus,
+    culprit: Option<Culprit>,
+    message: String,
+}
+
+impl Finding {
+    pub(crate) fn fail(culprit: Culprit, message: impl Into<String>) -> Self {
+        Self { status: CheckStatus::Fail, culprit: Some(culprit), message: message.into() }
+    }
+
+    pub(crate) fn malformed(message: impl Into<String>) -> Self {
+        Self::fail(Culprit::Malformed, message)
+    }
+
+    pub(crate) fn untrusted(message: impl Into<String>) -> Self {
+        Self::fail(Culprit::Untrusted, message)
+    }
+
+    pub(crate) fn unknown(message: impl Into<String>) -> Self {
+        Self { status: CheckStatus::Unknown, culprit: None, message: message.into() }
+    }
+
+    pub(crate) fn skipped(message: impl Into<String>) -> Self {
+        Self { status: CheckStatus::Skipped, culprit: None, message: message.into() }
+    }
+}
+
+/// The sentence of a check that holds, or the finding.
+pub(crate) type CheckResult = Result<String, Finding>;
+
+/// Gathers checks; nothing can be taken back.
+#[derive(Debug, Default)]
+pub(crate) struct Checks {
+    list: Vec<Check>,
+}
+
+impl Checks {
+    /// Writes a check down and says whether it did not fail.
+    pub(crate) fn record(&mut self, path: &str, code: &'static str, result: CheckResult) -> bool {
+        let (status, culprit, message) = match result {
+            Ok(message) => (CheckStatus::Pass, None, message),
+            Err(Finding { status, culprit, message }) => (status, culprit, message),
+        };
+        self.list.push(Check { path: path.to_owned(), code, status, message, culprit });
+        status != CheckStatus::Fail
+    }
+
+    pub(crate) fn any_failed(&self) -> bool {
+        self.list.iter().any(|check| check.status == CheckStatus::Fail)
+    }
+
+    /// Takes over what failed at another instant and not here.
+    pub(crate) fn adopt_failures(&mut self, other: Self, when: &str) {
+        for mut check in other.list {
+            let known = self
+                .list
+                .iter()
+                .any(|mine| mine.path == check.path && mine.code == check.code && mine.status == CheckStatus::Fail);
+            if check.status == CheckStatus::Fail && !known {
+                check.message = format!("{when}: {}", check.message);
+                self.list.push(check);
+            }
+        }
+    }
+
+    /// Ends the gathering. A report leaves this room only when nothing failed, and nothing is accepted without one.
+    pub(crate) fn close(mut self, report: Option<ThresholdReport>) -> Outcome {
+        let report = report.filter(|_| !self.any_failed());
+        if report.is_none() && !self.any_failed() {
+            let finding = Finding::fail(Culprit::Internal, "no check failed, and yet no report was issued");
+            self.record("bundle", "internal", Err(finding));
+        }
+        Outcome { checks: self.list, report }
+    }
+
+    pub(crate) fn into_list(self) -> Vec<Check> {
+        self.list
+    }
+}
+
+#[cfg(test)]
+mod tests;

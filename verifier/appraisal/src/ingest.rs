@@ -1,0 +1,331 @@
+//! **Duty.** From a container to typed parts: every member has a place, every place that must be filled is.
+//! **Knows** member names and canonical encodings. **Does not know** whether anything in them is true.
+//! **Spec.** PROTOCOL §7 (every byte accounted for).
+
+use std::collections::BTreeMap;
+
+use weighbridge_attest_types::{
+    Bundle, Canonical, Digest32, EvidenceSet, NodeLedger, RunManifest, SignedNonce, SignedReceipt, UnixMillis, sha256,
+};
+use weighbridge_circuits::ThresholdPublic;
+
+use crate::check::{Checks, Finding};
+use crate::text;
+
+/// Names of members that stand alone.
+pub(crate) mod name {
+    pub(crate) const MANIFEST: &str = "run-manifest";
+    pub(crate) const POLICY: &str = "policy.json";
+    pub(crate) const APPRAISED_AT: &str = "appraised-at";
+    pub(crate) const REPORT: &str = "report.json";
+    pub(crate) const CIRCUITS: &str = "circuits";
+    pub(crate) const PROOF: &str = "proof/threshold";
+    pub(crate) const PROOF_PUBLIC: &str = "proof/threshold.public";
+    pub(crate) const ENDORSEMENTS: &str = "endorsements";
+    pub(crate) const LEDGER: &str = "ledger";
+    pub(crate) const EVIDENCE: &str = "evidence";
+    pub(crate) const KEY_EVIDENCE: &str = "evidence/key";
+    pub(crate) const NONCE: &str = "time/nonce";
+    pub(crate) const RECEIPT: &str = "time/receipt";
+}
+
+/// Digits of a node or endorsement number.
+const SHORT_NUMBER: usize = 4;
+/// Digits of a ledger index.
+const INDEX_NUMBER: usize = 8;
+
+/// Folder of a node in a bundle.
+pub(crate) fn node_folder(number: u64) -> String {
+    format!("node/{number:0width$}", width = SHORT_NUMBER)
+}
+
+/// Member of an endorsement in a bundle.
+pub(crate) fn endorsement_name(number: usize) -> String {
+    format!("{}/{number:0width$}", name::ENDORSEMENTS, width = SHORT_NUMBER)
+}
+
+/// A bundle's content, parsed and still unchecked.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) manifest: RunManifest,
+    pub(crate) policy: Vec<u8>,
+    /// By the number in the folder's name.
+    pub(crate) nodes: BTreeMap<u64, NodeParts>,
+    pub(crate) endorsements: Vec<Vec<u8>>,
+    pub(crate) proof: Option<ProofParts>,
+    pub(crate) appraised_at: UnixMillis,
+    pub(crate) report: Option<Vec<u8>>,
+    /// Digest of all members but the report.
+    pub(crate) members: Digest32,
+}
+
+/// One node's members.
+#[derive(Debug)]
+pub(crate) struct NodeParts {
+    pub(crate) folder: String,
+    pub(crate) ledger: NodeLedger,
+    pub(crate) key_quote: EvidencePart,
+    /// Ascending by index.
+    pub(crate) head_quotes: Vec<HeadQuotePart>,
+    pub(crate) nonce: Option<SignedNonce>,
+    pub(crate) receipt: Option<SignedReceipt>,
+}
+
+/// One evidence set with the digest that ledgers and rosters cite.
+#[derive(Debug)]
+pub(crate) struct EvidencePart {
+    pub(crate) path: String,
+    pub(crate) set: EvidenceSet,
+    /// SHA-256 of the canonical bytes.
+    pub(crate) digest: Digest32,
+}
+
+/// An evidence set that says to be about a head.
+#[derive(Debug)]
+pub(crate) struct HeadQuotePart {
+    /// Index in the member's name.
+    pub(crate) index: u64,
+    pub(crate) evidence: EvidencePart,
+}
+
+/// The zero-knowledge statement.
+#[derive(Debug)]
+pub(crate) struct ProofParts {
+    pub(crate) public: ThresholdPublic,
+    pub(crate) proof: Vec<u8>,
+    pub(crate) circuits: Vec<u8>,
+}
+
+/// Sorts every member into its place; `None` when a member is unknown, does not parse or is missing.
+pub(crate) fn ingest(bundle: &Bundle, checks: &mut Checks) -> Option<Parts> {
+    let mut draft = Draft::default();
+    let mut whole = true;
+    for (name, bytes) in bundle.iter() {
+        if let Err((code, finding)) = draft.place(name, bytes) {
+            whole = checks.record(name, code, Err(finding)) && whole;
+        }
+    }
+    // A member that is there and does not parse was already named.
+    let missing: Vec<String> = draft.missing().into_iter().filter(|path| bundle.get(path).is_none()).collect();
+    for path in &missing {
+        checks.record(path, "member-missing", Err(Finding::malformed("the bundle does not have this member")));
+    }
+    if !whole || !missing.is_empty() {
+        let finding = Finding::skipped("nothing else was checked, because members do not parse or are missing");
+        checks.record("bundle", "members", Err(finding));
+        return None;
+    }
+    let parts = draft.finish(bundle.digest_without(name::REPORT))?;
+    checks.record("bundle", "members", Ok(format!("{} members, each in its place", bundle.iter().count())));
+    Some(parts)
+}
+
+/// Parts as they arrive.
+#[derive(Default)]
+struct Draft {
+    manifest: Option<RunManifest>,
+    policy: Option<Vec<u8>>,
+    nodes: BTreeMap<u64, NodeDraft>,
+    endorsements: Vec<Vec<u8>>,
+    proof: Option<Vec<u8>>,
+    public: Option<ThresholdPublic>,
+    circuits: Option<Vec<u8>>,
+    appraised_at: Option<UnixMillis>,
+    report: Option<Vec<u8>>,
+}
+
+#[derive(Default)]
+struct NodeDraft {
+    ledger: Option<NodeLedger>,
+    key_quote: Option<EvidencePart>,
+    head_quotes: Vec<HeadQuotePart>,
+    nonce: Option<SignedNonce>,
+    receipt: Option<SignedReceipt>,
+}
+
+/// A member that has no place, or does not parse there.
+type Misplaced = (&'static str, Finding);
+
+impl Draft {
+    fn place(&mut self, member: &str, bytes: &[u8]) -> Result<(), Misplaced> {
+        match member {
+            name::MANIFEST => self.manifest = Some(parse(bytes)?),
+            name::POLICY => self.policy = Some(bytes.to_vec()),
+            name::APPRAISED_AT => self.appraised_at = Some(parse(bytes)?),
+            name::REPORT => self.report = Some(bytes.to_vec()),
+            name::CIRCUITS => self.circuits = Some(bytes.to_vec()),
+            name::PROOF => self.proof = Some(bytes.to_vec()),
+            name::PROOF_PUBLIC => self.public = Some(parse(bytes)?),
+            _ => return self.place_numbered(member, bytes),
+        }
+        Ok(())
+    }
+
+    fn place_numbered(&mut self, member: &str, bytes: &[u8]) -> Result<(), Misplaced> {
+        // Members come in ascending order, so that each endorsement must carry the next number.
+        if member == endorsement_name(self.endorsements.len()) {
+            self.endorsements.push(bytes.to_vec());
+            return Ok(());
+        }
+        let (node, rest) = member.strip_prefix("node/").and_then(|rest| rest.split_once('/')).ok_or_else(unknown)?;
+        let number = number(node, SHORT_NUMBER).ok_or_else(unknown)?;
+        let draft = self.nodes.entry(number).or_default();
+        match rest {
+            name::LEDGER => draft.ledger = Some(parse(bytes)?),
+            name::KEY_EVIDENCE => draft.key_quote = Some(evidence(member, bytes)?),
+            name::NONCE => draft.nonce = Some(parse(bytes)?),
+            name::RECEIPT => draft.receipt = Some(parse(bytes)?),
+            _ => {
+                let index = head_quote_index(rest).ok_or_else(unknown)?;
+                draft.head_quotes.push(HeadQuotePart { index, evidence: evidence(member, bytes)? });
+            }
+        }
+        Ok(())
+    }
+
+    /// Members that must be there and are not. Time tokens may be absent, and so may the proof as a whole.
+    fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        let mut need = |present: bool, path: String| {
+            if !present {
+                missing.push(path);
+            }
+        };
+        need(self.manifest.is_some(), name::MANIFEST.to_owned());
+        need(self.policy.is_some(), name::POLICY.to_owned());
+        need(self.appraised_at.is_some(), name::APPRAISED_AT.to_owned());
+        for (number, node) in &self.nodes {
+            let folder = node_folder(*number);
+            need(node.ledger.is_some(), format!("{folder}/{}", name::LEDGER));
+            need(node.key_quote.is_some(), format!("{folder}/{}", name::KEY_EVIDENCE));
+        }
+        if self.proof.is_some() || self.public.is_some() || self.circuits.is_some() {
+            need(self.proof.is_some(), name::PROOF.to_owned());
+            need(self.public.is_some(), name::PROOF_PUBLIC.to_owned());
+            need(self.circuits.is_some(), name::CIRCUITS.to_owned());
+        }
+        missing
+    }
+
+    fn finish(self, members: Digest32) -> Option<Parts> {
+        let Self { manifest, policy, nodes, endorsements, proof, public, circuits, appraised_at, report } = self;
+        let proof = match (public, proof, circuits) {
+            (Some(public), Some(proof), Some(circuits)) => Some(ProofParts { public, proof, circuits }),
+            _ => None,
+        };
+        let nodes: Option<_> = nodes.into_iter().map(|(number, draft)| Some((number, draft.finish(number)?))).collect();
+        Some(Parts {
+            manifest: manifest?,
+            policy: policy?,
+            nodes: nodes?,
+            endorsements,
+            proof,
+            appraised_at: appraised_at?,
+            report,
+            members,
+        })
+    }
+}
+
+impl NodeDraft {
+    fn finish(self, number: u64) -> Option<NodeParts> {
+        let Self { ledger, key_quote, head_quotes, nonce, receipt } = self;
+        let folder = node_folder(number);
+        Some(NodeParts { folder, ledger: ledger?, key_quote: key_quote?, head_quotes, nonce, receipt })
+    }
+}
+
+/// The index in `evidence/00000012`.
+pub(crate) fn head_quote_index(member: &str) -> Option<u64> {
+    number(member.strip_prefix(name::EVIDENCE)?.strip_prefix('/')?, INDEX_NUMBER)
+}
+
+/// A number in its one spelling: zero-padded to `width`.
+fn number(text: &str, width: usize) -> Option<u64> {
+    let value: u64 = text.parse().ok()?;
+    (format!("{value:0width$}") == text).then_some(value)
+}
+
+fn parse<T: Canonical>(bytes: &[u8]) -> Result<T, Misplaced> {
+    T::from_bytes(bytes).map_err(|error| ("member-parses", Finding::malformed(text::chain(&error))))
+}
+
+fn evidence(path: &str, bytes: &[u8]) -> Result<EvidencePart, Misplaced> {
+    Ok(EvidencePart { path: path.to_owned(), set: parse(bytes)?, digest: sha256(bytes) })
+}
+
+fn unknown() -> Misplaced {
+    ("member-unknown", Finding::malformed("no member of a bundle has this name"))
+}
+
+#[cfg(test)]
+mod tests {
+    use weighbridge_attest_types::{Culprit, Member};
+
+    use super::*;
+    use crate::check::Check;
+
+    fn failures_of(members: &[(&str, Vec<u8>)]) -> Vec<(String, &'static str)> {
+        let mut bundle = Bundle::new_bundle();
+        for (name, bytes) in members {
+            bundle.insert(Member { name: (*name).to_owned(), bytes: bytes.clone() }).unwrap();
+        }
+        let mut checks = Checks::default();
+        assert!(ingest(&bundle, &mut checks).is_none());
+        let failed =
+            |check: Check| (check.culprit == Some(Culprit::Malformed)).then_some((check.path.clone(), check.code));
+        checks.into_list().into_iter().filter_map(failed).collect()
+    }
+
+    #[test]
+    fn an_empty_bundle_lacks_every_required_member() {
+        let expected =
+            [("run-manifest", "member-missing"), ("policy.json", "member-missing"), ("appraised-at", "member-missing")];
+        let expected: Vec<_> = expected.map(|(path, code)| (path.to_owned(), code)).to_vec();
+        assert_eq!(failures_of(&[]), expected);
+    }
+
+    #[test]
+    fn names_without_a_place_are_unknown() {
+        for name in [
+            "extra",
+            "node/0000",
+            "node/0/ledger",
+            "node/00000/ledger",
+            "node/0000/ledger/more",
+            "node/0000/evidence/12",
+            "node/0000/evidence/000000012",
+            "endorsements/0001",
+            "proof/other",
+        ] {
+            let found = failures_of(&[(name, vec![])]);
+            assert!(found.contains(&(name.to_owned(), "member-unknown")), "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_member_that_does_not_parse_is_named_and_all_of_them_are() {
+        let found =
+            failures_of(&[("appraised-at", vec![0; 7]), ("node/0000/ledger", vec![1]), ("run-manifest", vec![])]);
+        for path in ["appraised-at", "node/0000/ledger", "run-manifest"] {
+            assert!(found.contains(&(path.to_owned(), "member-parses")), "{path}: {found:?}");
+        }
+        assert!(found.contains(&("node/0000/evidence/key".to_owned(), "member-missing")));
+    }
+
+    #[test]
+    fn half_a_proof_is_no_proof() {
+        let found = failures_of(&[("proof/threshold", vec![1])]);
+        assert!(found.contains(&("proof/threshold.public".to_owned(), "member-missing")));
+        assert!(found.contains(&("circuits".to_owned(), "member-missing")));
+    }
+
+    #[test]
+    fn numbers_have_one_spelling() {
+        assert_eq!(number("0012", 4), Some(12));
+        assert_eq!(number("16383", 4), Some(16_383));
+        for wrong in ["12", "+012", "00012", "", "001x"] {
+            assert_eq!(number(wrong, 4), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! **Duty.** The only constructor of a [`ThresholdReport`], from checked values alone.
+//! **Knows** what each line rests on and which grade that lends. **Does not know** bytes, and checks nothing.
+//! **Spec.** COMPUTE §7–10; PROTOCOL §1 (grades), §6 (grade comes from the trust anchor), §7.
+
+mod prose;
+
+use weighbridge_attest_types::{
+    BracketLine, CheckpointCommitment, CheckpointLine, CoverageLine, DeviceLine, Digest32, Flops, GapLine, Grade,
+    NodeLine, ProfileLine, RosterDevice, RunManifest, ThresholdProfile, ThresholdReport, TimeAnchor, TrustAnchors,
+    UnixMillis, built_in_profiles,
+};
+
+use crate::coverage::{NodeTime, cover};
+use crate::nodes::CheckedNode;
+use crate::policy::Appraised;
+use crate::proof::CheckedDeclared;
+use crate::time::{NodeBracket, Period, TokenTime};
+use crate::totals::{CeilingRate, ceiling_of, inventory_bound};
+use crate::verdict::{Bracket, Completeness, judge};
+
+const FORMAT: &str = "weighbridge/report/v1";
+/// Disclosure level of this version's bundles: verdicts, and no readings.
+const LEVEL: &str = "sealed";
+const NO_AUDIT: &str = "no steps audited yet";
+
+/// What a report is issued from: everything in it has passed its checks.
+#[derive(Debug)]
+pub(crate) struct Grounds<'a> {
+    pub(crate) manifest: &'a RunManifest,
+    pub(crate) appraised: &'a Appraised<'a>,
+    pub(crate) period: &'a Period,
+    /// One per node.
+    pub(crate) brackets: &'a [NodeBracket],
+    pub(crate) declared: Option<&'a CheckedDeclared>,
+    /// Digest of all other members.
+    pub(crate) members: Digest32,
+    pub(crate) at: UnixMillis,
+    pub(crate) anchors: &'a TrustAnchors,
+}
+
+/// Issues the report.
+pub(crate) fn issue(grounds: &Grounds<'_>) -> ThresholdReport {
+    let Grounds { manifest, appraised, period, brackets, declared, members, at, anchors } = grounds;
+    let evidence = appraised.grade();
+    let (coverage, gaps) = coverage(grounds);
+    let bracket = bracket_line(grounds);
+    let mut not_checked = appraised.not_checked();
+    not_checked.extend(appraised.waivers());
+    ThresholdReport {
+        format: FORMAT.to_owned(),
+        warning: prose::warning(&graded_anchors(grounds)),
+        level: LEVEL.to_owned(),
+        provider: manifest.provider.clone(),
+        model_id: manifest.model_id.clone(),
+        phase: manifest.phase.clone(),
+        genesis: manifest.genesis(),
+        members: *members,
+        appraised_at: *at,
+        endorsements_valid_until: appraised.valid_until(),
+        policy: appraised.policy_line(),
+        anchors: anchor_lines(appraised, brackets, anchors),
+        profiles: profile_lines(grounds, &bracket, &coverage),
+        bracket,
+        declared: declared.iter().map(|declared| declared.line(evidence)).collect(),
+        audit: format!("{NO_AUDIT}: no operation is shown to be correct"),
+        nodes: appraised.nodes().iter().zip(*brackets).map(|(node, times)| node_line(node, times, period)).collect(),
+        coverage,
+        gaps,
+        checkpoints: checkpoint_lines(appraised, evidence),
+        not_checked,
+        assumptions: prose::assumptions(&rate_bases(appraised), declared.is_some(), !time_anchors(brackets).is_empty()),
+        not_proven: prose::not_proven(period, declared.is_some()),
+    }
+}
+
+fn bracket_line(grounds: &Grounds<'_>) -> BracketLine {
+    let rates = rates(grounds.appraised);
+    let upper = grounds.period.millis().and_then(|millis| inventory_bound(rates.iter().copied(), millis));
+    // Nothing but audited steps supports a lower bound, and there are none yet.
+    let bracket = Bracket { lower: Flops(0), upper };
+    BracketLine {
+        lower: bracket.lower,
+        lower_basis: NO_AUDIT.to_owned(),
+        upper,
+        upper_basis: prose::upper_basis(grounds.period, rates.len(), &rate_bases(grounds.appraised)),
+        width: bracket.width(),
+        grade: bracket_grade(grounds),
+        clock: grounds.period.clock().to_owned(),
+    }
+}
+
+/// The upper figure rests on evidence and on time; a host's clock is only declared.
+fn bracket_grade(grounds: &Grounds<'_>) -> Grade {
+    let time = match grounds.period {
+        Period::External { grade, .. } => *grade,
+        Period::Host(_) => Grade::Declared,
+    };
+    time.min(grounds.appraised.grade())
+}
+
+fn profile_lines(grounds: &Grounds<'_>, line: &BracketLine, coverage: &CoverageLine) -> Vec<ProfileLine> {
+    let bracket = Bracket { lower: line.lower, upper: line.upper };
+    let completeness = completeness(grounds, coverage);
+    let judged = |profile: ThresholdProfile| {
+        let (verdict, why) = judge(&profile, &bracket, &completeness);
+        ProfileLine {
+            verdict,
+            why,
+            grade: line.grade,
+            id: profile.id,
+            version: profile.version,
+            instrument: profile.instrument,
+            citation: profile.citation,
+            status: profile.status,
+            threshold: profile.value,
+            compare: profile.compare,
+        }
+    };
+    built_in_profiles().into_iter().map(judged).collect()
+}
+
+/// Complete = external bracket, and a ceiling rate for every device of nodes that are all bound.
+fn completeness(grounds: &Grounds<'_>, coverage: &CoverageLine) -> Completeness {
+    let rates = rates(grounds.appraised);
+    if matches!(grounds.period, Period::Host(_)) {
+        return Completeness::Missing("no external bracket bounds the time of every node".to_owned());
+    }
+    if rates.is_empty() {
+        return Completeness::Missing("the roster has no accelerator to weigh".to_owned());
+    }
+    let unknown = rates.iter().filter(|rate| rate.is_none()).count();
+    if unknown > 0 {
+        return Completeness::Missing(format!("no ceiling rate is established for {unknown} accelerators"));
+    }
+    Completeness::Covered(prose::rests_on(rates.len(), grounds.period.millis(), coverage))
+}
+
+fn coverage(grounds: &Grounds<'_>) -> (CoverageLine, Vec<GapLine>) {
+    let nodes: Vec<_> = grounds.appraised.nodes().iter().map(node_time).collect();
+    cover(&nodes, external_millis(grounds.period))
+}
+
+fn node_time<'a>(node: &CheckedNode<'a>) -> NodeTime<'a> {
+    let chain = node.chain();
+    NodeTime {
+        node_key: chain.row().node_key,
+        intervals: chain.ledger().entries().iter().map(|entry| &entry.public).collect(),
+        quoted_through: chain.quoted_through(),
+        devices: devices(node).map(|row| (row.device, rate(node, row))).collect(),
+    }
+}
+
+/// Only an external bracket is charged for; a period by host clocks is a condition, not a charge.
+fn external_millis(period: &Period) -> Option<u64> {
+    match period {
+        Period::External { .. } => period.millis(),
+        Period::Host(_) => None,
+    }
+}
+
+fn node_line(node: &CheckedNode<'_>, times: &NodeBracket, period: &Period) -> NodeLine {
+    let row = node.chain().row();
+    let charged_millis = external_millis(period);
+    let device_line = |device: &RosterDevice| DeviceLine {
+        device: device.device,
+        chip_family: node.chip_family(device.device).map_or_else(|| "unknown".to_owned(), |family| family.0.clone()),
+        sku: device.sku.clone(),
+        ceiling_flop_per_second: rate(node, device),
+        charged_millis,
+    };
+    NodeLine {
+        node_key: row.node_key,
+        cpu_kind: row.cpu_kind.to_string(),
+        devices: row.devices.iter().map(device_line).collect(),
+        intervals: node.chain().ledger().last_index(),
+        quoted_through: node.chain().quoted_through(),
+        quotes: node.chain().parts().head_quotes.len() as u64,
+        not_before: times.not_before().map(TokenTime::at),
+        not_after: times.not_after().map(TokenTime::at),
+        grade: node.grade(),
+    }
+}
+
+/// The daemon hashes checkpoints itself, but no reference value pins its image yet: what it says is declared.
+fn checkpoint_lines(appraised: &Appraised<'_>, evidence: Grade) -> Vec<CheckpointLine> {
+    let of_node = |node: &CheckedNode<'_>| {
+        let node_key = node.chain().row().node_key;
+        let entries = node.chain().ledger().entries().iter();
+        let commitments = entries.flat_map(|entry| &entry.public.checkpoints);
+        let line = move |commitment: &CheckpointCommitment| CheckpointLine {
+            node_key,
+            attempt: commitment.attempt,
+            step: commitment.step,
+            fast_root: commitment.fast_root,
+            algebraic_root: commitment.algebraic_root,
+            grade: Grade::Declared.min(evidence),
+        };
+        commitments.map(line).collect::<Vec<_>>()
+    };
+    appraised.nodes().iter().flat_map(of_node).collect()
+}
+
+fn devices<'a>(node: &CheckedNode<'a>) -> impl Iterator<Item = &'a RosterDevice> {
+    node.chain().row().devices.iter()
+}
+
+fn rate(node: &CheckedNode<'_>, row: &RosterDevice) -> Option<Flops> {
+    ceiling_of(node, row.device).map(CeilingRate::flop_per_second)
+}
+
+fn rates(appraised: &Appraised<'_>) -> Vec<Option<Flops>> {
+    appraised.nodes().iter().flat_map(|node| devices(node).map(|row| rate(node, row))).collect()
+}
+
+/// Each rate that was charged, in words, once.
+fn rate_bases(appraised: &Appraised<'_>) -> Vec<String> {
+    let rows = appraised.nodes().iter().flat_map(|node| devices(node).filter_map(|row| ceiling_of(node, row.device)));
+    let mut bases: Vec<String> = rows.map(CeilingRate::basis).collect();
+    bases.sort_unstable();
+    bases.dedup();
+    bases
+}
+
+/// Time anchors whose tokens count, each once.
+fn time_anchors(brackets: &[NodeBracket]) -> Vec<&TimeAnchor> {
+    let tokens = brackets.iter().flat_map(|node| [node.not_before(), node.not_after()]).flatten();
+    let mut anchors: Vec<_> = tokens.map(TokenTime::anchor).collect();
+    anchors.sort_unstable_by_key(|anchor| anchor.key);
+    anchors.dedup_by_key(|anchor| anchor.key);
+    anchors
+}
+
+fn anchor_lines(appraised: &Appraised<'_>, brackets: &[NodeBracket], anchors: &TrustAnchors) -> Vec<String> {
+    let time = time_anchors(brackets).into_iter().map(|anchor| {
+        let TimeAnchor { name, grade, key } = anchor;
+        format!("{name} ({}, Ed25519 {key})", grade.as_str())
+    });
+    appraised.anchor_lines(anchors).into_iter().chain(time).collect()
+}
+
+/// Grade and name of every anchor that anything in the report rests on.
+fn graded_anchors<'a>(grounds: &Grounds<'a>) -> Vec<(Grade, &'a str)> {
+    let time = time_anchors(grounds.brackets).into_iter().map(|anchor| (anchor.grade, anchor.name.as_str()));
+    grounds.appraised.graded_anchors().into_iter().chain(time).collect()
+}

@@ -1,0 +1,143 @@
+//! **Duty.** The sentences of a report that are the same for every run: warning, bases, assumptions, what is not proven.
+//! **Knows** wording. **Does not know** how anything was checked. **Spec.** COMPUTE §9, §10 item 15; CIRCUITS §7.
+
+use weighbridge_attest_types::{CoverageLine, Grade};
+
+use crate::text;
+use crate::time::{CLOCK_SKEW_MILLIS, Period};
+
+/// Empty unless something rests on a simulated anchor. The word is shown, and nothing else depends on it.
+pub(super) fn warning(anchors: &[(Grade, &str)]) -> String {
+    let simulated = anchors.iter().filter(|(grade, _)| *grade == Grade::Simulated);
+    let simulated = simulated.map(|(_, name)| format!("`{name}`"));
+    let names = text::list(simulated);
+    if names.is_empty() {
+        return String::new();
+    }
+    format!("SIMULATED: this report rests on development trust anchors ({names}); it says nothing about real hardware.")
+}
+
+pub(super) fn upper_basis(period: &Period, devices: usize, rate_bases: &[String]) -> String {
+    let Some(millis) = period.millis() else {
+        return "no period: nobody outside bounds the time, and the ledgers hold no intervals".to_owned();
+    };
+    let (clock, condition) = match period {
+        Period::External { .. } => ("of externally bracketed time", ""),
+        Period::Host(_) => ("by the hosts' own clocks", ", if the host clock is true"),
+    };
+    let rates = if rate_bases.is_empty() { "no rate known".to_owned() } else { rate_bases.join("; ") };
+    format!("{devices} accelerators × {millis} ms {clock} × ceiling rate ({rates}), rounded up{condition}")
+}
+
+/// What a "below" rests on.
+pub(super) fn rests_on(devices: usize, millis: Option<u64>, coverage: &CoverageLine) -> String {
+    let covered = coverage.covered_basis_points.map_or_else(
+        || "an unknown part".to_owned(),
+        |points| format!("{}.{:02} %", points.div_euclid(100), points.rem_euclid(100)),
+    );
+    format!(
+        "{devices} attested accelerators, each charged at its ceiling rate for all {} ms of the external bracket, \
+         of which quoted intervals cover {covered}",
+        millis.unwrap_or_default()
+    )
+}
+
+pub(super) fn assumptions(rate_bases: &[String], has_proof: bool, has_time: bool) -> Vec<String> {
+    let mut lines = vec![
+        "Vendor roots, vendor signing keys and the TEEs of the listed platforms are intact.".to_owned(),
+        format!(
+            "Ceiling rates by the certificate's chip family: {}. Sparse peak rates are not used: they count zeros \
+             that are skipped.",
+            if rate_bases.is_empty() { "none known".to_owned() } else { rate_bases.join("; ") }
+        ),
+    ];
+    if has_time {
+        lines.push(format!(
+            "The time authorities are honest: nonces are not told to anybody before they are issued, and receipts \
+             carry the time at which the head was seen. A host clock may differ by {CLOCK_SKEW_MILLIS} ms."
+        ));
+    }
+    if has_proof {
+        lines.push(
+            "Soundness of the proof system (plonky2) is about 100 bits conjectured, by the FRI conjecture of ethSTARK; \
+             about 58 bits are provable. That plonky2's proofs are zero-knowledge is not proven."
+                .to_owned(),
+        );
+    }
+    lines
+}
+
+pub(super) fn not_proven(period: &Period, has_proof: bool) -> Vec<String> {
+    let period = match period.ends() {
+        Some((from, to)) => format!("the period from {} to {}", text::instant(from), text::instant(to)),
+        None => "the period".to_owned(),
+    };
+    let mut lines: Vec<String> = vec![
+        "Compute outside this inventory: devices that are in no roster row, rented clusters and remote services are \
+         not covered."
+            .to_owned(),
+        format!(
+            "Compute outside {period}: what made the initial checkpoint, and other runs that count towards a \
+             cumulative threshold, are not in these figures."
+        ),
+        "Correctness of any step: no steps audited yet.".to_owned(),
+        "That no TEE was attacked physically: whoever holds the machines can forge quotes with an interposer."
+            .to_owned(),
+        "That the GPUs sit in these nodes: GPU evidence can be relayed; devices are bound to a node by chained nonces \
+         only."
+            .to_owned(),
+        "That the node image is honest: its launch measurement is not compared with reference values, so intervals, \
+         device states and checkpoint roots are the node's word."
+            .to_owned(),
+        "That GPU firmware and driver are genuine versions: GPU reference measurements are not appraised.".to_owned(),
+        "That confidential-computing mode is on and devtools mode is off: it is asserted by the node and not part of \
+         a GPU report."
+            .to_owned(),
+        "What the training data are or mean: the data set root and the order of batches are declared.".to_owned(),
+        "CPU compute of the hosts: only accelerators are weighed.".to_owned(),
+    ];
+    if has_proof {
+        lines.push(
+            "That declared readings are true: the proof shows that they add up, and moves no verdict.".to_owned(),
+        );
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use weighbridge_attest_types::UnixMillis;
+
+    use super::*;
+
+    fn external() -> Period {
+        Period::External { from: UnixMillis(1_000), to: UnixMillis(61_000), grade: Grade::Simulated }
+    }
+
+    #[test]
+    fn the_warning_is_the_word_simulated_or_nothing() {
+        assert_eq!(warning(&[(Grade::Attested, "a vendor root")]), "");
+        assert_eq!(
+            warning(&[(Grade::Attested, "a vendor root"), (Grade::Simulated, "a seed")]),
+            "SIMULATED: this report rests on development trust anchors (`a seed`); it says nothing about real hardware."
+        );
+    }
+
+    #[test]
+    fn a_host_clock_is_said_to_be_a_condition() {
+        let host = Period::Host(Some((UnixMillis(0), UnixMillis(5))));
+        assert!(upper_basis(&host, 2, &[]).ends_with("rounded up, if the host clock is true"));
+        let basis = upper_basis(&external(), 2, &["GH100: 1 FLOP/s".to_owned()]);
+        assert_eq!(
+            basis,
+            "2 accelerators × 60000 ms of externally bracketed time × ceiling rate (GH100: 1 FLOP/s), rounded up"
+        );
+    }
+
+    #[test]
+    fn the_period_is_named_where_it_ends_the_claim() {
+        let lines = not_proven(&external(), false);
+        assert!(lines.iter().any(|line| line.contains("from 1970-01-01T00:00:01Z to 1970-01-01T00:01:01Z")));
+        assert_eq!(not_proven(&external(), true).len(), lines.len() + 1);
+    }
+}

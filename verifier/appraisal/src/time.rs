@@ -1,0 +1,300 @@
+//! **Duty.** The external time bracket: *not before* a signed nonce inside the key quote, *not after* a signed receipt
+//! over the chain's last head, and whether the ledger's own clock fits in between.
+//! **Knows** Ed25519 and time anchors. **Does not know** device rates or policy, and reads no clock.
+//! **Spec.** PROTOCOL §3 (time bracket), COMPUTE §9.
+//!
+//! A token that contradicts its chain, or whose signature does not hold, is a failure whoever signed it. A token that
+//! is absent, or whose authority is no anchor, only leaves the bracket open: the clock is then the host's.
+
+use ring::signature::{ED25519, UnparsedPublicKey};
+use weighbridge_attest_types::{
+    Challenge, Digest32, Grade, IntervalPublic, PoseidonDigest, RosterRow, Signature64, SignedNonce, SignedReceipt,
+    TimeAnchor, TrustAnchors, UnixMillis,
+};
+use weighbridge_ledger::CheckedLedger;
+
+use crate::check::{CheckResult, Checks, Finding};
+use crate::ingest::{NodeParts, name};
+use crate::text;
+
+/// How far a ledger's wall clock may lie outside the bracket. Authority and host are two machines: clocks disciplined
+/// by NTP over a public network agree within a few hundred milliseconds; two seconds also cover a smeared leap second.
+pub const CLOCK_SKEW_MILLIS: u64 = 2_000;
+
+/// Greatest slew of a disciplined kernel clock, in parts per million (adjtimex(2): 500 ppm): how much more time than
+/// the bracket a monotonic clock may count.
+const CLOCK_SLEW_PPM: u64 = 500;
+const MILLION: u64 = 1_000_000;
+
+/// One end of a bracket, signed by a trust anchor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TokenTime {
+    at: UnixMillis,
+    anchor: TimeAnchor,
+}
+
+impl TokenTime {
+    pub(crate) const fn at(&self) -> UnixMillis {
+        self.at
+    }
+
+    pub(crate) const fn anchor(&self) -> &TimeAnchor {
+        &self.anchor
+    }
+}
+
+/// What anchored tokens say about one node; an end without a token stays open.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct NodeBracket {
+    not_before: Option<TokenTime>,
+    not_after: Option<TokenTime>,
+}
+
+impl NodeBracket {
+    pub(crate) const fn not_before(&self) -> Option<&TokenTime> {
+        self.not_before.as_ref()
+    }
+
+    pub(crate) const fn not_after(&self) -> Option<&TokenTime> {
+        self.not_after.as_ref()
+    }
+}
+
+/// The period of the whole run, and whose clock bounds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Period {
+    /// Every node has both ends under a trust anchor.
+    External {
+        /// Earliest *not before* of all nodes.
+        from: UnixMillis,
+        /// Latest *not after* of all nodes.
+        to: UnixMillis,
+        /// The weakest anchor decides.
+        grade: Grade,
+    },
+    /// Some end is open: what the hosts' clocks say, if the chains have intervals.
+    Host(Option<(UnixMillis, UnixMillis)>),
+}
+
+impl Period {
+    /// `external` or `host`.
+    pub(crate) const fn clock(&self) -> &'static str {
+        match self {
+            Self::External { .. } => "external",
+            Self::Host(_) => "host",
+        }
+    }
+
+    pub(crate) fn ends(&self) -> Option<(UnixMillis, UnixMillis)> {
+        match self {
+            Self::External { from, to, .. } => Some((*from, *to)),
+            Self::Host(ends) => *ends,
+        }
+    }
+
+    /// Length in milliseconds; `None` when it is unknown or runs backwards.
+    pub(crate) fn millis(&self) -> Option<u64> {
+        let (from, to) = self.ends()?;
+        to.0.checked_sub(from.0)
+    }
+
+    /// Every device is charged over one period, from the first *not before* to the last *not after* of the run: a
+    /// device leaves the inventory only by a release record (COMPUTE §9), not because its own node's receipt is early.
+    pub(crate) fn of<'a>(
+        brackets: &[NodeBracket],
+        intervals: impl Iterator<Item = &'a IntervalPublic> + Clone,
+    ) -> Self {
+        let tokens: Option<Vec<_>> =
+            brackets.iter().map(|node| Some((node.not_before.as_ref()?, node.not_after.as_ref()?))).collect();
+        let tokens = tokens.unwrap_or_default();
+        let from = tokens.iter().map(|(before, _)| before.at).min();
+        let to = tokens.iter().map(|(_, after)| after.at).max();
+        let grade = tokens.iter().flat_map(|(before, after)| [before.anchor.grade, after.anchor.grade]).min();
+        match (from, to, grade) {
+            (Some(from), Some(to), Some(grade)) => Self::External { from, to, grade },
+            _ => {
+                let from = intervals.clone().map(|public| public.start_wall).min();
+                Self::Host(from.zip(intervals.map(|public| public.end_wall).max()))
+            }
+        }
+    }
+}
+
+/// Checks one node's tokens and its clock; what holds under an anchor becomes its bracket.
+pub(crate) fn bracket_node(
+    row: &RosterRow,
+    parts: &NodeParts,
+    ledger: Option<&CheckedLedger>,
+    anchors: &TrustAnchors,
+    checks: &mut Checks,
+) -> NodeBracket {
+    let bracket = NodeBracket {
+        not_before: not_before(parts, &anchors.time, checks),
+        not_after: not_after(row, parts, ledger, &anchors.time, checks),
+    };
+    let path = format!("{}/time", parts.folder);
+    let publics = || parts.ledger.entries.iter().map(|entry| &entry.public);
+    checks.record(&path, "time-order", is_ordered(&bracket));
+    checks.record(&path, "clock-shifted", clock_fits(&bracket, publics()));
+    checks.record(&path, "clock-overfull", length_fits(&bracket, publics()));
+    bracket
+}
+
+fn not_before(parts: &NodeParts, anchors: &[TimeAnchor], checks: &mut Checks) -> Option<TokenTime> {
+    let path = format!("{}/{}", parts.folder, name::NONCE);
+    let Some(token) = &parts.nonce else {
+        let open = "absent: nobody outside says that the run did not start before its clock says";
+        checks.record(&path, "time-nonce", Err(Finding::unknown(open)));
+        return None;
+    };
+    let SignedNonce { authority, issued, nonce, signature } = token;
+    let signed = SignedNonce::signing_bytes(*issued, *nonce);
+    let mut holds = checks.record(&path, "time-nonce-signature", is_signed(authority, &signed, signature));
+    holds = checks.record(&path, "time-nonce-challenge", is_answered(*nonce, parts)) && holds;
+    let anchor = anchor_of(&path, "time-nonce-authority", authority, anchors, checks);
+    anchor.filter(|_| holds).map(|anchor| TokenTime { at: *issued, anchor })
+}
+
+fn not_after(
+    row: &RosterRow,
+    parts: &NodeParts,
+    ledger: Option<&CheckedLedger>,
+    anchors: &[TimeAnchor],
+    checks: &mut Checks,
+) -> Option<TokenTime> {
+    let path = format!("{}/{}", parts.folder, name::RECEIPT);
+    let Some(token) = &parts.receipt else {
+        let open = "absent: nobody outside says that the run had ended when its clock says";
+        checks.record(&path, "time-receipt", Err(Finding::unknown(open)));
+        return None;
+    };
+    let SignedReceipt { authority, received, node_key_digest, index, head, signature } = token;
+    let signed = SignedReceipt::signing_bytes(*received, *node_key_digest, *index, *head);
+    let mut holds = checks.record(&path, "time-receipt-signature", is_signed(authority, &signed, signature));
+    holds = checks.record(&path, "time-receipt-node", names_key(*node_key_digest, row)) && holds;
+    holds = checks.record(&path, "time-receipt-head", names_head(*index, *head, ledger)) && holds;
+    let closes = covers_last(*index, parts);
+    holds = closes.is_ok() && holds;
+    checks.record(&path, "time-receipt-last", closes);
+    let anchor = anchor_of(&path, "time-receipt-authority", authority, anchors, checks);
+    anchor.filter(|_| holds).map(|anchor| TokenTime { at: *received, anchor })
+}
+
+fn is_signed(authority: &Digest32, message: &[u8], signature: &Signature64) -> CheckResult {
+    match UnparsedPublicKey::new(&ED25519, &authority.0).verify(message, &signature.0) {
+        Ok(()) => Ok(format!("signed by time authority {authority}")),
+        Err(_) => Err(Finding::untrusted(format!("the signature of time authority {authority} does not hold"))),
+    }
+}
+
+/// The nonce is inside the key quote, so that the quote cannot be older than the nonce.
+fn is_answered(nonce: Digest32, parts: &NodeParts) -> CheckResult {
+    match &parts.key_quote.set.binding.challenge {
+        Challenge::VerifierNonce(found) if *found == nonce => Ok("the key quote answers this nonce".to_owned()),
+        _ => Err(Finding::untrusted("the key quote does not answer this nonce, so it may be older")),
+    }
+}
+
+fn names_key(digest: Digest32, row: &RosterRow) -> CheckResult {
+    let wanted = row.node_key.digest();
+    match digest == wanted {
+        true => Ok("the receipt is for this node".to_owned()),
+        false => Err(Finding::untrusted(format!("the receipt is for node key {digest}, not {wanted}"))),
+    }
+}
+
+fn names_head(index: u64, head: PoseidonDigest, ledger: Option<&CheckedLedger>) -> CheckResult {
+    let Some(ledger) = ledger else {
+        return Err(Finding::skipped("the ledger does not hold together, so no head of it can be compared"));
+    };
+    match ledger.head(index) {
+        Some(found) if found == head => Ok(format!("the receipt is over head {index} of this chain")),
+        Some(_) => Err(Finding::untrusted(format!("the receipt is over another head {index} than this chain has"))),
+        None => {
+            let last = ledger.last_index();
+            Err(Finding::untrusted(format!(
+                "the receipt is over head {index}; the chain ends at {last}: history is lost"
+            )))
+        }
+    }
+}
+
+/// Only a receipt over the last head bounds the whole chain.
+fn covers_last(index: u64, parts: &NodeParts) -> CheckResult {
+    let last = parts.ledger.entries.last().map_or(0, |entry| entry.public.index);
+    match index >= last {
+        true => Ok(format!("nothing follows head {index}")),
+        false => {
+            Err(Finding::unknown(format!("the chain goes on to {last}: what follows head {index} has no outer end")))
+        }
+    }
+}
+
+fn anchor_of(
+    path: &str,
+    code: &'static str,
+    authority: &Digest32,
+    anchors: &[TimeAnchor],
+    checks: &mut Checks,
+) -> Option<TimeAnchor> {
+    let anchor = anchors.iter().find(|anchor| anchor.key == *authority);
+    let result = match anchor {
+        Some(anchor) => Ok(format!("`{}` ({}) is a trust anchor", anchor.name, anchor.grade.as_str())),
+        None => Err(Finding::unknown(format!(
+            "time authority {authority} is no trust anchor, so its word does not count; name it with --trust-roots DIR"
+        ))),
+    };
+    checks.record(path, code, result);
+    anchor.cloned()
+}
+
+fn is_ordered(bracket: &NodeBracket) -> CheckResult {
+    let NodeBracket { not_before: Some(before), not_after: Some(after) } = bracket else {
+        return Err(Finding::unknown("the bracket is open: without both ends completeness is unknown"));
+    };
+    let (from, to) = (text::instant(before.at), text::instant(after.at));
+    match after.at >= before.at {
+        true => Ok(format!("not before {from}, not after {to}")),
+        false => Err(Finding::untrusted(format!("received at {to}, before the nonce was issued at {from}"))),
+    }
+}
+
+/// The wall clock of every interval lies in the bracket, give or take the skew.
+fn clock_fits<'a>(bracket: &NodeBracket, publics: impl Iterator<Item = &'a IntervalPublic> + Clone) -> CheckResult {
+    let mut wrong = Vec::new();
+    if let (Some(before), Some(start)) = (&bracket.not_before, publics.clone().map(|public| public.start_wall).min())
+        && start.0.saturating_add(CLOCK_SKEW_MILLIS) < before.at.0
+    {
+        let (start, from) = (text::instant(start), text::instant(before.at));
+        wrong.push(format!("an interval starts at {start}, but the key quote is not older than {from}"));
+    }
+    if let (Some(after), Some(end)) = (&bracket.not_after, publics.map(|public| public.end_wall).max())
+        && end.0 > after.at.0.saturating_add(CLOCK_SKEW_MILLIS)
+    {
+        let (end, to) = (text::instant(end), text::instant(after.at));
+        wrong.push(format!("an interval ends at {end}, but its head was seen at {to}"));
+    }
+    match (wrong.is_empty(), bracket.not_before.is_some() || bracket.not_after.is_some()) {
+        (false, _) => Err(Finding::untrusted(format!("the host clock is shifted: {}", wrong.join("; ")))),
+        (true, true) => Ok(format!("the host clock lies in the bracket, within {CLOCK_SKEW_MILLIS} ms")),
+        (true, false) => Err(Finding::skipped("there is nothing outside to compare the host clock with")),
+    }
+}
+
+/// The monotonic clock counted no more time than there was.
+fn length_fits<'a>(bracket: &NodeBracket, publics: impl Iterator<Item = &'a IntervalPublic>) -> CheckResult {
+    let (Some(before), Some(after)) = (&bracket.not_before, &bracket.not_after) else {
+        return Err(Finding::skipped("there is no bracket to compare the counted time with"));
+    };
+    let length = after.at.0.saturating_sub(before.at.0);
+    let slew = length.saturating_mul(CLOCK_SLEW_PPM).div_euclid(MILLION);
+    let most = length.saturating_add(CLOCK_SKEW_MILLIS).saturating_add(slew);
+    let counted = publics.map(|public| public.end_mono.saturating_sub(public.start_mono)).fold(0, u64::saturating_add);
+    match counted <= most {
+        true => Ok(format!("the ledger counts {counted} ms in a bracket of {length} ms")),
+        false => Err(Finding::untrusted(format!("the ledger counts {counted} ms, but the bracket has {length} ms"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

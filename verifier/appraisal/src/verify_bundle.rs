@@ -1,0 +1,229 @@
+//! **Duty.** The procedure, top to bottom: bytes, facts that hold at any instant, evidence at an instant, report.
+//! **Knows** the order of checks. **Does not know** how any single check is made.
+//! **Spec.** PROTOCOL §6–7; docs/CHECKS.md.
+
+use weighbridge_attest_types::{
+    Bundle, BundleError, Culprit, Digest32, RosterRow, ThresholdReport, TrustAnchors, UnixMillis,
+};
+
+use crate::check::{CheckResult, Checks, Finding, Outcome};
+use crate::ingest::{Parts, ingest, name};
+use crate::nodes::{CheckedNode, NodeChain, Trust, check_chain, check_evidence};
+use crate::proof::{CheckedDeclared, check_declared};
+use crate::report::{Grounds, issue};
+use crate::time::{CLOCK_SKEW_MILLIS, NodeBracket, Period, bracket_node};
+use crate::{cross, policy, text, totals};
+
+/// The instant at which evidence is appraised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppraisalTime {
+    /// The instant that the bundle archives.
+    Archived,
+    /// Another one. The archived report must still be what the bundle gives at the archived instant.
+    At(UnixMillis),
+}
+
+/// What a Verifier brings along.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyOptions {
+    /// Whom it trusts.
+    pub anchors: TrustAnchors,
+    /// When it appraises.
+    pub at: AppraisalTime,
+}
+
+/// Verifies a bundle from its bytes: same bytes, same options, same outcome.
+#[must_use]
+pub fn verify_bundle(bytes: &[u8], options: &VerifyOptions) -> Outcome {
+    let mut checks = Checks::default();
+    let report = verify(bytes, options, &mut checks);
+    checks.close(report)
+}
+
+fn verify(bytes: &[u8], options: &VerifyOptions, checks: &mut Checks) -> Option<ThresholdReport> {
+    let VerifyOptions { anchors, at } = options;
+    let bundle = open(bytes, checks)?;
+    let parts = ingest(&bundle, checks)?;
+    let facts = Facts::establish(&parts, anchors, checks);
+    let archived = parts.appraised_at;
+    let asked = match at {
+        AppraisalTime::Archived => archived,
+        AppraisalTime::At(instant) => *instant,
+    };
+    let report = appraise_at(&parts, &facts, anchors, asked, checks);
+    let report = if asked == archived { report } else { also_at(&parts, &facts, anchors, archived, checks) };
+    compare_report(&parts, report, checks)
+}
+
+/// The report that the members of a bundle give, whether or not they already contain one.
+pub(crate) fn recompute(bundle: &Bundle, anchors: &TrustAnchors, checks: &mut Checks) -> Option<ThresholdReport> {
+    let parts = ingest(bundle, checks)?;
+    let facts = Facts::establish(&parts, anchors, checks);
+    appraise_at(&parts, &facts, anchors, parts.appraised_at, checks)
+}
+
+fn open(bytes: &[u8], checks: &mut Checks) -> Option<Bundle> {
+    match Bundle::parse_bundle(bytes) {
+        Ok(bundle) => {
+            checks.record("bundle", "container", Ok(format!("{} bytes, every one accounted for", bytes.len())));
+            Some(bundle)
+        }
+        Err(error) => {
+            let culprit = match error {
+                BundleError::Version(_) => Culprit::Unsupported,
+                _ => Culprit::Malformed,
+            };
+            checks.record("bundle", "container", Err(Finding::fail(culprit, text::chain(&error))));
+            None
+        }
+    }
+}
+
+/// What does not depend on the instant of appraisal.
+#[derive(Debug)]
+struct Facts<'a> {
+    genesis: Digest32,
+    /// One slot per roster row; empty when the chain does not hold together or is missing.
+    chains: Vec<Option<NodeChain<'a>>>,
+    /// One per roster row.
+    brackets: Vec<NodeBracket>,
+    period: Period,
+    declared: Option<CheckedDeclared>,
+}
+
+impl<'a> Facts<'a> {
+    fn establish(parts: &'a Parts, anchors: &TrustAnchors, checks: &mut Checks) -> Self {
+        let genesis = parts.manifest.genesis();
+        cross::check_roster(parts, checks);
+        policy::check_policy_member(&parts.policy, checks);
+        let mut chains = Vec::new();
+        let mut brackets = Vec::new();
+        for (number, row) in rows(parts) {
+            let node = parts.nodes.get(&number);
+            let chain = node.and_then(|node| check_chain(row, node, genesis, checks));
+            let ledger = chain.as_ref().map(NodeChain::ledger);
+            brackets.push(node.map(|node| bracket_node(row, node, ledger, anchors, checks)).unwrap_or_default());
+            chains.push(chain);
+        }
+        cross::check_chains(&chains, checks);
+        let entries = parts.nodes.values().flat_map(|node| &node.ledger.entries);
+        let period = Period::of(&brackets, entries.map(|entry| &entry.public));
+        let declared = match &parts.proof {
+            Some(proof) => check_declared(proof, genesis, &chains, checks),
+            None => {
+                let finding = Finding::skipped("the bundle makes no statement about declared totals");
+                checks.record(name::PROOF, "proof-holds", Err(finding));
+                None
+            }
+        };
+        Self { genesis, chains, brackets, period, declared }
+    }
+}
+
+fn rows(parts: &Parts) -> impl Iterator<Item = (u64, &RosterRow)> {
+    (0u64..).zip(&parts.manifest.roster)
+}
+
+/// Evidence, devices and policy at one instant; a report only if nothing failed there or before.
+fn appraise_at(
+    parts: &Parts,
+    facts: &Facts<'_>,
+    anchors: &TrustAnchors,
+    at: UnixMillis,
+    checks: &mut Checks,
+) -> Option<ThresholdReport> {
+    checks.record(name::APPRAISED_AT, "instant", is_after_the_run(at, &facts.period));
+    let trust = Trust { endorsements: &parts.endorsements, anchors, now: at };
+    let mut nodes: Vec<CheckedNode<'_>> = Vec::new();
+    for ((number, row), chain) in rows(parts).zip(&facts.chains) {
+        let Some(node) = parts.nodes.get(&number) else { continue };
+        nodes.extend(check_evidence(row, node, chain.as_ref(), facts.genesis, trust, checks));
+    }
+    let all_rows_stand = nodes.len() == parts.manifest.roster.len();
+    cross::check_devices(&nodes, checks);
+    totals::check_rates(&nodes, checks);
+    let appraised = policy::appraise(nodes, checks)?;
+    if checks.any_failed() || !all_rows_stand {
+        return None;
+    }
+    let grounds = Grounds {
+        manifest: &parts.manifest,
+        appraised: &appraised,
+        period: &facts.period,
+        brackets: &facts.brackets,
+        declared: facts.declared.as_ref(),
+        members: parts.members,
+        at,
+        anchors,
+    };
+    Some(issue(&grounds))
+}
+
+/// The same at the archived instant; what fails only there is listed with that instant.
+fn also_at(
+    parts: &Parts,
+    facts: &Facts<'_>,
+    anchors: &TrustAnchors,
+    archived: UnixMillis,
+    checks: &mut Checks,
+) -> Option<ThresholdReport> {
+    let mut then = Checks::default();
+    let report = appraise_at(parts, facts, anchors, archived, &mut then);
+    checks.adopt_failures(then, &format!("at the archived instant {}", text::instant(archived)));
+    report
+}
+
+/// Evidence that is appraised before the run ended could lean on endorsements that had been withdrawn by then.
+fn is_after_the_run(at: UnixMillis, period: &Period) -> CheckResult {
+    let Period::External { to, .. } = period else {
+        return Err(Finding::skipped("there is no external end of the run to compare the instant with"));
+    };
+    let (when, end) = (text::instant(at), text::instant(*to));
+    match at.0.saturating_add(CLOCK_SKEW_MILLIS) >= to.0 {
+        true => Ok(format!("appraised at {when}, after the run ended")),
+        false => Err(Finding::untrusted(format!("appraised at {when}, before the run ended at {end}"))),
+    }
+}
+
+/// The report is a function of all other members, the anchors and the instant: the archived one must be that.
+fn compare_report(parts: &Parts, recomputed: Option<ThresholdReport>, checks: &mut Checks) -> Option<ThresholdReport> {
+    let Some(bytes) = &parts.report else {
+        let finding = Finding::malformed("the bundle does not have this member");
+        checks.record(name::REPORT, "member-missing", Err(finding));
+        return None;
+    };
+    let archived = match serde_json::from_slice::<ThresholdReport>(bytes) {
+        Ok(archived) => archived,
+        Err(error) => {
+            checks.record(name::REPORT, "member-parses", Err(Finding::malformed(text::chain(&error))));
+            return None;
+        }
+    };
+    let result = match &recomputed {
+        Some(recomputed) => is_same_report(bytes, &archived, recomputed),
+        None => Err(Finding::skipped("checks failed, so there is no report to compare the archived one with")),
+    };
+    let same = checks.record(name::REPORT, "report-differs", result);
+    recomputed.filter(|_| same)
+}
+
+fn is_same_report(bytes: &[u8], archived: &ThresholdReport, recomputed: &ThresholdReport) -> CheckResult {
+    if bytes == text::json(recomputed) {
+        return Ok("recomputed from the other members, byte for byte".to_owned());
+    }
+    let differing = differing_fields(archived, recomputed);
+    let what = if differing.is_empty() { "its spelling".to_owned() } else { text::list(differing) };
+    Err(Finding::untrusted(format!(
+        "the archived report is not what the other members give under these trust anchors; it differs in: {what}"
+    )))
+}
+
+/// Names of the report's fields whose values differ.
+fn differing_fields(left: &ThresholdReport, right: &ThresholdReport) -> Vec<String> {
+    let fields = |report| match serde_json::to_value(report) {
+        Ok(serde_json::Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let right = fields(right);
+    fields(left).into_iter().filter(|(name, value)| right.get(name) != Some(value)).map(|(name, _)| name).collect()
+}

@@ -1,0 +1,230 @@
+//! **Duty.** Subcommands, and the one edge where an outcome becomes text, JSON and an exit code.
+//! **Does not know** how anything is checked. **Spec.** PROTOCOL §8; ECOSYSTEM §4 (exit codes, CLI).
+
+mod bundle;
+mod commit;
+mod console;
+mod inspect;
+mod judgement;
+mod object;
+mod outcome;
+mod report;
+mod verify;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use weighbridge_attest_types::Culprit;
+
+use crate::cli::console::Console;
+use crate::cli::object::{Object, Reason};
+use crate::error::CliError;
+
+const LICENCE: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\nThe source is under Apache-2.0. This program links tdx-quote and is therefore distributed under\n",
+    "AGPL-3.0-or-later; LICENSING.md says what that means."
+);
+const EXIT_CODES: &str = "Exit codes: 0 accepted; 1 a fault of ours; 2 usage; 3 malformed or unsupported; \
+    4 untrusted; 5 rejected by policy or --require; 6 unavailable for now.";
+
+/// Weighs a training run: how much compute it used, against a legal threshold, without opening the model, the data
+/// or the code.
+#[derive(Debug, Parser)]
+#[command(name = "weighbridge", version, long_version = LICENCE, after_help = EXIT_CODES, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Verify(verify::VerifyArgs),
+    Report(report::ReportArgs),
+    #[command(subcommand)]
+    Bundle(bundle::BundleCommand),
+    Commit(commit::CommitArgs),
+    Inspect(inspect::InspectArgs),
+}
+
+/// How answers are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One object on standard output; messages for people go to standard error.
+    Json,
+}
+
+/// The program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+    let (out_is_terminal, err_is_terminal) = (out.is_terminal(), err.is_terminal());
+    let colour = console::colour_is_wanted();
+    let mut console = Console {
+        out: &mut out,
+        err: &mut err,
+        out_colour: colour && out_is_terminal,
+        err_colour: colour && err_is_terminal,
+        err_is_terminal,
+    };
+    ExitCode::from(run(std::env::args_os(), &mut console))
+}
+
+/// Runs one command line and returns the exit code.
+fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let (answered, json) = match Cli::try_parse_from(&arguments) {
+        Ok(Cli { command }) => {
+            let json = command.answers_json();
+            (command.run(console), json)
+        }
+        Err(error) if error.use_stderr() => (usage(&error, console, asks_for_json(&arguments)), false),
+        Err(help) => (console.print(&help.render().to_string()).map(|()| 0), false),
+    };
+    match answered {
+        Ok(code) => code,
+        Err(CliError::Output(closed)) if closed.kind() == io::ErrorKind::BrokenPipe => 0,
+        Err(error) => fail(&error, console, json),
+    }
+}
+
+impl Command {
+    fn run(self, console: &mut Console<'_>) -> Result<u8, CliError> {
+        match self {
+            Self::Verify(arguments) => arguments.run(console),
+            Self::Report(arguments) => arguments.run(console),
+            Self::Bundle(bundle::BundleCommand::Assemble(arguments)) => arguments.run(console),
+            Self::Commit(arguments) => arguments.run(console),
+            Self::Inspect(arguments) => arguments.run(console),
+        }
+    }
+
+    fn answers_json(&self) -> bool {
+        let format = match self {
+            Self::Verify(arguments) => arguments.format,
+            Self::Report(arguments) => return arguments.answers_json(),
+            Self::Bundle(bundle::BundleCommand::Assemble(arguments)) => arguments.format,
+            Self::Commit(arguments) => arguments.format,
+            // Whoever reads JSON wants a verdict, and this command has none to give.
+            Self::Inspect(_) => return false,
+        };
+        format == Format::Json
+    }
+}
+
+/// A command line that does not parse cannot say its format; what was typed is looked at instead.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    let pairs = arguments.windows(2).any(|pair| pair == ["--format", "json"]);
+    pairs || arguments.iter().any(|argument| argument == "--format=json")
+}
+
+fn usage(error: &clap::Error, console: &mut Console<'_>, json: bool) -> Result<u8, CliError> {
+    let text = error.render().to_string();
+    console.tell(&text)?;
+    if json {
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let reasons = vec![Reason { code: "command-line".to_owned(), message }];
+        Object::refused(Culprit::Usage, reasons, Object::nothing()).print(console)?;
+    }
+    Ok(Culprit::Usage.exit_code())
+}
+
+/// The last resort: what goes wrong while saying what went wrong cannot be said.
+fn fail(error: &CliError, console: &mut Console<'_>, json: bool) -> u8 {
+    let culprit = error.culprit();
+    let _ = console.tell(&console::failure(error, console.err_paint()));
+    if json {
+        let reasons = vec![Reason { code: error.code().to_owned(), message: error.chain() }];
+        let _ = Object::refused(culprit, reasons, Object::nothing()).print(console);
+    }
+    culprit.exit_code()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use serde_json::{Value, json};
+
+    fn answer(line: &str) -> (u8, String, String) {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut console =
+            Console { out: &mut out, err: &mut err, out_colour: false, err_colour: false, err_is_terminal: false };
+        let code = run(line.split_whitespace().map(OsString::from), &mut console);
+        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_version_names_the_licence_of_the_binary() {
+        let (code, out, err) = answer("weighbridge --version");
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert!(out.contains("AGPL-3.0-or-later") && out.contains("LICENSING.md"), "{out}");
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_usage_in_both_formats() {
+        let (code, out, err) = answer("weighbridge verify");
+        assert_eq!((code, out.as_str()), (2, ""));
+        assert!(err.contains("<BUNDLE>"), "{err}");
+        let (code, out, _) = answer("weighbridge verify x --at yesterday --format json");
+        assert_eq!(code, 2);
+        let object: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((&object["verdict"], &object["claims"]), (&json!("usage"), &json!({})));
+        assert_eq!(object["reasons"][0]["code"], "command-line");
+    }
+
+    #[test]
+    fn a_missing_bundle_names_the_file_and_the_remedy() {
+        let (code, out, err) = answer("weighbridge verify no/such/bundle");
+        assert_eq!((code, out.as_str()), (2, ""));
+        let expected = "error: cannot read no/such/bundle: No such file or directory (os error 2)\n  \
+                        check the path, and that this account may read it\n";
+        assert_eq!(err, expected);
+    }
+
+    #[test]
+    fn errors_are_one_json_object_too() {
+        let (code, out, _) = answer("weighbridge commit no/such/bundle --format json");
+        let message = "cannot read no/such/bundle: No such file or directory (os error 2)";
+        let expected = json!({
+            "verdict": "usage",
+            "reasons": [{"code": "file-unreadable", "message": message}],
+            "claims": {}
+        });
+        assert_eq!((code, serde_json::from_str::<Value>(&out).unwrap()), (2, expected));
+    }
+
+    #[test]
+    fn an_unknown_profile_lists_the_known_ones() {
+        let known = "use one of: eu-ai-act-51-2, eu-gpai-2-1, us-ca-sb-53, demo";
+        let (code, _, err) = answer("weighbridge report x --profile eu");
+        assert_eq!(code, 2);
+        assert!(err.contains("there is no threshold profile `eu`") && err.contains(known), "{err}");
+        let (code, _, err) = answer("weighbridge verify x --require eu=below");
+        assert_eq!(code, 2);
+        assert!(err.contains("there is no threshold profile `eu`") && err.contains(known), "{err}");
+    }
+
+    #[test]
+    fn bytes_that_are_no_bundle_are_malformed_and_claim_nothing() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"not a bundle").unwrap();
+        let (code, out, err) = answer(&format!("weighbridge verify {} --format json", file.path().display()));
+        assert_eq!(code, 3, "{err}");
+        let object: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(object["verdict"], "malformed");
+        assert_eq!(object["claims"]["bracket"], Value::Null);
+        assert_eq!(object["claims"]["profiles"], json!([]));
+        assert!(!object["reasons"].as_array().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,85 @@
+//! **Duty.** The arguments that `verify` and `report` share: which bundle, at which instant, under which anchors.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+use weighbridge_appraisal::{AppraisalTime, Outcome, VerifyOptions, verify_bundle};
+use weighbridge_attest_types::{MAX_BUNDLE_BYTES, UnixMillis};
+
+use crate::error::CliError;
+use crate::{clock, files, instant, trust_roots};
+
+/// When the bundle is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum At {
+    /// At the instant that the bundle names: an old report verifies in ten years.
+    Archived,
+    /// By this machine's clock.
+    Now,
+    /// At this instant.
+    Exactly(UnixMillis),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Judgement {
+    /// The bundle; `-` reads standard input
+    bundle: PathBuf,
+    /// Instant of the judgement: archived (the one the bundle names), now, or a time such as 2026-03-01T12:00:00Z
+    #[arg(long, value_name = "archived|now|TIME", default_value = "archived", value_parser = At::from_str)]
+    at: At,
+    /// Folder of additional trust anchors (*.anchor.json); verdicts under them carry their grade
+    #[arg(long, value_name = "DIR")]
+    trust_roots: Option<PathBuf>,
+}
+
+impl Judgement {
+    /// Reads the bundle and goes through all of it.
+    pub(super) fn verify(&self) -> Result<Outcome, CliError> {
+        let anchors = trust_roots::load(self.trust_roots.as_deref())?;
+        let at = self.at.appraisal_time()?;
+        let bytes = files::read_capped(&self.bundle, MAX_BUNDLE_BYTES)?;
+        Ok(verify_bundle(&bytes, &VerifyOptions { anchors, at }))
+    }
+
+    /// Whether anchors beyond the built-in ones were named.
+    pub(super) const fn has_trust_roots(&self) -> bool {
+        self.trust_roots.is_some()
+    }
+}
+
+impl At {
+    fn appraisal_time(self) -> Result<AppraisalTime, CliError> {
+        Ok(match self {
+            Self::Archived => AppraisalTime::Archived,
+            Self::Now => AppraisalTime::At(clock::now()?),
+            Self::Exactly(instant) => AppraisalTime::At(instant),
+        })
+    }
+}
+
+impl FromStr for At {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "archived" => Ok(Self::Archived),
+            "now" => Ok(Self::Now),
+            _ => instant::parse(text).map(Self::Exactly).map_err(|error| error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_ways_to_say_when() {
+        assert_eq!("archived".parse(), Ok(At::Archived));
+        assert_eq!("now".parse(), Ok(At::Now));
+        assert_eq!("1970-01-01T00:00:02Z".parse(), Ok(At::Exactly(UnixMillis(2_000))));
+        let refused = "`soon` is not a time; write it as RFC 3339, such as 2026-03-01T12:00:00Z";
+        assert_eq!("soon".parse::<At>(), Err(refused.to_owned()));
+    }
+}

@@ -1,0 +1,362 @@
+//! **Duty.** What can go wrong between a person and the libraries, each with who has to act and what to do.
+//! **Knows** files and arguments. **Does not know** checks of a bundle: those are an outcome, not an error.
+//! **Spec.** HOUSE §5, PROTOCOL §8.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+use weighbridge_appraisal::AssembleError;
+use weighbridge_attest::AnchorFileError;
+use weighbridge_attest_types::{BundleError, CodecError, Culprit, Flops, NodeKey, built_in_profiles};
+use weighbridge_circuits::ProveError;
+use weighbridge_commitments::CommitError;
+use weighbridge_ledger::LedgerError;
+
+use crate::html::HtmlError;
+
+/// Why a command did not do its work.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CliError {
+    /// A file or folder that the person named.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// Over the cap before anything was parsed.
+    #[error("{} has more than {cap} bytes, the most that such a file may have", path.display())]
+    TooLarge {
+        /// Which.
+        path: PathBuf,
+        /// The cap.
+        cap: u64,
+    },
+    /// An output file.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// Standard output.
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+    /// A clock before 1970.
+    #[error("this machine’s clock stands before 1970")]
+    Clock,
+    /// An id that no built-in profile has.
+    #[error("there is no threshold profile `{id}`")]
+    UnknownProfile {
+        /// What was typed.
+        id: String,
+    },
+    /// Two bounds the wrong way round.
+    #[error("--declared in={low}..{high}: the first threshold must be smaller than the second")]
+    Bounds {
+        /// First profile.
+        low: String,
+        /// Second profile.
+        high: String,
+    },
+    /// A bound that would tell more than a threshold does.
+    #[error("{bound} FLOP is the threshold of no built-in profile")]
+    FreeBound {
+        /// The bound.
+        bound: Flops,
+    },
+    /// `--trust-roots` names something else.
+    #[error("{} is not a folder", path.display())]
+    NotAFolder {
+        /// Which.
+        path: PathBuf,
+    },
+    /// `--trust-roots` names a folder without anchors.
+    #[error("{} holds no file whose name ends in .anchor.json", path.display())]
+    NoAnchors {
+        /// Which.
+        path: PathBuf,
+    },
+    /// An anchor file.
+    #[error("{} is not an acceptable trust anchor", path.display())]
+    Anchor {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: AnchorFileError,
+    },
+    /// A bundle or export that does not parse.
+    #[error("{} does not parse", path.display())]
+    Container {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: BundleError,
+    },
+    /// An export without a necessary part.
+    #[error("{} has no member `{member}`", path.display())]
+    NoMember {
+        /// The export.
+        path: PathBuf,
+        /// The member.
+        member: &'static str,
+    },
+    /// A member or private file that does not parse.
+    #[error("{}: {part} does not parse", path.display())]
+    Part {
+        /// The file.
+        path: PathBuf,
+        /// What in it.
+        part: &'static str,
+        /// What is wrong.
+        #[source]
+        source: CodecError,
+    },
+    /// A ledger that does not hold together.
+    #[error("{}: the ledger does not hold together", path.display())]
+    Ledger {
+        /// The export.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: Box<LedgerError>,
+    },
+    /// Exports of two runs.
+    #[error("{} and {} belong to different runs", first.display(), other.display())]
+    OtherRun {
+        /// One export.
+        first: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
+    /// One node twice.
+    #[error("{} and {} belong to the same node", first.display(), other.display())]
+    SameNode {
+        /// One file.
+        first: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
+    /// A node outside its own roster.
+    #[error("{}: node {node_key} is not in the roster of its run", path.display())]
+    NotInRoster {
+        /// The export.
+        path: PathBuf,
+        /// The key.
+        node_key: NodeKey,
+    },
+    /// An export without its private half.
+    #[error("no witness was given for node {node_key} (export {})", export.display())]
+    NoWitness {
+        /// The export.
+        export: PathBuf,
+        /// The key.
+        node_key: NodeKey,
+    },
+    /// A witness without an export.
+    #[error("{} is the witness of node {node_key}, whose export was not given", path.display())]
+    StrayWitness {
+        /// The witness.
+        path: PathBuf,
+        /// The key.
+        node_key: NodeKey,
+    },
+    /// Openings and intervals differ in number.
+    #[error("{} opens {rows} intervals, but the ledger has {intervals}", path.display())]
+    WitnessLength {
+        /// The witness.
+        path: PathBuf,
+        /// Its rows.
+        rows: usize,
+        /// Intervals of the ledger.
+        intervals: usize,
+    },
+    /// An opening that does not fit its commitment.
+    #[error("{}: interval {interval}: this reading is not the one that the ledger committed to", path.display())]
+    WitnessDiffers {
+        /// The witness.
+        path: PathBuf,
+        /// The interval.
+        interval: u64,
+    },
+    /// A component that was never declared.
+    #[error("{}: interval {interval} declares no amount, and absent is not zero", path.display())]
+    DeclaredAbsent {
+        /// The export.
+        path: PathBuf,
+        /// The interval.
+        interval: u64,
+    },
+    /// The default statement does not exist.
+    #[error("the declared total is not within any built-in threshold")]
+    NoDefaultStatement(#[source] ProveError),
+    /// The prover refused or failed.
+    #[error("the statement about declared amounts was not proven")]
+    Prove(#[source] ProveError),
+    /// Appraisal refused the parts.
+    #[error("the bundle was not assembled")]
+    Assemble(#[source] AssembleError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Commit(CommitError),
+    /// The page.
+    #[error(transparent)]
+    Html(HtmlError),
+    /// A value of ours that does not serialise.
+    #[error("{0} could not be written as JSON or read back")]
+    Json(&'static str, #[source] serde_json::Error),
+}
+
+impl CliError {
+    /// Who has to act; the exit code follows.
+    #[must_use]
+    pub fn culprit(&self) -> Culprit {
+        match self {
+            Self::Read { source, .. } | Self::Write { source, .. } => of_file(source),
+            Self::UnknownProfile { .. }
+            | Self::Bounds { .. }
+            | Self::FreeBound { .. }
+            | Self::NotAFolder { .. }
+            | Self::NoAnchors { .. }
+            | Self::OtherRun { .. }
+            | Self::SameNode { .. }
+            | Self::NoWitness { .. }
+            | Self::StrayWitness { .. } => Culprit::Usage,
+            // An anchor file is configuration: whoever named the folder decides what is in it.
+            Self::Anchor { .. } => Culprit::Usage,
+            Self::Container { source: BundleError::Version(_), .. } => Culprit::Unsupported,
+            Self::TooLarge { .. } | Self::Container { .. } | Self::NoMember { .. } | Self::Part { .. } => {
+                Culprit::Malformed
+            }
+            Self::NotInRoster { .. } => Culprit::Untrusted,
+            Self::WitnessLength { .. } | Self::WitnessDiffers { .. } | Self::DeclaredAbsent { .. } => Culprit::Rejected,
+            Self::Ledger { source, .. } => source.culprit(),
+            Self::NoDefaultStatement(source) | Self::Prove(source) => source.culprit(),
+            Self::Assemble(source) => source.culprit(),
+            Self::Commit(source) => source.culprit(),
+            Self::Html(source) => source.culprit(),
+            Self::Output(_) | Self::Clock => Culprit::Unavailable,
+            Self::Json(..) => Culprit::Internal,
+        }
+    }
+
+    /// Stable code for `--format json`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "file-unreadable",
+            Self::TooLarge { .. } => "file-too-large",
+            Self::Write { .. } | Self::Output(_) => "output-unwritable",
+            Self::Clock => "clock-before-1970",
+            Self::UnknownProfile { .. } => "profile-unknown",
+            Self::Bounds { .. } | Self::FreeBound { .. } => "bounds-not-allowed",
+            Self::NotAFolder { .. } | Self::NoAnchors { .. } => "trust-roots-empty",
+            Self::Anchor { .. } => "trust-anchor-refused",
+            Self::Container { .. } => "container-malformed",
+            Self::NoMember { .. } | Self::Part { .. } => "member-malformed",
+            Self::Ledger { .. } => "ledger-broken",
+            Self::OtherRun { .. } => "exports-of-different-runs",
+            Self::SameNode { .. } => "node-given-twice",
+            Self::NotInRoster { .. } => "node-not-in-roster",
+            Self::NoWitness { .. } => "witness-missing",
+            Self::StrayWitness { .. } => "witness-without-export",
+            Self::WitnessLength { .. } | Self::WitnessDiffers { .. } => "witness-differs",
+            Self::DeclaredAbsent { .. } => "declared-absent",
+            Self::NoDefaultStatement(_) => "no-default-statement",
+            Self::Prove(_) => "not-proven",
+            Self::Assemble(_) => "not-assembled",
+            Self::Commit(_) => "checkpoint-refused",
+            Self::Html(_) => "page-not-written",
+            Self::Json(..) => "json-not-written",
+        }
+    }
+
+    /// What the person can do about it.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        let fixed = match self {
+            Self::Read { .. } => "check the path, and that this account may read it",
+            Self::TooLarge { .. } => "check that this is the file you meant",
+            Self::Write { .. } => "check that the folder exists, is writable and has room",
+            Self::Clock => "set the clock, or say the instant with --at",
+            Self::UnknownProfile { .. } | Self::FreeBound { .. } => {
+                return Some(format!("use one of: {}", profile_ids()));
+            }
+            Self::Bounds { .. } => "swap the two profiles",
+            Self::NotAFolder { .. } => "name the folder that holds the *.anchor.json files",
+            Self::NoAnchors { .. } => "name a folder with anchor files, or leave --trust-roots out",
+            Self::Anchor { .. } => "mend the file or take it out of the folder",
+            Self::Container { .. } => "ask the sender for a fresh copy and compare its SHA-256",
+            Self::NoMember { .. } | Self::Part { .. } => "make the file again on the node that it came from",
+            Self::Ledger { .. } => "export the node again; if that does not help, its ledger was damaged",
+            Self::OtherRun { .. } => "give the exports of one run only",
+            Self::SameNode { .. } => "give each node once",
+            Self::NotInRoster { .. } => {
+                "check that the export is of this run; a node outside the roster is not part of it"
+            }
+            Self::NoWitness { .. } => "add its folder with --witness, or assemble without a proof: --declared none",
+            Self::StrayWitness { .. } => "add the export of that node, or leave its witness out",
+            Self::WitnessLength { .. } | Self::WitnessDiffers { .. } => {
+                "use the witness that was exported together with this ledger; nothing was proven"
+            }
+            Self::DeclaredAbsent { .. } => "assemble without a proof: --declared none",
+            Self::NoDefaultStatement(_) => "name a statement, such as --declared gt=PROFILE, or --declared none",
+            Self::Prove(source) if source.culprit() == Culprit::Rejected => {
+                "choose a statement that is true of the declared total, or --declared none"
+            }
+            Self::Prove(_) | Self::Assemble(_) | Self::Commit(_) | Self::Html(_) | Self::Output(_) | Self::Json(..) => {
+                return None;
+            }
+        };
+        Some(fixed.to_owned())
+    }
+
+    /// The message and its remedy in one line, where there is no room for two.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        match self.remedy() {
+            Some(remedy) => format!("{self}; {remedy}"),
+            None => self.to_string(),
+        }
+    }
+
+    /// The message with everything behind it, in one line.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = self.source();
+        while let Some(error) = source {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            source = error.source();
+        }
+        text
+    }
+}
+
+/// A wrong path is the person's to mend; a failing disk is the world's.
+fn of_file(error: &io::Error) -> Culprit {
+    use io::ErrorKind::{
+        AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+        ReadOnlyFilesystem,
+    };
+    match error.kind() {
+        NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidFilename | InvalidInput | AlreadyExists
+        | ReadOnlyFilesystem => Culprit::Usage,
+        _ => Culprit::Unavailable,
+    }
+}
+
+/// The ids that people can type.
+pub(crate) fn profile_ids() -> String {
+    built_in_profiles().into_iter().map(|profile| profile.id).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,256 @@
+//! **Duty.** The report as one self-contained page: no script, no asset, the same bytes for the same report.
+//! **Knows** the report's fields and how people read figures. **Does not know** how anything was derived; it prints
+//! what the report says. **Spec.** COMPUTE §7 and §10.
+
+mod drawing;
+mod escape;
+mod page;
+mod prose;
+
+use askama::Template;
+use thiserror::Error;
+use weighbridge_attest_types::{Culprit, ThresholdReport};
+
+use crate::html::page::Page;
+
+/// Why a page could not be made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum HtmlError {
+    /// The report has no line for the profile that was to lead.
+    #[error("the report has no line for profile `{0}`")]
+    NoSuchProfile(String),
+    /// The template failed.
+    #[error("the page could not be written")]
+    Template(#[source] askama::Error),
+}
+
+impl HtmlError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn culprit(&self) -> Culprit {
+        match self {
+            Self::NoSuchProfile(_) => Culprit::Usage,
+            Self::Template(_) => Culprit::Internal,
+        }
+    }
+}
+
+/// Writes the page; `headline` is the id of the profile whose verdict leads.
+///
+/// # Errors
+/// [`HtmlError`].
+pub fn render(report: &ThresholdReport, headline: &str) -> Result<String, HtmlError> {
+    let page = Page::new(report, headline).ok_or_else(|| HtmlError::NoSuchProfile(headline.to_owned()))?;
+    page.render().map_err(HtmlError::Template)
+}
+
+#[cfg(test)]
+pub(crate) fn sample_report() -> ThresholdReport {
+    serde_json::from_str(include_str!("html/sample.json")).unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weighbridge_attest_types::{Flops, Grade, Verdict};
+
+    fn page(change: impl FnOnce(&mut ThresholdReport)) -> String {
+        let mut report = sample_report();
+        change(&mut report);
+        render(&report, "eu-ai-act-51-2").unwrap()
+    }
+
+    #[test]
+    fn zz_write() {
+        std::fs::write("/tmp/r/a.html", page(|_| ())).unwrap();
+        std::fs::write(
+            "/tmp/r/b.html",
+            page(|report| {
+                report.warning.clear();
+                report.bracket.grade = Grade::Attested;
+                report.profiles.iter_mut().for_each(|line| line.grade = Grade::Attested);
+                report.bracket.lower = Flops(4 * 10u128.pow(24));
+                report.bracket.upper = Some(Flops(104 * 10u128.pow(23)));
+                report.bracket.width = Some(Flops(64 * 10u128.pow(23)));
+                report.profiles[0].verdict = Verdict::Straddles;
+                report.profiles[1].verdict = Verdict::Above;
+                report.profiles[3].verdict = Verdict::Above;
+                report.nodes.truncate(1);
+                report.gaps.clear();
+                report.checkpoints.clear();
+                report.declared.clear();
+            }),
+        )
+        .unwrap();
+        std::fs::write(
+            "/tmp/r/c.html",
+            page(|report| {
+                (report.bracket.upper, report.bracket.width) = (None, None);
+                report.bracket.clock = "host".to_owned();
+                report.profiles.iter_mut().for_each(|line| line.verdict = Verdict::Unknown);
+            }),
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn the_page_is_a_function_of_the_report() {
+        assert_eq!(page(|_| ()), page(|_| ()));
+        assert_ne!(page(|_| ()), page(|report| report.appraised_at.0 += 1_000));
+    }
+
+    #[test]
+    fn a_profile_that_the_report_does_not_judge_cannot_lead() {
+        let refused = render(&sample_report(), "other").unwrap_err();
+        assert_eq!(refused.to_string(), "the report has no line for profile `other`");
+        assert_eq!(refused.culprit(), Culprit::Usage);
+    }
+
+    #[test]
+    fn the_warning_comes_before_every_verdict_and_figure() {
+        let page = page(|_| ());
+        let body = &page[page.find("<body>").unwrap()..];
+        let warning = body.find("SIMULATED: this report rests on").unwrap();
+        for later in ["<h1>", "below the threshold", "FLOP"] {
+            assert!(warning < body.find(later).unwrap(), "{later}");
+        }
+        assert!(page.contains("<title>Simulated: below the threshold. "));
+        assert!(page.contains("Simulated: below the threshold"));
+    }
+
+    #[test]
+    fn without_a_warning_the_word_stands_nowhere_but_in_the_glossary() {
+        let page = page(|report| {
+            report.warning.clear();
+            report.anchors.clear();
+            report.bracket.grade = Grade::Attested;
+            report.profiles.iter_mut().for_each(|line| line.grade = Grade::Attested);
+            report.declared.iter_mut().for_each(|line| line.grade = Grade::Declared);
+            report.nodes.iter_mut().for_each(|node| node.grade = Grade::Attested);
+            report.checkpoints.iter_mut().for_each(|line| line.grade = Grade::Declared);
+        });
+        let body = &page[page.find("<body>").unwrap()..];
+        assert!(body.contains("Attested: below the threshold"));
+        assert_eq!(body.to_lowercase().matches("simulated").count(), 1);
+        assert!(!body.contains("--trust-roots"));
+    }
+
+    #[test]
+    fn names_from_outside_cannot_become_markup_or_hide() {
+        let page = page(|report| {
+            report.provider = "<script>alert(1)</script>".to_owned();
+            report.model_id = "\"><img src=x onerror='x'>&".to_owned();
+            report.phase = "pre\u{202e}gniniart".to_owned();
+            report.nodes[0].devices[0].sku = "</td></table><b>".to_owned();
+            report.gaps[0].cause = "<i>because</i>".to_owned();
+        });
+        for raw in ["<script", "<img", "<b>", "<i>", "\u{202e}"] {
+            assert!(!page.contains(raw), "{raw}");
+        }
+        assert!(page.contains("&#60;script&#62;alert(1)&#60;/script&#62;"));
+        assert!(page.contains("pre\\u{202e}gniniart"));
+        assert!(page.contains("<title>Simulated: "));
+    }
+
+    #[test]
+    fn nothing_is_fetched_and_nothing_runs() {
+        let page = page(|_| ());
+        for word in ["<script", "<link", "src=", "href=", "url(", "@import", "http://", "https://", "javascript"] {
+            assert!(!page.contains(word), "{word}");
+        }
+        assert!(page.contains("default-src 'none'"));
+        assert!(!include_str!("../templates/report.html").contains("|safe"));
+    }
+
+    #[test]
+    fn the_page_reads_well_without_eyes() {
+        let page = page(|_| ());
+        assert!(page.contains("<html lang=\"en\">"));
+        let levels: Vec<u8> =
+            page.match_indices("<h").filter_map(|(at, _)| page.as_bytes().get(at + 2)).copied().collect();
+        let levels: Vec<u8> = levels.into_iter().filter(u8::is_ascii_digit).map(|digit| digit - b'0').collect();
+        assert_eq!(levels.first(), Some(&1));
+        assert_eq!(levels.iter().filter(|&&level| level == 1).count(), 1);
+        assert!(levels.windows(2).all(|pair| pair[1] <= pair[0] + 1), "{levels:?}");
+        assert_eq!(page.matches("<th").count() - page.matches("<thead").count(), page.matches("scope=").count());
+        assert!(page.contains("<title id=\"drawing-title\">") && page.contains("<desc id=\"drawing-description\">"));
+        for table in page.split("<table>").skip(1) {
+            assert!(table.trim_start().starts_with("<caption"), "{table:.40}");
+        }
+    }
+
+    #[test]
+    fn every_opened_element_is_closed() {
+        let page = page(|report| report.bracket.upper = None);
+        let mut open: Vec<&str> = Vec::new();
+        let body = &page[page.find("<body>").unwrap()..page.find("</html>").unwrap()];
+        for tag in body.split('<').skip(1) {
+            let tag = tag.split('>').next().unwrap();
+            let name = tag.split([' ', '/']).find(|part| !part.is_empty()).unwrap();
+            if tag.starts_with('/') {
+                assert_eq!(open.pop(), Some(name));
+            } else if !tag.ends_with('/') {
+                open.push(name);
+            }
+        }
+        assert!(open.is_empty(), "{open:?}");
+    }
+
+    #[test]
+    fn a_crossing_by_rounding_is_said_beside_the_verdict() {
+        let page = page(|report| {
+            report.bracket.upper = Some(Flops(104 * 10u128.pow(23)));
+            report.profiles[0].verdict = Verdict::Straddles;
+        });
+        assert!(page.contains("the upper bound equals the threshold; exactly, it is above the threshold"));
+        assert!(page.contains("exactly 10,400,000,000,000,000,000,000,000"));
+        assert!(page.contains("Treat this as above the threshold."));
+    }
+
+    #[test]
+    fn a_missing_upper_bound_is_said_and_never_drawn_as_a_figure() {
+        let page = page(|report| {
+            (report.bracket.upper, report.bracket.width) = (None, None);
+            report.bracket.clock = "host".to_owned();
+            report.profiles.iter_mut().for_each(|line| line.verdict = Verdict::Unknown);
+        });
+        assert!(page.contains("no upper figure is known"));
+        assert!(page.contains("an upper end that is not known"));
+        assert!(page.contains("the operator’s clock (host)"));
+    }
+
+    #[test]
+    fn text_stands_out_from_paper_by_at_least_four_and_a_half() {
+        for scheme in include_str!("../templates/report.css").split("--paper: ").skip(1) {
+            let colour = |name: &str| {
+                let text = format!("--paper: {scheme}");
+                let value = text.split(&format!("--{name}: #")).nth(1).unwrap();
+                luminance(value.split(';').next().unwrap())
+            };
+            for (ink, paper) in [
+                ("ink", "paper"),
+                ("soft", "paper"),
+                ("accent", "paper"),
+                ("good", "paper"),
+                ("bad", "paper"),
+                ("ink", "wash"),
+                ("on-alarm", "alarm"),
+            ] {
+                let (ink_light, paper_light) = (colour(ink), colour(paper));
+                let (high, low) = (ink_light.max(paper_light), ink_light.min(paper_light));
+                assert!((high + 0.05) / (low + 0.05) >= 4.5, "{ink} on {paper}: {}", (high + 0.05) / (low + 0.05));
+            }
+        }
+    }
+
+    /// WCAG 2 relative luminance.
+    fn luminance(hex: &str) -> f64 {
+        let hex = if hex.len() == 3 { hex.chars().flat_map(|digit| [digit, digit]).collect() } else { hex.to_owned() };
+        let channel = |at: usize| {
+            let value = f64::from(u8::from_str_radix(&hex[at..at + 2], 16).unwrap()) / 255.0;
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * channel(0) + 0.7152 * channel(2) + 0.0722 * channel(4)
+    }
+}
