@@ -7,13 +7,16 @@ use plonky2::field::types::Field as _;
 use plonky2::plonk::proof::{Proof, ProofWithPublicInputs};
 use plonky2::util::serialization::{Buffer, DefaultGateSerializer, Read, Write};
 
+use weighbridge_attest_types::GOLDILOCKS_ORDER;
+
 use crate::statement::{Config, EXTENSION, Field, FieldLayout, VerifierKey};
 use crate::{ProofError, ThresholdPublic};
 
 /// Size of a published proof in bytes: the circuit fixes it.
 pub const THRESHOLD_PROOF_BYTES: usize = include!("../fixtures/threshold.proof-bytes");
 
-/// A statement whose proof was checked; the only constructor is [`check_threshold`].
+/// A statement whose proof was checked; the only constructor is [`check_threshold`]. By itself it says nothing about a
+/// run: genesis, starts and ends are whatever the prover named, until a reader compares them with recomputed ledgers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedProof {
     public: ThresholdPublic,
@@ -33,9 +36,12 @@ impl CheckedProof {
 /// [`ProofError`]: wrong size, not canonical, public part out of range, or it does not hold.
 pub fn check_threshold(public: &ThresholdPublic, proof: &[u8]) -> Result<CheckedProof, ProofError> {
     let elements = public.inputs()?.to_elements();
+    if elements.iter().any(|&element| element >= GOLDILOCKS_ORDER) {
+        return Err(ProofError::Public("an element is p or more"));
+    }
     let key = verifier_key()?;
     let proof = parse(proof, key)?;
-    let public_inputs = elements.into_iter().map(Field::from_noncanonical_u64).collect();
+    let public_inputs = elements.into_iter().map(Field::from_canonical_u64).collect();
     key.verify(ProofWithPublicInputs { proof, public_inputs }).map_err(|_| ProofError::DoesNotHold)?;
     Ok(CheckedProof { public: public.clone() })
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use plonky2::util::serialization::DefaultGateSerializer;
-use weighbridge_attest_types::{Digest32, Flops, Reading, WitnessRow, sha256};
+use weighbridge_attest_types::{Digest32, Flops, GOLDILOCKS_ORDER, Reading, WitnessRow, sha256};
 
 use crate::proving::circuits;
 use crate::statement::{Circuit, Statement};
@@ -113,6 +113,10 @@ fn a_proof_of_one_statement_is_no_proof_of_another() {
     for other in others {
         assert_eq!(check_threshold(&other, &proof), Err(ProofError::DoesNotHold), "{other:?}");
     }
+    // A count that is the same field element,
+    let mut alias = public.clone();
+    alias.chains[0].count += GOLDILOCKS_ORDER;
+    assert!(matches!(check_threshold(&alias, &proof), Err(ProofError::Public(_))));
 }
 
 #[test]
@@ -129,6 +133,11 @@ fn changed_cut_or_padded_proofs_are_refused() {
     assert_eq!(check_threshold(&public, &proof[..proof.len() - 1]), size(proof.len() - 1));
     assert_eq!(check_threshold(&public, &[proof.as_slice(), &[0]].concat()), size(proof.len() + 1));
     assert_eq!(check_threshold(&public, &[]), size(0));
+    // An element of p or more would give one proof two encodings.
+    let mut alias = proof.clone();
+    let last = alias.len() - 8;
+    alias[last..].copy_from_slice(&(GOLDILOCKS_ORDER + 5).to_le_bytes());
+    assert_eq!(check_threshold(&public, &alias), Err(ProofError::NotCanonical));
     assert!(check_threshold(&public, &vec![0xff; proof.len()]).is_err());
     assert!(check_threshold(&public, &vec![0; proof.len()]).is_err());
 }
@@ -143,6 +152,8 @@ fn false_statements_and_foreign_shapes_are_named_before_proving() {
     assert!(matches!(long, ProveError::Shape { found: 513, most: 512, .. }));
     let many = error(&[chain(1, 1), chain(2, 1), chain(3, 1)], DeclaredRelation::Le(Flops(1_000_000_000_000)));
     assert!(matches!(many, ProveError::Shape { found: 3, most: 2, .. }));
+    let twice = error(&[chain(1, 3), chain(1, 3)], DeclaredRelation::Gt(Flops(500_000_000_000)));
+    assert!(matches!(twice, ProveError::Violation(violation) if violation.property == "bounds"), "one chain twice");
     let mut short = chain(1, 3);
     short.publics.pop();
     let short = error(&[short], DeclaredRelation::Le(Flops(1_000_000_000_000)));

@@ -4,10 +4,12 @@
 use std::fmt::Debug;
 
 use plonky2::field::goldilocks_field::GoldilocksField;
+use plonky2::field::types::PrimeField64;
 use plonky2::iop::witness::PartialWitness;
 use plonky2::plonk::circuit_builder::CircuitBuilder;
 use plonky2::plonk::circuit_data::{CircuitConfig, CircuitData, VerifierCircuitData};
 use plonky2::plonk::config::PoseidonGoldilocksConfig;
+use plonky2::plonk::proof::ProofWithPublicInputs;
 use thiserror::Error;
 use weighbridge_attest_types::Culprit;
 
@@ -88,6 +90,17 @@ pub(crate) trait Statement {
 /// One parameter set for all layers: a chain of recursion is as strong as its weakest (CIRCUITS §7).
 pub(crate) fn config(blinded: bool) -> CircuitConfig {
     if blinded { CircuitConfig::standard_recursion_zk_config() } else { CircuitConfig::standard_recursion_config() }
+}
+
+/// An inner proof speaks of the public inputs that the witness names.
+pub(crate) fn proof_says(
+    property: &'static str,
+    proof: &ProofWithPublicInputs<Field, Config, EXTENSION>,
+    public: &impl FieldLayout,
+) -> Result<(), Violation> {
+    let named = public.to_elements();
+    let says: Vec<u64> = proof.public_inputs.iter().map(PrimeField64::to_canonical_u64).collect();
+    if says == named { Ok(()) } else { Err(Violation::new(property, "the inner proof speaks of something else")) }
 }
 
 /// A statement's circuit with its input targets.

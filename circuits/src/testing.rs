@@ -9,19 +9,15 @@ use plonky2::iop::target::Target;
 use plonky2::iop::witness::{PartitionWitness, WitnessWrite};
 use plonky2::plonk::prover::prove_with_partition_witness;
 use plonky2::util::timing::TimingTree;
-use weighbridge_attest_types::{Domain, PoseidonDigest};
+use weighbridge_attest_types::{Domain, GOLDILOCKS_ORDER, PoseidonDigest};
 use weighbridge_commitments::poseidon;
 
 use crate::meter::{MeterPublic, MeterRow};
 use crate::statement::{Assignment, Built, Circuit, Field, Statement};
 
-/// Overwrites one wire and all its copies.
-pub(crate) fn overwrite(witness: &mut PartitionWitness<'_, Field>, target: Target, value: Field) {
-    let index = target.index(witness.num_wires, witness.degree);
-    witness.values[witness.representative_map[index]] = Some(value);
-}
-
-/// Adds one to a wire and all its copies.
+/// Adds one to a wire and all its copies. Of use only on wires that no public input is merged with: plonky2 hashes the
+/// public inputs in circuit, and a change behind that hash contradicts it whatever the constraints are. False *claims*
+/// go through [`claim_holds`], which sets them before the generators run.
 pub(crate) fn bump(witness: &mut PartitionWitness<'_, Field>, target: Target) {
     let index = target.index(witness.num_wires, witness.degree);
     let value = &mut witness.values[witness.representative_map[index]];
@@ -113,6 +109,7 @@ pub(crate) fn rows(count: u64) -> Vec<MeterRow> {
 }
 
 /// What a prover without any native check would claim: heads and sums of whatever the rows say, in the field.
+#[expect(clippy::cast_possible_truncation, reason = "reduced below p")]
 pub(crate) fn unchecked_public(start: PoseidonDigest, start_index: u64, rows: &[MeterRow]) -> MeterPublic {
     let (mut end, mut index, mut gflop) = (start, start_index, 0u64);
     for row in rows {
@@ -124,7 +121,15 @@ pub(crate) fn unchecked_public(start: PoseidonDigest, start_index: u64, rows: &[
         input.extend(meter.elements());
         input.extend(row.public);
         end = poseidon(Domain::Head, &input);
-        gflop += row.reading[0];
+        // In the field, as a circuit without range checks would.
+        gflop = ((u128::from(gflop) + u128::from(row.reading[0])) % u128::from(GOLDILOCKS_ORDER)) as u64;
     }
     MeterPublic { start, start_index, end, end_index: index, gflop }
+}
+
+/// A digest with one element changed.
+pub(crate) fn changed_element(digest: PoseidonDigest, element: usize) -> PoseidonDigest {
+    let mut elements = digest.elements();
+    elements[element] ^= 1;
+    PoseidonDigest::from_elements(elements).expect("canonical")
 }

@@ -169,7 +169,8 @@ impl NodeError {
             Self::Collect(_) => "update the driver or kernel, and report this answer",
             Self::Clock(_) => "mount /proc in the service's sandbox",
             Self::Checkpoint(CommitError::Io { .. }) => {
-                "let the service's user read the file, then report the checkpoint again; the run goes on meanwhile"
+                "let the service's user read the file (its unit has a /tmp of its own), then report the checkpoint again; \
+                 the run goes on meanwhile"
             }
             Self::Checkpoint(_) => "write the file completely, then report the checkpoint again; the run goes on",
             Self::Manifest(_) => "build the manifest from GET /v1/node of every node",

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::tree::{self, TextFile};
+use crate::tree;
 
 /// The README's two commands.
 const DEMO: &str = "cargo run --release --bin weighbridge-demo";

@@ -89,7 +89,8 @@ fn no_changed_or_cut_bundle_is_accepted_by_the_program() {
 #[test]
 fn no_resealed_change_of_a_member_is_accepted() {
     let (bundle, anchors, _) = sample();
-    let members: Vec<(String, Vec<u8>)> = bundle.iter().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).collect();
+    let members: Vec<(String, Vec<u8>)> =
+        bundle.iter().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).collect();
     let mut random = StdRng::seed_from_u64(7);
     for round in 0..rounds(2_000) {
         let (name, bytes) = &members[random.gen_range(0..members.len())];

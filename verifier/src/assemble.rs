@@ -24,7 +24,7 @@ pub(crate) use crate::assemble::statement::profile;
 pub struct AssembleJob<'a> {
     /// One export file per node.
     pub exports: &'a [PathBuf],
-    /// Witness files, or folders that hold a file `witness`.
+    /// Witness files, or folders that hold `*.witness` files.
     pub witnesses: &'a [PathBuf],
     /// Endorsement files or folders of files.
     pub endorsements: &'a [PathBuf],
@@ -66,6 +66,7 @@ impl AssembleJob<'_> {
     /// [`CliError`]; the output file is written only when everything held.
     pub fn run(&self, progress: &mut dyn FnMut(&str)) -> Result<ThresholdReport, CliError> {
         progress("reading exports");
+        files::check_folder_of(self.out)?;
         let anchors = trust_roots::load(self.trust_roots)?;
         let exports = export::read_run(self.exports)?;
         let endorsements = read_endorsements(self.endorsements)?;

@@ -16,7 +16,7 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use weighbridge_attest_types::Culprit;
+use weighbridge_attest_types::{Culprit, ThresholdReport};
 
 use crate::cli::console::Console;
 use crate::cli::object::{Object, Reason};
@@ -75,6 +75,13 @@ pub fn main() -> ExitCode {
     ExitCode::from(run(std::env::args_os(), &mut console))
 }
 
+/// The summary that `verify` prints of an accepted bundle, without colours: whoever shows a report elsewhere shows the
+/// same words and figures.
+#[must_use]
+pub fn render_text(report: &ThresholdReport) -> String {
+    outcome::summary(report, console::Paint::plain())
+}
+
 /// Runs one command line and returns the exit code.
 fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -88,7 +95,8 @@ fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Console<'_>)
     };
     match answered {
         Ok(code) => code,
-        Err(CliError::Output(closed)) if closed.kind() == io::ErrorKind::BrokenPipe => 0,
+        // Whoever closed the pipe needs no message; but an answer that nobody got is no acceptance.
+        Err(error) if is_closed_pipe(&error) => error.culprit().exit_code(),
         Err(error) => fail(&error, console, json),
     }
 }
@@ -115,6 +123,10 @@ impl Command {
         };
         format == Format::Json
     }
+}
+
+fn is_closed_pipe(error: &CliError) -> bool {
+    matches!(error, CliError::Output(source) if source.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// A command line that does not parse cannot say its format; what was typed is looked at instead.
@@ -181,6 +193,24 @@ mod tests {
         let object: Value = serde_json::from_str(&out).unwrap();
         assert_eq!((&object["verdict"], &object["claims"]), (&json!("usage"), &json!({})));
         assert_eq!(object["reasons"][0]["code"], "command-line");
+    }
+
+    #[test]
+    fn an_answer_that_nobody_reads_is_no_acceptance() {
+        struct Closed;
+        impl io::Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut err = Vec::new();
+        let mut console =
+            Console { out: &mut Closed, err: &mut err, out_colour: false, err_colour: false, err_is_terminal: false };
+        let line = ["weighbridge", "--version"].map(OsString::from);
+        assert_eq!((run(line, &mut console), err.as_slice()), (6, b"".as_slice()));
     }
 
     #[test]

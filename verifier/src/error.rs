@@ -162,6 +162,20 @@ pub enum CliError {
         /// The key.
         node_key: NodeKey,
     },
+    /// A witness folder without a witness.
+    #[error("{} holds no witness", path.display())]
+    NoWitnessFile {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A row of the roster without an export.
+    #[error("the run has {rows} nodes, but no export of node {node_key} was given")]
+    NoExport {
+        /// Nodes of the run.
+        rows: usize,
+        /// The key.
+        node_key: NodeKey,
+    },
     /// A witness without an export.
     #[error("{} is the witness of node {node_key}, whose export was not given", path.display())]
     StrayWitness {
@@ -200,8 +214,8 @@ pub enum CliError {
     #[error("the declared total is not within any built-in threshold")]
     NoDefaultStatement(#[source] ProveError),
     /// The prover refused or failed.
-    #[error("the statement about declared amounts was not proven")]
-    Prove(#[source] ProveError),
+    #[error(transparent)]
+    Prove(ProveError),
     /// Appraisal refused the parts.
     #[error("the bundle was not assembled")]
     Assemble(#[source] AssembleError),
@@ -230,6 +244,8 @@ impl CliError {
             | Self::OtherRun { .. }
             | Self::SameNode { .. }
             | Self::NoWitness { .. }
+            | Self::NoWitnessFile { .. }
+            | Self::NoExport { .. }
             | Self::StrayWitness { .. } => Culprit::Usage,
             // An anchor file is configuration: whoever named the folder decides what is in it.
             Self::Anchor { .. } => Culprit::Usage,
@@ -267,7 +283,8 @@ impl CliError {
             Self::OtherRun { .. } => "exports-of-different-runs",
             Self::SameNode { .. } => "node-given-twice",
             Self::NotInRoster { .. } => "node-not-in-roster",
-            Self::NoWitness { .. } => "witness-missing",
+            Self::NoWitness { .. } | Self::NoWitnessFile { .. } => "witness-missing",
+            Self::NoExport { .. } => "export-missing",
             Self::StrayWitness { .. } => "witness-without-export",
             Self::WitnessLength { .. } | Self::WitnessDiffers { .. } => "witness-differs",
             Self::DeclaredAbsent { .. } => "declared-absent",
@@ -295,6 +312,7 @@ impl CliError {
             Self::NotAFolder { .. } => "name the folder that holds the *.anchor.json files",
             Self::NoAnchors { .. } => "name a folder with anchor files, or leave --trust-roots out",
             Self::Anchor { .. } => "mend the file or take it out of the folder",
+            Self::Container { source: BundleError::Magic(_), .. } => "check that this is the file you meant",
             Self::Container { .. } => "ask the sender for a fresh copy and compare its SHA-256",
             Self::NoMember { .. } | Self::Part { .. } => "make the file again on the node that it came from",
             Self::Ledger { .. } => "export the node again; if that does not help, its ledger was damaged",
@@ -303,6 +321,8 @@ impl CliError {
             Self::NotInRoster { .. } => {
                 "check that the export is of this run; a node outside the roster is not part of it"
             }
+            Self::NoWitnessFile { .. } => "name the folder into which the node wrote its *.witness file",
+            Self::NoExport { .. } => "give one export per node of the run",
             Self::NoWitness { .. } => "add its folder with --witness, or assemble without a proof: --declared none",
             Self::StrayWitness { .. } => "add the export of that node, or leave its witness out",
             Self::WitnessLength { .. } | Self::WitnessDiffers { .. } => {

@@ -47,6 +47,16 @@ pub(crate) fn files_at(path: &Path) -> Result<Vec<PathBuf>, CliError> {
     Ok(files)
 }
 
+/// Whether a file can be written beside others in its folder: asked before long work, not after it.
+///
+/// # Errors
+/// [`CliError::Write`].
+pub(crate) fn check_folder_of(path: &Path) -> Result<(), CliError> {
+    let failed = |source| CliError::Write { path: path.to_owned(), source };
+    let is_folder = fs::metadata(folder_of(path)).map_err(failed)?.is_dir();
+    if is_folder { Ok(()) } else { Err(failed(io::Error::from(io::ErrorKind::NotADirectory))) }
+}
+
 /// Writes a file through a temporary neighbour: written, synced, then renamed over the name.
 ///
 /// # Errors
@@ -54,7 +64,7 @@ pub(crate) fn files_at(path: &Path) -> Result<Vec<PathBuf>, CliError> {
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     let failed = |source| CliError::Write { path: path.to_owned(), source };
     let name = path.file_name().ok_or_else(|| failed(io::Error::from(io::ErrorKind::InvalidFilename)))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let temporary = folder.join(temporary_name(name));
     let written = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
     if let Err(source) = written {
@@ -64,6 +74,10 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), CliError
     }
     // The new name must survive a power cut as well as the bytes do.
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -122,6 +136,9 @@ mod tests {
         write_atomically(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(check_folder_of(&path).is_ok());
+        assert!(check_folder_of(&folder.path().join("none/out")).is_err());
+        assert!(check_folder_of(&path.join("out")).is_err());
         let refused = write_atomically(&folder.path().join("none/out"), b"x").unwrap_err();
         assert_eq!(refused.culprit(), Culprit::Usage);
     }

@@ -5,7 +5,6 @@
 mod drawing;
 mod escape;
 mod page;
-mod prose;
 
 use askama::Template;
 use thiserror::Error;
@@ -59,39 +58,6 @@ mod tests {
         let mut report = sample_report();
         change(&mut report);
         render(&report, "eu-ai-act-51-2").unwrap()
-    }
-
-    #[test]
-    fn zz_write() {
-        std::fs::write("/tmp/r/a.html", page(|_| ())).unwrap();
-        std::fs::write(
-            "/tmp/r/b.html",
-            page(|report| {
-                report.warning.clear();
-                report.bracket.grade = Grade::Attested;
-                report.profiles.iter_mut().for_each(|line| line.grade = Grade::Attested);
-                report.bracket.lower = Flops(4 * 10u128.pow(24));
-                report.bracket.upper = Some(Flops(104 * 10u128.pow(23)));
-                report.bracket.width = Some(Flops(64 * 10u128.pow(23)));
-                report.profiles[0].verdict = Verdict::Straddles;
-                report.profiles[1].verdict = Verdict::Above;
-                report.profiles[3].verdict = Verdict::Above;
-                report.nodes.truncate(1);
-                report.gaps.clear();
-                report.checkpoints.clear();
-                report.declared.clear();
-            }),
-        )
-        .unwrap();
-        std::fs::write(
-            "/tmp/r/c.html",
-            page(|report| {
-                (report.bracket.upper, report.bracket.width) = (None, None);
-                report.bracket.clock = "host".to_owned();
-                report.profiles.iter_mut().for_each(|line| line.verdict = Verdict::Unknown);
-            }),
-        )
-        .unwrap();
     }
 
     #[test]

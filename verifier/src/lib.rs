@@ -10,10 +10,11 @@ mod figures;
 mod files;
 mod html;
 mod instant;
+mod prose;
 mod trust_roots;
 mod visible;
 
 pub use assemble::{AssembleJob, Statement, assemble_bundle};
-pub use cli::main;
+pub use cli::{main, render_text};
 pub use error::CliError;
 pub use html::{HtmlError, render as render_html};

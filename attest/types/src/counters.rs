@@ -1,6 +1,8 @@
 //! **Duty.** The private reading of one interval. Absent is not zero: which components are present is public, and a sum
 //! over an absent component is refused. **Spec.** PROTOCOL §3.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -53,8 +55,8 @@ impl Presence {
     }
 }
 
-/// What one node's interval weighed. Never leaves the operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+/// What one node's interval weighed. Never leaves the operator, and so is not printed by `Debug` either.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Reading {
     declared_gflop: u64,
     declared_rest: u32,
@@ -102,6 +104,12 @@ impl Reading {
     #[must_use]
     pub fn elements(self) -> [u64; 4] {
         [self.declared_gflop, u64::from(self.declared_rest), self.metered_gflop, self.energy_joule]
+    }
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reading(private)")
     }
 }
 

@@ -1,5 +1,7 @@
 //! **Duty.** A node's private export: readings and salts. Never enters a bundle. **Spec.** PROTOCOL §3, §7.
 
+use std::fmt;
+
 use crate::codec::framed;
 use crate::{NodeKey, Reading};
 
@@ -7,12 +9,19 @@ use crate::{NodeKey, Reading};
 const MAX_INTERVALS: usize = 1 << 20;
 
 /// The opening of one interval's meter commitment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct WitnessRow {
     /// The reading.
     pub reading: Reading,
     /// 28 bytes of salt.
     pub salt: [u8; 28],
+}
+
+/// Readings and salts stay out of logs.
+impl fmt::Debug for WitnessRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WitnessRow(private)")
+    }
 }
 
 /// All openings of one chain, from interval 1.

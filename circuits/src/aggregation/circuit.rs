@@ -7,7 +7,9 @@ use plonky2::plonk::proof::ProofWithPublicInputsTarget;
 use super::statement::{Aggregation, AggregationPublic, AggregationWitness};
 use crate::Violation;
 use crate::gadgets::set;
-use crate::statement::{Assignment, Builder, CircuitId, Config, EXTENSION, FieldLayout, Statement, VerifierKey};
+use crate::statement::{
+    Assignment, Builder, CircuitId, Config, EXTENSION, FieldLayout, Statement, VerifierKey, proof_says,
+};
 use crate::threshold::CHAIN_SLOTS;
 
 /// Where a meter's public inputs stand (`MeterPublic::to_elements`).
@@ -32,6 +34,9 @@ impl Statement for Aggregation {
     type Inner = VerifierKey;
 
     fn check(public: &AggregationPublic, witness: &AggregationWitness) -> Result<(), Violation> {
+        for slot in witness {
+            proof_says("proof-holds", &slot.proof, &slot.public)?;
+        }
         public.check(&[witness[0].public, witness[1].public])
     }
 

@@ -5,7 +5,7 @@ use plonky2::hash::hash_types::HashOutTarget;
 use plonky2::hash::poseidon::PoseidonHash;
 use plonky2::iop::target::Target;
 use plonky2::iop::witness::WitnessWrite;
-use weighbridge_attest_types::{Domain, PoseidonDigest};
+use weighbridge_attest_types::{Domain, GOLDILOCKS_ORDER, PoseidonDigest};
 
 use crate::Violation;
 use crate::statement::{Assignment, Builder, Field};
@@ -41,8 +41,11 @@ pub(crate) fn set_digest(
     Ok(())
 }
 
-/// Sets one input.
+/// Sets one input; a value of p or more would be another value's alias.
 pub(crate) fn set(assignment: &mut Assignment, target: Target, value: u64) -> Result<(), Violation> {
-    let value = Field::from_noncanonical_u64(value);
+    if value >= GOLDILOCKS_ORDER {
+        return Err(Violation::new("assignment", format!("{value} is no canonical field element")));
+    }
+    let value = Field::from_canonical_u64(value);
     assignment.set_target(target, value).map_err(|error| Violation::new("assignment", error.to_string()))
 }

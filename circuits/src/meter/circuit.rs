@@ -78,6 +78,9 @@ impl<const N: usize> Statement for Meter<N> {
         witness: &MeterWitness,
         assignment: &mut Assignment,
     ) -> Result<(), Violation> {
+        if witness.len() > N {
+            return Err(Violation::new("capacity", format!("{} intervals in {N} rows", witness.len())));
+        }
         set_digest(assignment, targets.start, public.start)?;
         set(assignment, targets.start_index, public.start_index)?;
         set_digest(assignment, targets.end, public.end)?;

@@ -4,13 +4,13 @@ use std::sync::OnceLock;
 
 use plonky2::field::types::Field as _;
 use proptest::prelude::*;
-use weighbridge_attest_types::{Digest32, Reading, sha256};
+use weighbridge_attest_types::{GOLDILOCKS_ORDER, Reading, sha256};
 use weighbridge_commitments::{digest_elements, salt_elements};
+use weighbridge_ledger::{meter_commitment, next_head};
 
 use super::statement::{Meter, MeterPublic, MeterRow};
-use crate::gadgets::set;
 use crate::statement::{Assignment, Circuit, Field, Statement};
-use crate::testing::{bump, claim_holds, digest, forged_holds, holds, overwrite, rows, unchecked_public};
+use crate::testing::{bump, changed_element, claim_holds, digest, forged_holds, holds, rows, unchecked_public};
 
 type Small = Meter<4>;
 
@@ -46,45 +46,47 @@ fn an_empty_segment_changes_nothing() {
 
 #[test]
 fn native_heads_are_those_of_the_ledger() {
-    // The same interval through the ledger's own types: one definition of head and meter in two places.
     let reading = Reading::new(1234, 567, 8, 9).expect("in range");
     let (salt, public) = ([7u8; 28], sha256(b"public facts"));
     let row = MeterRow { reading: reading.elements(), salt: salt_elements(&salt), public: digest_elements(public) };
-    let ours = MeterPublic::of(digest(1), 0, &[row]).expect("honest");
-    assert_ne!(
-        ours.end,
-        MeterPublic::of(digest(1), 0, &[MeterRow { public: digest_elements(Digest32([0; 32])), ..row }])
-            .expect("honest")
-            .end
-    );
-    assert_eq!(ours, unchecked_public(digest(1), 0, &[row]));
+    let ours = MeterPublic::of(digest(1), 4, &[row]).expect("honest");
+    let theirs = next_head(5, digest(1), meter_commitment(&reading, &salt), public);
+    assert_eq!(ours.end, theirs);
+}
+
+/// Inputs with any flags, so that rows can be inactive and still hold values.
+fn assigned(public: &MeterPublic, rows: &[(u64, MeterRow); 4]) -> Assignment {
+    let values = rows.map(|(_, row)| row);
+    let mut honest = Assignment::new();
+    Small::assign(&small().targets, public, &values, &mut honest).expect("inputs can be set");
+    for (targets, (flag, _)) in small().targets.rows.iter().zip(rows) {
+        honest.target_values.insert(targets.active.target, Field::from_canonical_u64(*flag));
+    }
+    honest
 }
 
 #[test]
 fn breaks_active_flag() {
-    // A flag of 2 would count an interval twice.
-    let (mut public, rows) = honest();
+    // A flag of 2 would count an interval twice: index and sum are claimed so, and the head is what the index gives.
+    let three = rows(3);
+    let flags = [(1, three[0]), (1, three[1]), (2, three[2]), (0, MeterRow::default())];
+    let mut public = unchecked_public(digest(1), 0, &three);
     public.end_index += 1;
-    public.gflop += rows[2].reading[0];
-    let mut assignment = Assignment::new();
-    let targets = &small().targets;
-    set(&mut assignment, targets.start_index, 0).expect("set");
-    for (row, values) in targets.rows.iter().zip(rows.iter().copied().chain([MeterRow::default()])) {
-        for (target, value) in row.reading.iter().zip(values.reading) {
-            set(&mut assignment, *target, value).expect("set");
-        }
-        for (target, value) in row.salt.iter().zip(values.salt) {
-            set(&mut assignment, *target, value).expect("set");
-        }
-        for (target, value) in row.public.iter().zip(values.public) {
-            set(&mut assignment, *target, value).expect("set");
-        }
-    }
-    crate::gadgets::set_digest(&mut assignment, targets.start, public.start).expect("set");
-    for (row, flag) in targets.rows.iter().zip([1, 1, 2, 0]) {
-        set(&mut assignment, row.active.target, flag).expect("set");
-    }
-    assert!(!holds(&small().data, assignment, |_| ()));
+    public.gflop += three[2].reading[0];
+    assert!(!holds(&small().data, assigned(&public, &flags), |_| ()));
+    // The same inputs with a lawful flag and honest claims hold, so that only the flag is at fault.
+    let flags = [(1, three[0]), (1, three[1]), (1, three[2]), (0, MeterRow::default())];
+    assert!(holds(&small().data, assigned(&unchecked_public(digest(1), 0, &three), &flags), |_| ()));
+}
+
+#[test]
+fn breaks_running_sum_by_an_inactive_row_that_counts() {
+    let three = rows(3);
+    let honest = unchecked_public(digest(1), 0, &three[..2]);
+    let flags = [(1, three[0]), (1, three[1]), (0, three[2]), (0, MeterRow::default())];
+    assert!(holds(&small().data, assigned(&honest, &flags), |_| ()), "an inactive row changes nothing");
+    let forged = MeterPublic { gflop: honest.gflop + three[2].reading[0], ..honest };
+    assert!(!holds(&small().data, assigned(&forged, &flags), |_| ()));
 }
 
 #[test]
@@ -98,29 +100,34 @@ fn breaks_reading_bounds_of_every_component() {
 
 #[test]
 fn breaks_reading_bounds_of_the_rest() {
-    let mut rows = rows(3);
-    rows[1].reading[1] = 1_000_000_000;
-    refused(&unchecked_public(digest(1), 0, &rows), &rows, "reading-bounds");
-}
-
-#[test]
-fn breaks_meter_commitment() {
-    let (public, rows) = honest();
-    for component in 0..4 {
-        assert!(!forged_holds(small(), &public, &rows, |targets, wires| bump(
-            wires,
-            targets.rows[1].reading[component]
-        )));
-        assert!(!forged_holds(small(), &public, &rows, |targets, wires| bump(wires, targets.rows[1].salt[component])));
+    for rest in [1_000_000_000, 1 << 30, GOLDILOCKS_ORDER - 1] {
+        let mut rows = rows(3);
+        rows[1].reading[1] = rest;
+        refused(&unchecked_public(digest(1), 0, &rows), &rows, "reading-bounds");
     }
 }
 
 #[test]
+fn breaks_meter_commitment() {
+    // Another salt under the head that was claimed.
+    let (public, rows) = honest();
+    for component in 0..4 {
+        let mut other = rows.clone();
+        other[1].salt[component] += 1;
+        refused(&public, &other, "end-head");
+    }
+    // Another reading, with the sum that goes with it.
+    let mut other = rows;
+    other[1].reading[0] += 1;
+    refused(&MeterPublic { gflop: public.gflop + 1, ..public }, &other, "end-head");
+}
+
+#[test]
 fn breaks_head_chain_by_a_skipped_interval() {
-    // Interval 2 of 3 left out, its index skipped with it.
+    // Interval 2 of 3 left out; index and sum are claimed to match, so that only the head can tell.
     let (public, rows) = honest();
     let skipped = [rows[0], rows[2]];
-    let forged = MeterPublic { gflop: rows[0].reading[0] + rows[2].reading[0], ..public };
+    let forged = MeterPublic { end: public.end, ..unchecked_public(digest(1), 0, &skipped) };
     refused(&forged, &skipped, "end-head");
 }
 
@@ -131,6 +138,16 @@ fn breaks_head_chain_by_swapped_intervals() {
 }
 
 #[test]
+fn breaks_head_chain_by_another_start() {
+    let (public, rows) = honest();
+    for element in 0..4 {
+        refused(&MeterPublic { start: changed_element(public.start, element), ..public }, &rows, "end-head");
+    }
+    let later = MeterPublic { start_index: 1, end_index: 4, ..public };
+    refused(&later, &rows, "end-head");
+}
+
+#[test]
 fn breaks_head_chain_behind_the_generators() {
     let (public, rows) = honest();
     assert!(!forged_holds(small(), &public, &rows, |targets, wires| bump(wires, targets.rows[1].public[0])));
@@ -138,7 +155,6 @@ fn breaks_head_chain_behind_the_generators() {
         assert!(!forged_holds(small(), &public, &rows, |targets, wires| {
             bump(wires, targets.rows[1].results.0.elements[element]);
         }));
-        assert!(!forged_holds(small(), &public, &rows, |targets, wires| bump(wires, targets.start.elements[element])));
     }
 }
 
@@ -146,39 +162,45 @@ fn breaks_head_chain_behind_the_generators() {
 fn breaks_end_head() {
     let (public, rows) = honest();
     for element in 0..4 {
-        assert!(!forged_holds(small(), &public, &rows, |targets, wires| bump(wires, targets.end.elements[element])));
+        refused(&MeterPublic { end: changed_element(public.end, element), ..public }, &rows, "end-head");
     }
 }
 
 #[test]
 fn breaks_end_index() {
     let (public, rows) = honest();
-    assert!(!forged_holds(small(), &public, &rows, |targets, wires| bump(wires, targets.end_index)));
-    assert!(!forged_holds(small(), &public, &rows, |targets, wires| bump(wires, targets.start_index)));
+    for end_index in [0, 2, 4] {
+        refused(&MeterPublic { end_index, ..public }, &rows, "end-index");
+    }
 }
 
 #[test]
 fn breaks_running_sum() {
     let (public, rows) = honest();
-    assert!(!forged_holds(small(), &public, &rows, |targets, wires| bump(wires, targets.gflop)));
+    for gflop in [public.gflop + 1, public.gflop - 1, 0] {
+        refused(&MeterPublic { gflop, ..public }, &rows, "running-sum");
+    }
     assert!(!forged_holds(small(), &public, &rows, |targets, wires| bump(wires, targets.rows[1].results.1)));
-    assert!(!forged_holds(small(), &public, &rows, |targets, wires| overwrite(wires, targets.gflop, Field::ZERO)));
 }
 
 #[test]
-fn breaks_running_sum_by_leaving_its_range() {
-    // 32 readings of 2⁵⁶ − 1 stay below 2⁶¹; the 33rd leaves it.
-    type Wide = Meter<40>;
+fn breaks_running_sum_by_wrapping_around_the_field() {
+    // 257 readings of 2⁵⁶ − 1 are more than p: the sum in the field is small again.
+    type Wide = Meter<257>;
     let circuit = Circuit::<Wide>::build(&());
-    let mut rows = rows(33);
+    let mut rows = rows(257);
     for row in &mut rows {
         row.reading[0] = (1 << 56) - 1;
     }
+    // 32 of them stay below 2⁶¹; the 33rd leaves the range.
     let fits = unchecked_public(digest(1), 0, &rows[..32]);
     assert!(claim_holds(&circuit, &fits, &rows[..32]));
-    let leaves = unchecked_public(digest(1), 0, &rows);
-    assert_eq!(Wide::check(&leaves, &rows).map_err(|violation| violation.property), Err("running-sum"));
-    assert!(!claim_holds(&circuit, &leaves, &rows));
+    for count in [33, 257] {
+        let leaves = unchecked_public(digest(1), 0, &rows[..count]);
+        assert!(count != 257 || leaves.gflop < 1 << 57, "wrapped");
+        assert_eq!(Wide::check(&leaves, &rows[..count]).map_err(|violation| violation.property), Err("running-sum"));
+        assert!(!claim_holds(&circuit, &leaves, &rows[..count]));
+    }
 }
 
 #[test]

@@ -8,7 +8,9 @@ use plonky2::plonk::proof::ProofWithPublicInputsTarget;
 use super::statement::{BOUND_BITS, CHAIN_SLOTS, Threshold, ThresholdInputs, ThresholdWitness};
 use crate::Violation;
 use crate::gadgets::{assert_at_most, assert_below_power, set};
-use crate::statement::{Assignment, Builder, CircuitId, Config, EXTENSION, Field, FieldLayout, Statement, VerifierKey};
+use crate::statement::{
+    Assignment, Builder, CircuitId, Config, EXTENSION, Field, FieldLayout, Statement, VerifierKey, proof_says,
+};
 
 const GENESIS_ELEMENTS: usize = 5;
 const CHAIN_ELEMENTS: usize = CHAIN_SLOTS * 9;
@@ -28,6 +30,7 @@ impl Statement for Threshold {
     type Inner = VerifierKey;
 
     fn check(public: &ThresholdInputs, witness: &ThresholdWitness) -> Result<(), Violation> {
+        proof_says("proof-holds", &witness.proof, &witness.public)?;
         public.check(&witness.public)
     }
 

@@ -11,6 +11,7 @@ use weighbridge_attest_types::{
 use weighbridge_commitments::digest_elements;
 
 use crate::aggregation::AggregationPublic;
+use crate::meter::METER_INTERVALS;
 use crate::statement::{Config, EXTENSION, Field, FieldLayout};
 use crate::{ProofError, Violation};
 
@@ -120,8 +121,18 @@ impl ThresholdPublic {
     /// The public inputs in circuit units.
     pub(crate) fn inputs(&self) -> Result<ThresholdInputs, ProofError> {
         let Self { genesis, chains, relation } = self;
-        if chains.is_empty() || chains.len() > CHAIN_SLOTS || chains.iter().any(|chain| chain.count == 0) {
-            return Err(ProofError::Public("1 or 2 chains of at least one interval each"));
+        if chains.is_empty() || chains.len() > CHAIN_SLOTS {
+            return Err(ProofError::Public("1 or 2 chains"));
+        }
+        // A count is an element of the field: beyond the circuit's rows it could be another number's alias.
+        if chains.iter().any(|chain| !(1..=METER_INTERVALS as u64).contains(&chain.count)) {
+            return Err(ProofError::Public("a chain has 1 to 512 intervals"));
+        }
+        // `head_0` holds the node key: one start twice would count one chain twice.
+        if let [first, second] = chains.as_slice()
+            && first.start == second.start
+        {
+            return Err(ProofError::Public("two chains have one start"));
         }
         let (low, high) = relation.bounds()?;
         let slot = |index: usize| chains.get(index).copied().unwrap_or_default();
@@ -144,6 +155,9 @@ impl ThresholdInputs {
     pub(crate) fn check(&self, hidden: &AggregationPublic) -> Result<(), Violation> {
         if hidden.chains != self.chains {
             return Err(Violation::new("claims-pass", "the chains are not those of the aggregation"));
+        }
+        if self.low >> BOUND_BITS != 0 || self.high >> BOUND_BITS != 0 {
+            return Err(Violation::new("bounds", "a bound is 2^62 or more"));
         }
         let violated = |property| Err(Violation::new(property, "the declared total is on the other side of the bound"));
         if hidden.gflop < self.low {

@@ -125,8 +125,9 @@ impl Service {
 
     /// Waits for quotes that are being made; nothing holds the store after this but `self`.
     pub(super) async fn settle(&self) {
-        let quotes = self.quotes.lock().map(|mut quotes| std::mem::take(&mut *quotes));
-        if let Ok(quotes) = quotes {
+        // Without the lock's own error, so that the future can be spawned on any thread.
+        let quotes = self.quotes.lock().ok().map(|mut quotes| std::mem::take(&mut *quotes));
+        if let Some(quotes) = quotes {
             quotes.join_all().await;
         }
     }

@@ -12,7 +12,7 @@ use crate::model::{Momentum, Perceptron};
 /// A checkpoint that could not be written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum CheckpointError {
+pub(crate) enum CheckpointError {
     /// The file system.
     #[error("cannot write the checkpoint at {}", path.display())]
     Io {
@@ -38,7 +38,7 @@ pub enum CheckpointError {
 ///
 /// # Errors
 /// [`CheckpointError`].
-pub fn write_checkpoint(
+pub(crate) fn write_checkpoint(
     folder: &Path,
     step: u64,
     model: &Perceptron,

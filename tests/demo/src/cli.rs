@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use weighbridge_appraisal::CheckStatus;
 use weighbridge_attest_types::{Flops, ThresholdReport};
 use weighbridge_daemon::error::chain_text;
 
@@ -42,38 +41,25 @@ pub fn main() -> ExitCode {
 }
 
 fn conclude(done: &DemoOutput, out: &Path, screen: &Screen) {
-    let count = |status| done.verified.checks.iter().filter(|check| check.status == status).count();
-    screen.line(&format!(
-        "7 verified   {} checks: {} pass, {} fail, {} unknown, {} skipped; without the development roots: {} (exit code {})",
-        done.verified.checks.len(),
-        count(CheckStatus::Pass),
-        count(CheckStatus::Fail),
-        count(CheckStatus::Unknown),
-        count(CheckStatus::Skipped),
-        done.refused_without_roots.verdict(),
-        done.refused_without_roots.exit_code()
-    ));
     screen.line("");
     report_lines(&done.report).iter().for_each(|line| screen.line(line));
     screen.line("");
     next_commands(out).iter().for_each(|line| screen.line(line));
 }
 
-/// The warning first; every figure with its grade.
+/// The warning first; every figure and verdict with its grade.
 fn report_lines(report: &ThresholdReport) -> Vec<String> {
     let bracket = &report.bracket;
-    let upper = bracket.upper.map_or_else(|| "no known upper bound".to_owned(), scientific);
-    let mut lines = vec![report.warning.clone()];
-    lines.push(format!(
-        "compute: {} to {upper} FLOP ({}, clock: {})",
-        scientific(bracket.lower),
-        bracket.grade.as_str(),
-        bracket.clock
-    ));
-    lines.extend(report.declared.iter().map(|line| format!("{} ({})", line.sentence, line.grade.as_str())));
+    let upper = bracket.upper.map_or_else(|| "no known upper bound".to_owned(), rounded);
+    let (lower, grade) = (rounded(bracket.lower), bracket.grade.as_str());
+    let mut lines = vec![
+        report.warning.clone(),
+        format!("compute    between {lower} and {upper} FLOP ({grade}, clock: {})", bracket.clock),
+    ];
+    lines.extend(report.declared.iter().map(|line| format!("declared   {} ({})", line.sentence, line.grade.as_str())));
     lines.extend(report.profiles.iter().map(|line| {
-        let verdict = format!("{:?}", line.verdict).to_lowercase();
-        format!("{:<17} {verdict:<9} ({}) {}", line.id, line.grade.as_str(), line.why)
+        let (verdict, grade) = (format!("{:?}", line.verdict).to_lowercase(), line.grade.as_str());
+        format!("{verdict:<10} {} ({grade}): threshold {} FLOP", line.id, rounded(line.threshold))
     }));
     lines
 }
@@ -92,8 +78,8 @@ fn next_commands(out: &Path) -> Vec<String> {
 }
 
 /// Two digits after the point are enough for eyes; the report holds the exact figure.
-fn scientific(amount: Flops) -> String {
-    format!("{:.2e}", amount.0 as f64)
+fn rounded(amount: Flops) -> String {
+    if amount.0 < 1_000 { amount.to_string() } else { format!("{:.2e}", amount.0 as f64) }
 }
 
 #[cfg(test)]
@@ -113,6 +99,6 @@ mod tests {
         let verify = "  cargo run --release --bin weighbridge -- verify some/where/run.weighbridge --trust-roots \
                       some/where/trust-roots";
         assert_eq!(lines[1], verify);
-        assert_eq!(scientific(Flops(336_622_266_368)), "3.37e11");
+        assert_eq!([Flops(0), Flops(336_622_266_368)].map(rounded), ["0", "3.37e11"]);
     }
 }

@@ -33,7 +33,7 @@ const ATTEST_EVERY: u64 = 8;
 /// Why a node did not do its part.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum ClusterError {
+pub(crate) enum ClusterError {
     /// The runtime, or a folder.
     #[error("node {node}: cannot make its runtime or its folder")]
     Io {
@@ -105,7 +105,7 @@ pub(crate) struct Exported {
 impl ClusterError {
     /// Who has to act.
     #[must_use]
-    pub fn culprit(&self) -> Culprit {
+    pub(crate) fn culprit(&self) -> Culprit {
         match self {
             Self::Io { .. } => Culprit::Unavailable,
             Self::Serve { source, .. } => source.culprit(),
@@ -264,4 +264,44 @@ fn write_export(
     let witness = Witness { file_name: witness_name(node_key), bytes: witness };
     let witness = export::write_witness(&witness, &output.witness(node)).map_err(not_written)?;
     Ok(Exported { public: output.export(node), witness })
+}
+
+#[cfg(test)]
+mod tests {
+    use weighbridge_tests_simulator::World;
+
+    use super::*;
+    use crate::ambient::unix_now;
+
+    fn start(world: &World, root: &Path) -> Cluster {
+        let platforms = (0..2).map(|index| Arc::new(world.node(index, 1)) as Arc<dyn Collector>).collect();
+        Cluster::start(platforms, &Output::claim(root).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn nodes_answer_under_a_path_too_long_for_a_socket_and_quote_the_nonce_they_got() {
+        let folder = tempfile::tempdir().unwrap();
+        let world = World::new(7, unix_now());
+        let authority = world.time_authority();
+        for name in ["short", "a-name-of-fifty-letters-that-makes-any-path-too-long/and-another-one-below-it"] {
+            let cluster = start(&world, &folder.path().join(name));
+            assert!(cluster.sockets().all(|socket| socket.exists() && socket.as_os_str().len() <= MAX_SOCKET_PATH));
+            let nodes = cluster.challenge(|| authority.issue_nonce(unix_now())).unwrap();
+            assert!(nodes.iter().all(|node| node.key_quote.is_some()));
+            assert_ne!(nodes[0].key_quote, nodes[1].key_quote);
+            cluster.stop().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_node_that_refuses_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let world = World::new(7, unix_now());
+        let cluster = start(&world, &folder.path().join("out"));
+        let authority = world.time_authority();
+        let error = cluster.end_run(|end| authority.receipt(unix_now(), end.node_key_digest, end.index, end.head));
+        let error = error.unwrap_err();
+        assert!(matches!(error, ClusterError::Request { node: 0, .. }), "{error:?}");
+        assert_eq!(error.culprit(), Culprit::Usage);
+    }
 }

@@ -12,7 +12,7 @@ const EPOCH: u64 = 1 << 32;
 
 /// The raw table.
 #[derive(Debug, Clone)]
-pub struct WineTable {
+pub(crate) struct WineTable {
     columns: usize,
     features: Vec<f64>,
     labels: Vec<u32>,
@@ -20,22 +20,22 @@ pub struct WineTable {
 
 /// Standardised rows with their classes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Rows {
+pub(crate) struct Rows {
     /// Features of one row.
-    pub columns: usize,
+    pub(crate) columns: usize,
     /// Row-major features.
-    pub features: Vec<f32>,
+    pub(crate) features: Vec<f32>,
     /// Class of each row.
-    pub labels: Vec<u32>,
+    pub(crate) labels: Vec<u32>,
 }
 
 /// What a run trains on and what it is measured on.
 #[derive(Debug, Clone)]
-pub struct Split {
+pub(crate) struct Split {
     /// Training rows.
-    pub train: Rows,
+    pub(crate) train: Rows,
     /// Rows that no gradient sees.
-    pub held_out: Rows,
+    pub(crate) held_out: Rows,
 }
 
 /// Which training rows make up each global batch.
@@ -49,7 +49,7 @@ pub(crate) struct BatchOrder {
 impl WineTable {
     /// The table that ships with the crate.
     #[must_use]
-    pub fn load() -> Self {
+    pub(crate) fn load() -> Self {
         let dataset = linfa_datasets::winequality();
         let labels = dataset.targets.iter().map(|&quality| u32::try_from(quality).unwrap_or(u32::MAX)).collect();
         Self { columns: dataset.records.ncols(), features: dataset.records.iter().copied().collect(), labels }
@@ -57,7 +57,7 @@ impl WineTable {
 
     /// SHA-256 of the canonical bytes: rows and columns as `u64`, then every row's `f64` bits and its label, little-endian.
     #[must_use]
-    pub fn root(&self) -> Digest32 {
+    pub(crate) fn root(&self) -> Digest32 {
         let mut bytes = Vec::new();
         bytes.extend_from_slice(&(self.labels.len() as u64).to_le_bytes());
         bytes.extend_from_slice(&(self.columns as u64).to_le_bytes());
@@ -70,19 +70,13 @@ impl WineTable {
 
     /// Rows in all.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.labels.len()
-    }
-
-    /// Whether there are no rows.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
     }
 
     /// Splits by a seeded permutation and standardises every feature by mean and deviation of the *training* rows.
     #[must_use]
-    pub fn split(&self, spec: &TrainingSpec) -> Split {
+    pub(crate) fn split(&self, spec: &TrainingSpec) -> Split {
         let order = SplitMix64::new(spec.seed, SPLIT).permutation(self.len());
         let (held_out, train) = order.split_at(spec.held_out_rows.min(self.len()));
         let scales: Vec<(f64, f64)> = (0..self.columns).map(|column| self.scale(column, train)).collect();
@@ -113,19 +107,13 @@ impl WineTable {
 impl Rows {
     /// Rows in all.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.labels.len()
-    }
-
-    /// Whether there are no rows.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
     }
 
     /// The rows named by `picked`, in that order.
     #[must_use]
-    pub fn pick(&self, picked: &[usize]) -> Self {
+    pub(crate) fn pick(&self, picked: &[usize]) -> Self {
         let row = |&row: &usize| &self.features[row * self.columns..(row + 1) * self.columns];
         Self {
             columns: self.columns,

@@ -21,18 +21,18 @@ const WEIGHTS: u64 = 2;
 
 /// FLOP of all matrix products that ran so far, forward and backward.
 #[derive(Debug, Clone, Default)]
-pub struct GemmCounter(Arc<AtomicU64>);
+pub(crate) struct GemmCounter(Arc<AtomicU64>);
 
 /// A perceptron with ReLU between its layers.
 #[derive(Debug)]
-pub struct Perceptron {
+pub(crate) struct Perceptron {
     layers: Vec<Layer>,
     counter: GemmCounter,
 }
 
 /// Gradient descent with momentum: velocity ← momentum · velocity + gradient; weight ← weight − rate · velocity.
 #[derive(Debug)]
-pub struct Momentum {
+pub(crate) struct Momentum {
     velocity: Vec<Tensor>,
     learning_rate: f64,
     momentum: f64,
@@ -40,7 +40,7 @@ pub struct Momentum {
 
 /// Tensors of one batch.
 #[derive(Debug)]
-pub struct Batch {
+pub(crate) struct Batch {
     features: Tensor,
     labels: Tensor,
 }
@@ -57,7 +57,7 @@ struct CountedGemm(GemmCounter);
 impl GemmCounter {
     /// What was counted since this was last asked.
     #[must_use]
-    pub fn take(&self) -> Flops {
+    pub(crate) fn take(&self) -> Flops {
         Flops(u128::from(self.0.swap(0, Ordering::Relaxed)))
     }
 }
@@ -100,7 +100,7 @@ impl Perceptron {
     ///
     /// # Errors
     /// candle's, on shapes that do not fit.
-    pub fn new(spec: &TrainingSpec, counter: GemmCounter) -> Result<Self> {
+    pub(crate) fn new(spec: &TrainingSpec, counter: GemmCounter) -> Result<Self> {
         let mut generator = SplitMix64::new(spec.seed, WEIGHTS);
         let mut layers = Vec::new();
         for pair in spec.widths.windows(2) {
@@ -118,7 +118,7 @@ impl Perceptron {
     ///
     /// # Errors
     /// candle's, on shapes that do not fit.
-    pub fn forward(&self, batch: &Batch) -> Result<Tensor> {
+    pub(crate) fn forward(&self, batch: &Batch) -> Result<Tensor> {
         let mut activations = batch.features.clone();
         for (position, layer) in self.layers.iter().enumerate() {
             if position > 0 {
@@ -132,13 +132,13 @@ impl Perceptron {
 
     /// Weights and biases in a fixed order.
     #[must_use]
-    pub fn variables(&self) -> Vec<&Var> {
+    pub(crate) fn variables(&self) -> Vec<&Var> {
         self.layers.iter().flat_map(|layer| [&layer.weight, &layer.bias]).collect()
     }
 
     /// Names of [`Self::variables`], in the same order.
     #[must_use]
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         (0..self.layers.len()).flat_map(|i| [format!("layers.{i}.weight"), format!("layers.{i}.bias")]).collect()
     }
 
@@ -146,7 +146,7 @@ impl Perceptron {
     ///
     /// # Errors
     /// candle's; a variable without a gradient is an error.
-    pub fn flat_gradients(&self, grads: &GradStore) -> Result<Vec<f32>> {
+    pub(crate) fn flat_gradients(&self, grads: &GradStore) -> Result<Vec<f32>> {
         let mut flat = Vec::new();
         for variable in self.variables() {
             let Some(grad) = grads.get(variable) else { bail!("a variable has no gradient") };
@@ -161,7 +161,7 @@ impl Momentum {
     ///
     /// # Errors
     /// candle's.
-    pub fn new(model: &Perceptron, spec: &TrainingSpec) -> Result<Self> {
+    pub(crate) fn new(model: &Perceptron, spec: &TrainingSpec) -> Result<Self> {
         let velocity = model.variables().iter().map(|variable| variable.zeros_like()).collect::<Result<_>>()?;
         Ok(Self { velocity, learning_rate: spec.learning_rate, momentum: spec.momentum })
     }
@@ -170,7 +170,7 @@ impl Momentum {
     ///
     /// # Errors
     /// candle's, when there are fewer gradients than weights.
-    pub fn step(&mut self, model: &Perceptron, flat: &[f32]) -> Result<()> {
+    pub(crate) fn step(&mut self, model: &Perceptron, flat: &[f32]) -> Result<()> {
         let mut rest = flat;
         for (variable, velocity) in model.variables().into_iter().zip(&mut self.velocity) {
             let Some((own, others)) = rest.split_at_checked(variable.elem_count()) else {
@@ -186,7 +186,7 @@ impl Momentum {
 
     /// Velocities in the order of the model's variables.
     #[must_use]
-    pub fn state(&self) -> &[Tensor] {
+    pub(crate) fn state(&self) -> &[Tensor] {
         &self.velocity
     }
 }
@@ -196,7 +196,7 @@ impl Batch {
     ///
     /// # Errors
     /// candle's.
-    pub fn new(rows: &Rows) -> Result<Self> {
+    pub(crate) fn new(rows: &Rows) -> Result<Self> {
         let features = Tensor::from_slice(&rows.features, (rows.len(), rows.columns), &Device::Cpu)?;
         Ok(Self { features, labels: Tensor::from_slice(&rows.labels, rows.len(), &Device::Cpu)? })
     }
@@ -205,7 +205,7 @@ impl Batch {
     ///
     /// # Errors
     /// candle's.
-    pub fn loss(&self, logits: &Tensor) -> Result<Tensor> {
+    pub(crate) fn loss(&self, logits: &Tensor) -> Result<Tensor> {
         candle_nn::loss::cross_entropy(logits, &self.labels)
     }
 
@@ -213,7 +213,7 @@ impl Batch {
     ///
     /// # Errors
     /// candle's.
-    pub fn accuracy(&self, logits: &Tensor) -> Result<f64> {
+    pub(crate) fn accuracy(&self, logits: &Tensor) -> Result<f64> {
         let hits = logits.argmax(1)?.eq(&self.labels)?.to_dtype(DType::F64)?;
         hits.mean_all()?.to_scalar()
     }

@@ -1,8 +1,9 @@
 //! **Duty.** The output folder: where everything lies, and that only a folder of our own is ever removed.
 //! **Knows** paths. **Does not know** contents.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -67,9 +68,10 @@ impl Output {
             Ok(_) => return Err(OutputError::Foreign(root.to_owned())),
         }
         let output = Self { root: root.to_owned() };
-        for folder in [output.trust_roots(), output.endorsements(), output.private()] {
+        for folder in [output.trust_roots(), output.endorsements()] {
             fs::create_dir_all(folder).map_err(io)?;
         }
+        DirBuilder::new().mode(0o700).create(output.private()).map_err(io)?;
         fs::write(root.join(MARKER), MARKER_TEXT).map_err(io)?;
         Ok(output)
     }
@@ -140,6 +142,8 @@ mod tests {
         let output = Output::claim(&root).unwrap();
         fs::write(output.bundle(), b"old").unwrap();
         assert!(!Output::claim(&root).unwrap().bundle().exists());
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(output.private()).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o700);
 
         fs::write(root.join("thesis.txt"), b"years of work").unwrap();
         fs::remove_file(root.join(MARKER)).unwrap();

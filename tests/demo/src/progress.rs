@@ -51,7 +51,7 @@ impl Screen {
     pub(crate) fn counted(&self, length: u64) {
         self.bar.reset();
         self.bar.set_length(length);
-        self.style("  {bar:30} {pos}/{len} {wide_msg}");
+        self.style("  {bar:16} {pos}/{len} {wide_msg}");
     }
 
     /// Starts a stage of unknown length.

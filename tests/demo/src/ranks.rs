@@ -23,7 +23,7 @@ const FINAL_STEPS: usize = 10;
 
 /// What a rank tells its node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JobEvent {
+pub(crate) enum JobEvent {
     /// Work was done.
     WorkUnit {
         /// Optimizer step, from 1; 0 for what precedes the first.
@@ -50,36 +50,36 @@ pub enum JobEvent {
 }
 
 /// Where a rank's events go.
-pub type Sink<'a> = Box<dyn FnMut(JobEvent) + Send + 'a>;
+pub(crate) type Sink<'a> = Box<dyn FnMut(JobEvent) + Send + 'a>;
 
 /// One training job.
 #[derive(Debug)]
-pub struct Job<'a> {
+pub(crate) struct Job<'a> {
     /// What was committed to.
-    pub spec: &'a TrainingSpec,
+    pub(crate) spec: &'a TrainingSpec,
     /// The data.
-    pub split: &'a Split,
+    pub(crate) split: &'a Split,
     /// Steps per second to keep to; `None` runs as fast as it can. A job that falls behind does fewer steps.
-    pub steps_per_second: Option<f64>,
+    pub(crate) steps_per_second: Option<f64>,
     /// Steps between checkpoints of rank 0; every rank writes the last one.
-    pub checkpoint_every: u64,
+    pub(crate) checkpoint_every: u64,
     /// Steps between evaluations by rank 0.
-    pub evaluate_every: u64,
+    pub(crate) evaluate_every: u64,
     /// Where each rank writes its checkpoints.
-    pub folders: &'a [PathBuf],
+    pub(crate) folders: &'a [PathBuf],
 }
 
 /// One step, as shown to people.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StepLine {
+pub(crate) struct StepLine {
     /// Optimizer step, from 1.
-    pub step: u64,
+    pub(crate) step: u64,
     /// Mean loss over all ranks.
-    pub loss: f32,
+    pub(crate) loss: f32,
     /// Training accuracy of rank 0's micro-batch.
-    pub accuracy: f64,
+    pub(crate) accuracy: f64,
     /// Latest accuracy on held-out rows.
-    pub held_out_accuracy: f64,
+    pub(crate) held_out_accuracy: f64,
 }
 
 /// What the job came to.
@@ -102,7 +102,7 @@ pub struct TrainingSummary {
 /// Why a job failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum TrainError {
+pub(crate) enum TrainError {
     /// candle.
     #[error("rank {rank}: the tensor library refused an operation")]
     Tensor {
@@ -156,7 +156,7 @@ pub enum TrainError {
 impl TrainError {
     /// Who has to act.
     #[must_use]
-    pub const fn culprit(&self) -> Culprit {
+    pub(crate) const fn culprit(&self) -> Culprit {
         match self {
             Self::Checkpoint { .. } => Culprit::Unavailable,
             _ => Culprit::Internal,
@@ -168,7 +168,7 @@ impl TrainError {
 ///
 /// # Errors
 /// [`TrainError`]: the first cause, not the ranks that were lost because of it.
-pub fn train(
+pub(crate) fn train(
     job: &Job<'_>,
     sinks: Vec<Sink<'_>>,
     watch: &(dyn Fn(StepLine) + Sync),

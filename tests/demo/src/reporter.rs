@@ -21,7 +21,7 @@ const ATTEMPT: u16 = 0;
 /// Why a node did not get everything that a rank reported.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum ReportError {
+pub(crate) enum ReportError {
     /// The node refused, or is gone.
     #[error("a report was not taken")]
     Refused(#[from] ClientError),
@@ -54,7 +54,7 @@ pub(crate) struct Reported {
 impl ReportError {
     /// Who has to act.
     #[must_use]
-    pub fn culprit(&self) -> Culprit {
+    pub(crate) fn culprit(&self) -> Culprit {
         match self {
             Self::Refused(error) => error.culprit(),
             Self::Dropped(_) | Self::Start(_) => Culprit::Unavailable,

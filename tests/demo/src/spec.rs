@@ -7,29 +7,29 @@ use weighbridge_attest_types::Flops;
 
 /// The numeric spec and schedule; its canonical bytes are committed to in the run manifest.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TrainingSpec {
+pub(crate) struct TrainingSpec {
     /// Widths of the perceptron, input first, classes last.
-    pub widths: Vec<usize>,
+    pub(crate) widths: Vec<usize>,
     /// Rows of one rank's micro-batch.
-    pub micro_batch: usize,
+    pub(crate) micro_batch: usize,
     /// Data-parallel ranks.
-    pub ranks: usize,
+    pub(crate) ranks: usize,
     /// Rows held out of training.
-    pub held_out_rows: usize,
+    pub(crate) held_out_rows: usize,
     /// Seed of initial weights and batch order.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Optimizer steps planned; a slow machine may do fewer.
-    pub steps: u64,
+    pub(crate) steps: u64,
     /// Step size.
-    pub learning_rate: f64,
+    pub(crate) learning_rate: f64,
     /// Momentum of the gradient descent.
-    pub momentum: f64,
+    pub(crate) momentum: f64,
 }
 
 impl TrainingSpec {
     /// The demo's model on the wine data: 11 features, classes 0 to 10.
     #[must_use]
-    pub fn wine(steps: u64) -> Self {
+    pub(crate) fn wine(steps: u64) -> Self {
         Self {
             widths: vec![11, 512, 512, 11],
             micro_batch: 256,
@@ -44,7 +44,7 @@ impl TrainingSpec {
 
     /// The bytes that the run commits to: JSON without spaces, keys in the order written here.
     #[must_use]
-    pub fn canonical_json(&self) -> Vec<u8> {
+    pub(crate) fn canonical_json(&self) -> Vec<u8> {
         let value = json!({
             "format": "weighbridge/demo-spec/v1",
             "model": { "kind": "perceptron", "widths": self.widths, "activation": "relu", "dtype": "f32" },
@@ -76,14 +76,14 @@ impl TrainingSpec {
 
     /// How batches are ordered, for the run manifest.
     #[must_use]
-    pub fn order_rule(&self) -> String {
+    pub(crate) fn order_rule(&self) -> String {
         let global_batch = self.micro_batch * self.ranks;
         format!("splitmix64-fisher-yates-per-epoch/v1 seed={} global-batch={global_batch}", self.seed)
     }
 
     /// FLOP of forward and backward of one micro-batch, by the rule above.
     #[must_use]
-    pub fn micro_batch_flop(&self) -> Flops {
+    pub(crate) fn micro_batch_flop(&self) -> Flops {
         let gemms = |layer: usize| if layer == 0 { 2 } else { 3 };
         let total = self.layer_flop(self.micro_batch).enumerate().map(|(layer, gemm)| gemms(layer) * gemm).sum();
         Flops(total)
@@ -91,7 +91,7 @@ impl TrainingSpec {
 
     /// FLOP of a forward pass alone over `rows` rows.
     #[must_use]
-    pub fn forward_flop(&self, rows: usize) -> Flops {
+    pub(crate) fn forward_flop(&self, rows: usize) -> Flops {
         Flops(self.layer_flop(rows).sum())
     }
 

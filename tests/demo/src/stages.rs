@@ -10,15 +10,15 @@ use weighbridge_appraisal::{AppraisalTime, CheckStatus, Outcome, VerifyOptions, 
 use weighbridge_attest::{built_in_anchors, parse_anchor_file};
 use weighbridge_attest_collect::Collector;
 use weighbridge_attest_types::{
-    Bundle, Canonical, CheckpointRoots, Culprit, Flops, NodeWitness, RosterDevice, RosterRow, RunManifest,
-    ThresholdReport, TrustAnchors, built_in_profiles,
+    Bundle, Canonical, CheckpointRoots, Culprit, Flops, Gflop, MAX_INTERVAL_MILLIS, MIN_INTERVAL_MILLIS, NodeWitness,
+    RosterDevice, RosterRow, RunManifest, ThresholdReport, TrustAnchors, built_in_profiles,
 };
 use weighbridge_commitments::{CommitError, commit_checkpoint, commit_spec};
-use weighbridge_daemon_api::NodeInfo;
+use weighbridge_daemon_api::{NodeDevice, NodeInfo, RunEnded};
 use weighbridge_tests_simulator::World;
 use weighbridge_verifier::{CliError, HtmlError, assemble_bundle, render_html};
 
-use crate::ambient::{random, unix_now};
+use crate::ambient::{Stopwatch, random, unix_now};
 use crate::checkpoint::write_checkpoint;
 use crate::cluster::{Cluster, ClusterError, Exported};
 use crate::data::{Split, WineTable};
@@ -35,6 +35,12 @@ const CHECKPOINT_EVERY: u64 = 100;
 const EVALUATE_EVERY: u64 = 25;
 /// The profile that the demo's page leads with.
 const HEADLINE: &str = "demo";
+
+const BANNER: [&str; 3] = [
+    "SIMULATED: the TEE and GPU hardware. REAL: training, hashing, ledgers, zero-knowledge proof, verification.",
+    "This machine stands in for two confidential nodes with one GPU each: TDX quotes and GPU reports have their real",
+    "formats and signatures, under development roots made just now. The training arithmetic runs on this CPU.",
+];
 
 /// What a demo is asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +75,7 @@ pub struct DemoOutput {
 /// Two stages that disagree.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum Disagreement {
+pub(crate) enum Disagreement {
     /// Nothing was learned.
     #[error("the loss did not fall: {initial} at first, {last} at the end")]
     Loss {
@@ -113,18 +119,30 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// Values that no run can have are refused before anything is made or removed.
+    fn check(&self) -> Result<(), DemoError> {
+        let paced = self.steps_per_second.is_finite() && self.steps_per_second > 0.0;
+        let interval = self.interval_seconds.saturating_mul(1_000);
+        let why = if self.steps == 0 || !paced {
+            "the job needs at least one step and a pace above zero"
+        } else if !(MIN_INTERVAL_MILLIS..=MAX_INTERVAL_MILLIS).contains(&interval) {
+            "an interval has 1 to 600 seconds"
+        } else {
+            return Ok(());
+        };
+        Err(DemoError::new("options", Culprit::Usage, why))
+    }
+}
+
 /// Runs the demo.
 ///
 /// # Errors
 /// [`DemoError`], which names the stage.
 pub fn run(options: &Options, screen: &Screen) -> Result<DemoOutput, DemoError> {
-    screen.line(
-        "SIMULATED HARDWARE: this machine stands in for two confidential nodes with one GPU each (TDX quotes and",
-    );
-    screen.line(
-        "GPU reports have real formats and signatures under development roots made just now). REAL: the training,",
-    );
-    screen.line("the hashing, the ledgers, the zero-knowledge proof and the verification. The maths runs on this CPU.");
+    options.check()?;
+    BANNER.iter().for_each(|line| screen.line(line));
+    let clock = Stopwatch::start();
     let stage = Stage::set(options, screen)?;
     let cluster = stage.nodes()?;
     let manifest = stage.manifest(&cluster)?;
@@ -132,7 +150,9 @@ pub fn run(options: &Options, screen: &Screen) -> Result<DemoOutput, DemoError> 
     let (exported, intervals) = stage.ledgers(cluster, &training, &reported)?;
     let (report, verified, refused_without_roots) = stage.proof(&exported)?;
     let output = stage.output;
-    screen.line(&format!("run {} is done; everything is in {}", manifest.genesis(), output.root().display()));
+    let (genesis, seconds) = (manifest.genesis(), clock.elapsed().as_secs());
+    screen
+        .line(&format!("run {genesis}: {seconds} s from first to last; everything is in {}", output.root().display()));
     Ok(DemoOutput { training, intervals, output, report, verified, refused_without_roots })
 }
 
@@ -238,15 +258,15 @@ impl<'a> Stage<'a> {
     fn announce_training(&self) {
         let TrainingSpec { widths, ranks, micro_batch, .. } = &self.spec;
         let widths = widths.iter().map(usize::to_string).collect::<Vec<_>>().join("→");
+        let (rows, held_out) = (self.split.train.len(), self.split.held_out.len());
         self.screen.line(&format!(
-            "4 training   perceptron {widths} on UCI Wine Quality ({} rows, {} held out), {ranks} data-parallel ranks",
-            self.split.train.len(),
-            self.split.held_out.len()
+            "4 training   perceptron {widths}, {ranks} data-parallel ranks, UCI Wine Quality (Cortez et al. 2009, CC BY 4.0)"
         ));
         self.screen.line(&format!(
-            "             {} FLOP per micro-batch of {micro_batch} by the committed rule; the multiplying kernel counts them again",
+            "             {rows} rows, {held_out} more held out; {} FLOP per micro-batch of {micro_batch} by the committed rule,",
             self.spec.micro_batch_flop()
         ));
+        self.screen.line("             held against the count of the multiplying kernel at every step");
     }
 
     fn judge_training(&self, training: &TrainingSummary, reported: &[Reported]) -> Result<(), DemoError> {
@@ -285,9 +305,7 @@ impl<'a> Stage<'a> {
     ) -> Result<(Vec<Exported>, Vec<u64>), DemoError> {
         let fault = Fault::of("ledgers");
         let authority = self.world.time_authority();
-        let receipt = |ended: &weighbridge_daemon_api::RunEnded| {
-            authority.receipt(unix_now(), ended.node_key_digest, ended.index, ended.head)
-        };
+        let receipt = |ended: &RunEnded| authority.receipt(unix_now(), ended.node_key_digest, ended.index, ended.head);
         let ended = cluster.end_run(receipt).map_err(fault.by(ClusterError::culprit))?;
         let exported = cluster.export(&self.output).map_err(fault.by(ClusterError::culprit))?;
         cluster.stop().map_err(fault.by(ClusterError::culprit))?;
@@ -329,6 +347,7 @@ impl<'a> Stage<'a> {
             let error = Disagreement::Verdict("the bundle was accepted without the development roots".to_owned());
             return Err(error).map_err(fault.internal());
         };
+        self.screen.line(&verification_text(&verified, refused));
         self.write_reports(&bytes, &report)?;
         Ok((report, verified, refused))
     }
@@ -346,15 +365,24 @@ impl<'a> Stage<'a> {
 fn step_text(line: StepLine) -> String {
     let StepLine { loss, accuracy, held_out_accuracy, .. } = line;
     let (accuracy, held_out) = (100.0 * accuracy, 100.0 * held_out_accuracy);
-    format!("steps   loss {loss:.3}   accuracy: batch {accuracy:.0} %, held-out {held_out:.1} %")
+    format!("steps  loss {loss:.3}  right: batch {accuracy:.0} %, held-out {held_out:.1} %")
+}
+
+fn verification_text(verified: &Outcome, refused: Culprit) -> String {
+    let count = |status| verified.checks.iter().filter(|check| check.status == status).count();
+    format!(
+        "7 verified   {} checks pass, {} are unknown, {} are skipped; without the development roots: {} (exit code {})",
+        count(CheckStatus::Pass),
+        count(CheckStatus::Unknown),
+        count(CheckStatus::Skipped),
+        refused.verdict(),
+        refused.exit_code()
+    )
 }
 
 fn roster_row(info: &NodeInfo) -> Option<RosterRow> {
-    let device = |found: &weighbridge_daemon_api::NodeDevice| RosterDevice {
-        device: found.device,
-        kind: found.kind.clone(),
-        sku: found.name.clone(),
-    };
+    let device =
+        |found: &NodeDevice| RosterDevice { device: found.device, kind: found.kind.clone(), sku: found.name.clone() };
     Some(RosterRow {
         node_key: info.node_key,
         key_quote: info.key_quote?,
@@ -368,7 +396,7 @@ fn roster_row(info: &NodeInfo) -> Option<RosterRow> {
 fn weighed(witness: &Path) -> Result<Flops, Box<dyn std::error::Error + Send + Sync>> {
     let rows = NodeWitness::from_bytes(&fs::read(witness)?)?.rows;
     let rest = rows.last().map(|row| Flops(u128::from(row.reading.declared_rest()))).unwrap_or_default();
-    let whole = rows.iter().map(|row| Flops::from(weighbridge_attest_types::Gflop(row.reading.declared_gflop())));
+    let whole = rows.iter().map(|row| Flops::from(Gflop(row.reading.declared_gflop())));
     whole.into_iter().try_fold(rest, |sum, interval| Ok(sum.checked_add(interval)?))
 }
 
@@ -392,5 +420,52 @@ fn accepted(outcome: &Outcome) -> Result<ThresholdReport, (Culprit, Disagreement
                 failures.map(|check| format!("{}: {}: {}", check.path, check.code, check.message)).collect();
             Err((culprit.unwrap_or(Culprit::Internal), Disagreement::Verdict(lines.join("; "))))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weighbridge_attest_types::{NodeKey, Reading, WitnessRow};
+
+    use super::*;
+
+    #[test]
+    fn a_witness_weighs_its_whole_gflop_and_the_last_remainder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("witness");
+        let row = |gflop, rest| WitnessRow { reading: Reading::new(gflop, rest, 0, 0).unwrap(), salt: [0; 28] };
+        let witness = NodeWitness { node_key: NodeKey([1; 32]), rows: vec![row(2, 999_999_999), row(3, 7)] };
+        fs::write(&path, witness.to_bytes()).unwrap();
+        assert_eq!(weighed(&path).unwrap(), Flops(5_000_000_007));
+    }
+
+    #[test]
+    fn impossible_options_are_refused_before_a_folder_is_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = Options { out: folder.path().join("out"), ..Options::default() };
+        let cases = [
+            Options { steps: 0, ..base.clone() },
+            Options { steps_per_second: f64::NAN, ..base.clone() },
+            Options { steps_per_second: 0.0, ..base.clone() },
+            Options { interval_seconds: 0, ..base.clone() },
+            Options { interval_seconds: u64::MAX, ..base.clone() },
+        ];
+        for options in cases {
+            let error = run(&options, &Screen::silent()).unwrap_err();
+            assert_eq!((error.stage(), error.culprit()), ("options", Culprit::Usage), "{options:?}");
+        }
+        assert!(!base.out.exists());
+    }
+
+    #[test]
+    fn every_failed_check_is_named_and_the_first_class_decides() {
+        let refused =
+            verify_bundle(b"no bundle", &VerifyOptions { anchors: built_in_anchors(), at: AppraisalTime::Archived });
+        let (culprit, error) = accepted(&refused).unwrap_err();
+        assert_eq!(culprit, Culprit::Malformed);
+        assert_eq!(
+            error.to_string(),
+            "verification: bundle: container: this is not a Weighbridge bundle (magic bytes differ)"
+        );
     }
 }

@@ -123,7 +123,7 @@ fn refusals(checks: &[Check]) -> String {
     text::list(outcome.failures().map(|check| format!("{} {}: {}", check.path, check.code, check.message)))
 }
 
-/// Assembles a bundle whose archived report is what [`crate::verify_bundle`] will recompute.
+/// Assembles a bundle whose archived report is what [`crate::verify_bundle()`] will recompute.
 ///
 /// # Errors
 /// [`AssembleError`]; a bundle that would not verify is not made, and every failed check is listed.

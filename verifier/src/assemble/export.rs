@@ -1,7 +1,6 @@
 //! **Duty.** Node exports as they come from the nodes, put into the order of their common roster.
 //! **Does not know** whether any signature holds: appraisal looks at everything again.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use weighbridge_attest_types::{
@@ -19,6 +18,8 @@ pub(super) struct NodeExport {
     container: Bundle,
     genesis: Digest32,
     ledger: CheckedLedger,
+    /// Keys of the run's nodes, and where this one stands among them.
+    roster: Vec<NodeKey>,
     position: usize,
 }
 
@@ -30,14 +31,17 @@ pub(super) fn read_run(paths: &[PathBuf]) -> Result<Vec<NodeExport>, CliError> {
     {
         return Err(CliError::OtherRun { first: first.path.clone(), other: other.path.clone() });
     }
-    let mut seen: BTreeMap<usize, &Path> = BTreeMap::new();
-    for export in &exports {
-        if let Some(first) = seen.insert(export.position, &export.path) {
-            return Err(CliError::SameNode { first: first.to_owned(), other: export.path.clone() });
-        }
-    }
     exports.sort_by_key(|export| export.position);
-    Ok(exports)
+    if let Some([first, other]) = exports.array_windows().find(|[first, other]| first.position == other.position) {
+        return Err(CliError::SameNode { first: first.path.clone(), other: other.path.clone() });
+    }
+    // Ascending and distinct: the first row that is not at its own place is missing.
+    let roster = exports.first().map(|export| export.roster.as_slice()).unwrap_or_default();
+    let stands = |row: usize| exports.get(row).is_some_and(|export| export.position == row);
+    match roster.iter().enumerate().find(|(row, _)| !stands(*row)) {
+        None => Ok(exports),
+        Some((_, &node_key)) => Err(CliError::NoExport { rows: roster.len(), node_key }),
+    }
 }
 
 impl NodeExport {
@@ -50,9 +54,10 @@ impl NodeExport {
         let ledger = CheckedLedger::check(&ledger)
             .map_err(|source| CliError::Ledger { path: path.to_owned(), source: Box::new(source) })?;
         let node_key = ledger.start().node_key;
-        let position = manifest.roster.iter().position(|row| row.node_key == node_key);
+        let roster: Vec<NodeKey> = manifest.roster.iter().map(|row| row.node_key).collect();
+        let position = roster.iter().position(|key| *key == node_key);
         let position = position.ok_or_else(|| CliError::NotInRoster { path: path.to_owned(), node_key })?;
-        Ok(Self { path: path.to_owned(), container, genesis: manifest.genesis(), ledger, position })
+        Ok(Self { path: path.to_owned(), container, genesis: manifest.genesis(), ledger, roster, position })
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -9,6 +9,7 @@ use weighbridge_attest_types::{Culprit, UnixMillis};
 use crate::assemble::{AssembleJob, Statement};
 use crate::cli::Format;
 use crate::cli::console::Console;
+use crate::cli::judgement::HINT_ANCHORS;
 use crate::cli::object::{Object, claims, reasons};
 use crate::cli::outcome::{refusal, summary};
 use crate::error::CliError;
@@ -26,7 +27,7 @@ pub(super) struct AssembleArgs {
     /// Node exports, one file per node of the run
     #[arg(required = true, value_name = "EXPORT")]
     exports: Vec<PathBuf>,
-    /// Private witnesses of the nodes: folders with a file `witness`, or such files; they do not enter the bundle
+    /// Private witnesses of the nodes: folders with *.witness files, or such files; they do not enter the bundle
     #[arg(long, value_name = "DIR", num_args = 1..)]
     witness: Vec<PathBuf>,
     /// Endorsements: files or folders of collateral, certificates and revocation lists
@@ -93,7 +94,11 @@ impl AssembleArgs {
         let outcome = Outcome { checks, report: None };
         let culprit = outcome.culprit().unwrap_or(Culprit::Internal);
         let paint = console.err_paint();
-        console.tell(&refusal(&outcome, culprit, self.trust_roots.is_some(), paint))?;
+        let hints: &[&str] = match &self.trust_roots {
+            None if culprit == Culprit::Untrusted => &[HINT_ANCHORS],
+            _ => &[],
+        };
+        console.tell(&refusal(&outcome, culprit, hints, paint))?;
         console.tell("no bundle was written, because this one would not verify\n")?;
         if self.format == Format::Json {
             Object::refused(culprit, reasons(&outcome), claims(&outcome)).print(console)?;

@@ -68,6 +68,11 @@ impl Console<'_> {
 }
 
 impl Paint {
+    /// None.
+    pub(super) const fn plain() -> Self {
+        Self { on: false }
+    }
+
     pub(super) fn good(self, text: &str) -> String {
         self.dress("32", text)
     }

@@ -5,10 +5,13 @@ use std::str::FromStr;
 
 use clap::Args;
 use weighbridge_appraisal::{AppraisalTime, Outcome, VerifyOptions, verify_bundle};
-use weighbridge_attest_types::{MAX_BUNDLE_BYTES, UnixMillis};
+use weighbridge_attest_types::{Culprit, MAX_BUNDLE_BYTES, UnixMillis};
 
 use crate::error::CliError;
 use crate::{clock, files, instant, trust_roots};
+
+/// For evidence under other roots than the built-in ones.
+pub(super) const HINT_ANCHORS: &str = "if it was made under development roots, name their folder: --trust-roots DIR";
 
 /// When the bundle is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +45,16 @@ impl Judgement {
         Ok(verify_bundle(&bytes, &VerifyOptions { anchors, at }))
     }
 
-    /// Whether anchors beyond the built-in ones were named.
-    pub(super) const fn has_trust_roots(&self) -> bool {
-        self.trust_roots.is_some()
+    /// What else a person may try who meets a refusal of this class.
+    pub(super) fn hints(&self, culprit: Culprit) -> Vec<&'static str> {
+        let mut hints = Vec::new();
+        if culprit == Culprit::Untrusted && self.trust_roots.is_none() {
+            hints.push(HINT_ANCHORS);
+        }
+        if self.at != At::Archived {
+            hints.push("it was judged at the instant of --at; --at archived judges it at the one that it names");
+        }
+        hints
     }
 }
 

@@ -7,10 +7,15 @@ use weighbridge_attest_types::{Culprit, ProfileLine, ThresholdReport, Verdict};
 use crate::cli::console::Paint;
 use crate::figures::{Amount, exact_words};
 use crate::instant;
+use crate::prose::{numbers, sentence, wrapped};
 use crate::visible::visible;
 
 /// Widest column of codes: a longer code pushes its own message only.
 const CODE_COLUMN: usize = 26;
+/// Width of the summary's lines: a terminal of today, and a comfortable page.
+const COLUMNS: usize = 100;
+/// Where the summary's texts begin.
+const HANG: usize = 11;
 
 /// What a verification came to: a report, or whose fault it is that there is none.
 pub(super) fn judged(outcome: &Outcome) -> Result<&ThresholdReport, Culprit> {
@@ -48,22 +53,29 @@ pub(super) fn tree(outcome: &Outcome, paint: Paint) -> String {
 pub(super) fn summary(report: &ThresholdReport, paint: Paint) -> String {
     let mut text = String::new();
     if !report.warning.is_empty() {
-        text.push_str(&format!("{}\n", paint.bad(&visible(&report.warning))));
+        text.push_str(&paint.bad(wrapped(&visible(&report.warning), COLUMNS, 0).trim_end()));
+        text.push_str("\n\n");
     }
-    let about = format!("{} by {}, {}", report.model_id, report.provider, report.phase);
-    text.push_str(&format!("model      {} (declared)\n", visible(&about)));
-    text.push_str(&format!("run        {}\n", report.genesis));
-    text.push_str(&format!("judged     as of {}\n", instant::rfc3339(report.appraised_at)));
+    let about = format!("{} by {}, {} (declared)", report.model_id, report.provider, report.phase);
+    text.push_str(&entry("model", &about));
+    text.push_str(&entry("run", &report.genesis.to_string()));
+    text.push_str(&entry("judged", &format!("as of {}", instant::rfc3339(report.appraised_at))));
     text.push_str(&bracket(report, paint));
     for line in &report.declared {
-        text.push_str(&format!("declared   {} ({})\n", visible(&line.sentence), line.grade.as_str()));
+        text.push_str(&entry("declared", &format!("{} ({})", line.sentence, line.grade.as_str())));
     }
-    text.push_str(&format!("audit      {}\n", visible(&report.audit)));
-    text.push_str("thresholds\n");
+    text.push_str(&entry("audit", &report.audit));
+    text.push_str("\nverdicts\n");
     for line in &report.profiles {
         text.push_str(&profile(line, report, paint));
     }
     text
+}
+
+/// A name, then a text that hangs beside it.
+fn entry(name: &str, text: &str) -> String {
+    let hanging = wrapped(&numbers(&visible(text)), COLUMNS, HANG);
+    format!("{name:<HANG$}{}", hanging.trim_start())
 }
 
 fn bracket(report: &ThresholdReport, paint: Paint) -> String {
@@ -72,15 +84,13 @@ fn bracket(report: &ThresholdReport, paint: Paint) -> String {
     let lower = Amount::of(bracket.lower);
     let Some(upper) = bracket.upper.map(Amount::of) else {
         let least = paint.strong(&format!("at least {lower} FLOP"));
-        return format!("compute    {least} ({grade}); no upper figure is known: {}\n", visible(&bracket.upper_basis));
+        return format!("{:<HANG$}{least} ({grade}); no upper figure is known\n", "compute");
     };
     let between = paint.strong(&format!("between {lower} and {upper} FLOP"));
     let width = bracket.width.map_or_else(|| "not known".to_owned(), |width| Amount::of(width).to_string());
     let clock = visible(&bracket.clock);
-    format!(
-        "compute    {between} ({grade})\n           exactly {} and {}; width {width}; clock: {clock}\n",
-        lower.exact, upper.exact
-    )
+    let exact = format!("exactly {} and {}; width {width}; clock: {clock}", lower.exact, upper.exact);
+    format!("{:<HANG$}{between} ({grade})\n{}", "compute", wrapped(&exact, COLUMNS, HANG))
 }
 
 fn profile(line: &ProfileLine, report: &ThresholdReport, paint: Paint) -> String {
@@ -90,32 +100,35 @@ fn profile(line: &ProfileLine, report: &ThresholdReport, paint: Paint) -> String
         Verdict::Straddles => ("straddles", Paint::bad),
         Verdict::Unknown => ("unknown", Paint::doubt),
     };
-    let word = dress(paint, &format!("{word:<9}"));
-    let grade = line.grade.as_str();
+    // Only hardware's word earns a colour.
+    let verdict = format!("{}: {word}", line.grade.as_str());
+    let verdict = if report.warning.is_empty() { dress(paint, &verdict) } else { paint.strong(&verdict) };
     let threshold = Amount::of(line.threshold);
-    let mut text = format!("  {word} {grade:<10} {} ({threshold} FLOP): {}\n", visible(&line.id), visible(&line.why));
+    let mut text = format!("  {verdict}  {} ({threshold} FLOP)\n", visible(&line.id));
+    text.push_str(&wrapped(&sentence(&visible(&line.why)), COLUMNS, 6));
     let bounds = [("lower bound", Some(report.bracket.lower)), ("upper bound", report.bracket.upper)];
     for (name, bound) in bounds {
         if let Some(words) = bound.and_then(|bound| exact_words(bound, line.threshold, line.compare)) {
-            text.push_str(&format!("            rounded, the {name} equals the threshold; exactly, it is {words}\n"));
+            let said = format!("Rounded to two figures, the {name} equals the threshold; exactly, it is {words}.");
+            text.push_str(&wrapped(&said, COLUMNS, 6));
         }
     }
     text
 }
 
 /// Why nothing is accepted: all failures, then what can be done about each class.
-pub(super) fn refusal(outcome: &Outcome, culprit: Culprit, anchors_named: bool, paint: Paint) -> String {
+pub(super) fn refusal(outcome: &Outcome, culprit: Culprit, hints: &[&str], paint: Paint) -> String {
     let mut text = String::new();
     for check in outcome.failures() {
         let (path, message) = (visible(&check.path), visible(&check.message));
         text.push_str(&format!("{} {path}: {}: {message}\n", mark(check.status, paint), check.code));
     }
-    text.push_str(&last_line(outcome, culprit, anchors_named, paint));
+    text.push_str(&last_line(outcome, culprit, hints, paint));
     text
 }
 
 /// The verdict on the bundle, in one line, with the remedies.
-pub(super) fn last_line(outcome: &Outcome, culprit: Culprit, anchors_named: bool, paint: Paint) -> String {
+pub(super) fn last_line(outcome: &Outcome, culprit: Culprit, hints: &[&str], paint: Paint) -> String {
     let (failed, all) = (outcome.failures().count(), outcome.checks.len());
     let verdict = paint.bad(culprit.verdict());
     let mut text = format!("{verdict}: {failed} of {all} checks failed (exit code {})\n", culprit.exit_code());
@@ -126,8 +139,8 @@ pub(super) fn last_line(outcome: &Outcome, culprit: Culprit, anchors_named: bool
     for class in classes {
         text.push_str(&format!("  {}\n", remedy(class)));
     }
-    if culprit == Culprit::Untrusted && !anchors_named {
-        text.push_str("  if it was made under development roots, name their folder: --trust-roots DIR\n");
+    for hint in hints {
+        text.push_str(&format!("  {hint}\n"));
     }
     text
 }
@@ -150,5 +163,60 @@ const fn remedy(culprit: Culprit) -> &'static str {
         Culprit::Untrusted => "untrusted: do not rely on this bundle; the provider must send evidence that holds",
         Culprit::Rejected => "rejected: the evidence is genuine, but the policy does not accept what it says",
         Culprit::Unavailable => "unavailable: something the check needs is missing for now; try again with it",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::html::sample_report;
+
+    const PLAIN: Paint = Paint::plain();
+
+    #[test]
+    fn the_warning_is_the_first_line_and_every_verdict_has_its_grade() {
+        let text = summary(&sample_report(), PLAIN);
+        assert!(text.starts_with("SIMULATED: "));
+        assert!(text.contains("compute    between 0 and 3.2×10^19 FLOP (simulated)\n"));
+        assert!(
+            text.contains("           exactly 0 and 31,901,810,688,000,000,000; width 3.2×10^19; clock: external\n")
+        );
+        for verdict in ["below  eu-ai-act-51-2 (1.0×10^25 FLOP)", "straddles  demo (1.0×10^18 FLOP)"] {
+            assert!(text.contains(&format!("\n  simulated: {verdict}\n")), "{text}");
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
+    }
+
+    #[test]
+    fn hidden_characters_of_a_name_reach_no_terminal() {
+        let mut report = sample_report();
+        report.model_id = "a\u{1b}[2Jb".to_owned();
+        let text = summary(&report, PLAIN);
+        assert!(text.contains("a\\u{1b}[2Jb by"));
+        assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn checks_are_grouped_by_what_they_look_at() {
+        let check = |path: &str, code, status| Check {
+            path: path.to_owned(),
+            code,
+            status,
+            message: "why".to_owned(),
+            culprit: (status == CheckStatus::Fail).then_some(Culprit::Rejected),
+        };
+        let checks = vec![
+            check("a", "one", CheckStatus::Pass),
+            check("b", "two", CheckStatus::Fail),
+            check("a", "three", CheckStatus::Unknown),
+            check("b", "four", CheckStatus::Skipped),
+        ];
+        let outcome = Outcome { checks, report: None };
+        let expected = "a\n  ✓ one                        why\n  ? three                      why\n\
+                        b\n  ✗ two                        why\n  – four                       why\n";
+        assert_eq!(tree(&outcome, PLAIN), expected);
+        let expected = "rejected: 1 of 4 checks failed (exit code 5)\n  \
+                        rejected: the evidence is genuine, but the policy does not accept what it says\n  a hint\n";
+        assert_eq!(last_line(&outcome, Culprit::Rejected, &["a hint"], PLAIN), expected);
     }
 }

@@ -46,8 +46,8 @@ impl ReportArgs {
         let report = match judged(&outcome) {
             Ok(report) => report,
             Err(culprit) => {
-                let anchors_named = self.judgement.has_trust_roots();
-                console.tell(&refusal(&outcome, culprit, anchors_named, console.err_paint()))?;
+                let hints = self.judgement.hints(culprit);
+                console.tell(&refusal(&outcome, culprit, &hints, console.err_paint()))?;
                 if self.answers_json() {
                     Object::refused(culprit, reasons(&outcome), claims(&outcome)).print(console)?;
                 }

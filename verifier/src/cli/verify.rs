@@ -78,7 +78,7 @@ impl VerifyArgs {
             }
             (None, culprit) => {
                 let culprit = culprit.unwrap_or(Culprit::Internal);
-                text.push_str(&last_line(outcome, culprit, self.judgement.has_trust_roots(), paint));
+                text.push_str(&last_line(outcome, culprit, &self.judgement.hints(culprit), paint));
             }
         }
         console.print(&text)
@@ -104,7 +104,7 @@ impl VerifyArgs {
                 let lines: Vec<&str> = reasons.iter().map(|reason| reason.message.as_str()).collect();
                 console.tell(&format!("{}\n", lines.join("\n")))?;
             }
-            None => console.tell(&refusal(outcome, culprit, self.judgement.has_trust_roots(), paint))?,
+            None => console.tell(&refusal(outcome, culprit, &self.judgement.hints(culprit), paint))?,
         }
         Object::refused(culprit, reasons, claims(outcome)).print(console)
     }

@@ -11,8 +11,8 @@ use weighbridge_attest_types::{
 
 use crate::figures::{Amount, duration, exact_words, grouped};
 use crate::html::drawing::Drawing;
-use crate::html::prose::{capital, numbers, sentence};
 use crate::instant;
+use crate::prose::{capital, numbers, sentence};
 
 /// The page.
 #[derive(Debug, Template)]

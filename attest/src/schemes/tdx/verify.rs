@@ -21,9 +21,10 @@ pub(super) fn verify(
     // 1. Own signature checks (§2.2: 1, 3, 4).
     let certificates = parse_chain(&quote.pck_chain).map_err(untrusted)?;
     let mut window = Window::new(now);
+    let mut failures = Vec::new();
     let path = check_path(&certificates, Curve::P256, &anchors.intel, &mut window);
-    let mut failures = check_signatures(quote, &certificates);
-    let path = path.map_err(|found| failures.splice(..0, found)).ok();
+    let path = path.map_err(|found| failures.extend(found)).ok();
+    failures.extend(check_signatures(quote, &certificates));
     let pck = certificates.first().map(read_facts).transpose();
     let pck = pck.map_err(|failure| failures.push(failure)).ok().flatten();
     untrusted_if_any(failures)?;

@@ -1,4 +1,5 @@
-//! **Duty.** Sentences of the report made easy on the eye: a capital, a full stop, groups of three in long numbers.
+//! **Duty.** Sentences of the report made easy on the eye: a capital, a full stop, groups of three in long numbers,
+//! lines that end in time.
 //! **Does not know** what they say, and changes no figure.
 
 use crate::figures::grouped;
@@ -26,7 +27,24 @@ pub(crate) fn capital(text: &str) -> String {
 pub(crate) fn numbers(text: &str) -> String {
     let is_part =
         |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | ',' | '-' | '/' | ':');
-    text.split_inclusive(|character: char| !is_part(character)).map(word).collect()
+    let text: String = text.split_inclusive(|character: char| !is_part(character)).map(word).collect();
+    // A percent sign stays with its number.
+    text.replace(" %", "\u{a0}%")
+}
+
+/// The text in lines of at most `width` characters, each after `indent` spaces; a longer word stands alone.
+pub(crate) fn wrapped(text: &str, width: usize, indent: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() + indent <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.iter().map(|line| format!("{:indent$}{line}\n", "")).collect()
 }
 
 /// One run of characters without a space, with what ends it.
@@ -62,6 +80,14 @@ mod tests {
         }
         let beyond = "9".repeat(60);
         assert_eq!(numbers(&beyond), beyond);
+    }
+
+    #[test]
+    fn lines_end_in_time_and_no_word_is_lost() {
+        assert_eq!(wrapped("one two three", 10, 2), "  one two\n  three\n");
+        assert_eq!(wrapped("incomprehensible it is", 8, 0), "incomprehensible\nit is\n");
+        assert_eq!(wrapped("", 8, 2), "");
+        assert_eq!(wrapped(&numbers("cover 99.76 %"), 11, 0), "cover\n99.76\u{a0}%\n");
     }
 
     #[test]

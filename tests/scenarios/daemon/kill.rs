@@ -1,0 +1,111 @@
+//! `kill -9` in the middle of a run: whatever was acknowledged is counted, whatever was not is not.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use weighbridge_attest_types::{Canonical, Flops, NodeWitness};
+use weighbridge_daemon::{Client, serve};
+use weighbridge_daemon_api::{
+    Acknowledged, ChallengeRequest, EndRequest, NodeInfo, NodeState, RunEnded, RunStartRequest, RunStarted,
+    WorkUnitReport, paths,
+};
+use weighbridge_tests_simulator::World;
+
+use super::support::{WORLD_START, config_in, eventually, manifest, total_flop};
+use super::{check_quotes, parse_export};
+
+const SEED: u64 = 61;
+const FOLDER: &str = "WEIGHBRIDGE_TEST_NODE_IN";
+const FLOP: u128 = 1_750_000_001;
+
+/// Serves a simulated node under the machine's own clock when this binary is started again as a node; otherwise there
+/// is nothing to do.
+#[test]
+fn a_node_of_its_own_process() {
+    #[expect(clippy::disallowed_methods, reason = "how the parent test tells its child that it is one")]
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let platform = Arc::new(World::new(SEED, WORLD_START).node(0, 1));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(serve(config_in(Path::new(&folder)), platform, std::future::pending())).unwrap();
+}
+
+/// A node in another process, killed when it goes out of scope.
+struct NodeProcess(Child);
+
+impl NodeProcess {
+    fn start(folder: &Path) -> Self {
+        let this = std::env::current_exe().unwrap();
+        let mut command = Command::new(this);
+        command.args(["--exact", "daemon::kill::a_node_of_its_own_process", "--nocapture"]).env(FOLDER, folder);
+        Self(command.stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    /// SIGKILL: no handler, no flush.
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for NodeProcess {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Reports units from `first` until the daemon dies or `count` are acknowledged; the number acknowledged.
+async fn report(client: &Client, first: u64, count: u64) -> u64 {
+    for acknowledged in 0..count {
+        let unit =
+            WorkUnitReport { attempt: 0, step: first + acknowledged, rank: 0, micro_batch: 0, flop: Flops(FLOP) };
+        match client.post::<_, Acknowledged>(paths::WORK_UNIT, &unit).await {
+            Ok(Acknowledged { counted }) => assert!(counted, "a new unit is counted"),
+            Err(_) => return acknowledged,
+        }
+    }
+    count
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_work_survives_kill_nine() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = Client::new(&config_in(folder.path()).socket);
+    let mut node = NodeProcess::start(folder.path());
+    eventually(|| async { client.get::<NodeInfo>(paths::NODE).await.ok() }).await;
+    let nonce = World::new(SEED, WORLD_START).time_authority().issue_nonce(WORLD_START);
+    let info: NodeInfo = client.post(paths::CHALLENGE, &ChallengeRequest { nonce }).await.unwrap();
+    let manifest = manifest(&info, info.key_quote.unwrap());
+    let _: RunStarted = client.post(paths::RUN_START, &RunStartRequest { manifest: manifest.clone() }).await.unwrap();
+
+    let mut acknowledged = report(&client, 0, 40).await;
+    assert_eq!(acknowledged, 40);
+    // Killed while reports are on their way: the last one may have been kept and not acknowledged.
+    let reporter = {
+        let client = client.clone();
+        tokio::spawn(async move { report(&client, 40, 1_000_000).await })
+    };
+    eventually(|| async { client.get::<NodeInfo>(paths::NODE).await.ok()?.head.filter(|head| head.index >= 2) }).await;
+    node.kill();
+    acknowledged += reporter.await.unwrap();
+
+    let mut node = NodeProcess::start(folder.path());
+    let back = eventually(|| async { client.get::<NodeInfo>(paths::NODE).await.ok() }).await;
+    assert_eq!((back.state, back.node_key), (NodeState::Running, info.node_key));
+    // The reporter repeats what it has no answer for; counted once, whichever it was.
+    let unit = WorkUnitReport { attempt: 0, step: acknowledged, rank: 0, micro_batch: 0, flop: Flops(FLOP) };
+    let _: Acknowledged = client.post(paths::WORK_UNIT, &unit).await.unwrap();
+    acknowledged += 1;
+    let ended: RunEnded = client.post(paths::END, &EndRequest {}).await.unwrap();
+    let (export, ledger) = parse_export(&client.get_bytes(paths::EXPORT).await.unwrap());
+    let witness = NodeWitness::from_bytes(&client.get_bytes(paths::WITNESS).await.unwrap()).unwrap();
+    node.kill();
+
+    assert_eq!(total_flop(&witness), u128::from(acknowledged) * FLOP);
+    assert_eq!(ledger.last_index(), ended.index);
+    ledger.check_row(manifest.genesis(), &manifest.roster[0]).unwrap();
+    assert_eq!(check_quotes(&export, &ledger).last(), Some(&ended.index));
+    let gaps = ledger.entries().iter().filter(|entry| entry.public.devices[0].gap.0 > 0).count();
+    assert!(gaps >= 1, "the time without a process is a gap");
+}

@@ -1,0 +1,136 @@
+//! Breakers of members, proofs, policy and report.
+
+use super::*;
+
+fn with_public(change: impl FnOnce(&mut ThresholdPublic)) -> Bundle {
+    let mut bundle = honest().proven.clone();
+    let mut public: ThresholdPublic = member(&bundle, "proof/threshold.public");
+    change(&mut public);
+    bundle.replace("proof/threshold.public", Some(public.to_bytes()));
+    bundle
+}
+
+#[test]
+fn breaker_proof_genesis_and_proof_chains_by_another_runs_proof() {
+    let other = {
+        let mut run =
+            SampleRun::begin_with(7, 2, 1, |platform| platform, |manifest| "other".clone_into(&mut manifest.model_id));
+        run.advance(2);
+        run.prove(BOUND)
+    };
+    let mut bundle = honest().proven.clone();
+    bundle.replace("proof/threshold", Some(other.proof));
+    bundle.replace("proof/threshold.public", Some(other.public.to_bytes()));
+    refused(&bundle, Culprit::Untrusted, &["proof-chains", "proof-genesis"]);
+}
+
+#[test]
+fn breaker_proof_holds_by_another_statement() {
+    let stronger = with_public(|public| public.relation = DeclaredRelation::Le(Flops(1_000_000_000)));
+    refused(&stronger, Culprit::Untrusted, &["proof-holds"]);
+    let profile = Flops(100_000_000_000_000_000_000_000);
+    let other = with_public(|public| public.relation = DeclaredRelation::Gt(profile));
+    refused(&other, Culprit::Untrusted, &["proof-holds"]);
+}
+
+#[test]
+fn breaker_proof_holds_by_one_bit() {
+    let mut bundle = honest().proven.clone();
+    let mut proof = bundle.get("proof/threshold").expect("proof").to_vec();
+    proof[70_000] ^= 1;
+    bundle.replace("proof/threshold", Some(proof));
+    let outcome = verified(&bundle);
+    assert!(outcome.failures().all(|check| check.code == "proof-holds"));
+    assert!(outcome.report.is_none());
+}
+
+#[test]
+fn breaker_proof_presence_by_an_absent_component() {
+    let mut run = SampleRun::begin(7, 2, 1);
+    run.nodes[0].seal(|_| ());
+    run.nodes[1].seal(|public| public.presence = Presence::default());
+    run.quote_all();
+    run.receipts();
+    let proof = run.prove(BOUND);
+    let mut bundle = resealed(&run);
+    bundle.replace("proof/threshold", Some(proof.proof));
+    bundle.replace("proof/threshold.public", Some(proof.public.to_bytes()));
+    bundle.replace("circuits", honest().proven.get("circuits").map(<[u8]>::to_vec));
+    refused(&bundle, Culprit::Untrusted, &["proof-presence"]);
+}
+
+#[test]
+fn breaker_report_differs_by_an_edited_report() {
+    let mut bundle = honest().proven.clone();
+    let text = String::from_utf8(bundle.get("report.json").expect("report").to_vec()).expect("UTF-8");
+    let edited = text.replace("Example Provider", "Another Provider");
+    assert_ne!(edited, text);
+    bundle.replace("report.json", Some(edited.into_bytes()));
+    refused(&bundle, Culprit::Untrusted, &["report-differs"]);
+}
+
+#[test]
+fn breaker_policy_known_by_a_softened_policy() {
+    let mut bundle = honest().plain.clone();
+    let text = String::from_utf8(bundle.get("policy.json").expect("policy").to_vec()).expect("UTF-8");
+    let softened = text.replacen("UpToDate", "OutOfDate", 1);
+    assert_ne!(softened, text);
+    bundle.replace("policy.json", Some(softened.into_bytes()));
+    let outcome = verified(&bundle);
+    assert!(outcome.failures().any(|check| check.code == "policy-known"));
+}
+
+#[test]
+fn breaker_member_unknown_and_member_missing() {
+    let mut extra = honest().plain.clone();
+    extra.replace("node/0000/notes", Some(b"hello".to_vec()));
+    refused(&extra, Culprit::Malformed, &["member-unknown"]);
+    let mut missing = honest().plain.clone();
+    missing.replace("node/0000/evidence/key", None);
+    refused(&missing, Culprit::Malformed, &["member-missing"]);
+}
+
+#[test]
+fn breaker_container_by_a_changed_byte_of_the_table() {
+    let mut bytes = honest().plain.to_bytes();
+    bytes[40] ^= 1;
+    let options = VerifyOptions { anchors: built_in_anchors(), at: AppraisalTime::Archived };
+    let outcome = verify_bundle(&bytes, &options);
+    assert_eq!(outcome.failures().map(|check| check.code).collect::<Vec<_>>(), ["container"]);
+    assert_eq!(outcome.culprit(), Some(Culprit::Malformed));
+    let mut version = honest().plain.to_bytes();
+    version[8] = 9;
+    assert_eq!(verify_bundle(&version, &options).culprit(), Some(Culprit::Unsupported));
+}
+
+#[test]
+fn breaker_member_parses_by_a_trailing_byte() {
+    let mut bundle = honest().plain.clone();
+    for name in ["run-manifest", "node/0000/ledger", "node/0001/evidence/key", "node/0000/time/receipt"] {
+        let mut bytes = bundle.get(name).expect("member").to_vec();
+        bytes.push(0);
+        bundle.replace(name, Some(bytes));
+    }
+    let outcome = verified(&bundle);
+    assert_eq!(outcome.failures().filter(|check| check.code == "member-parses").count(), 4);
+    refused(&bundle, Culprit::Malformed, &["member-parses"]);
+}
+
+#[test]
+fn breaker_proof_circuits_by_another_version() {
+    let mut bundle = honest().proven.clone();
+    let mut text = bundle.get("circuits").expect("circuits").to_vec();
+    text[10] ^= 1;
+    bundle.replace("circuits", Some(text));
+    refused(&bundle, Culprit::Unsupported, &["proof-circuits"]);
+}
+
+#[test]
+fn breaker_proof_bounds_by_a_bound_that_tells_too_much() {
+    let run = &honest().run;
+    let proof = run.prove(Flops(123_456_000_000_000));
+    let mut bundle = honest().proven.clone();
+    bundle.replace("proof/threshold", Some(proof.proof));
+    bundle.replace("proof/threshold.public", Some(proof.public.to_bytes()));
+    refused(&bundle, Culprit::Rejected, &["proof-bounds"]);
+}
