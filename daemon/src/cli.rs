@@ -84,28 +84,38 @@ enum ConfigCommand {
 struct Printed {
     text: String,
     claims: Value,
+    /// A result that is there and is bad news.
+    lacking: Option<CommandError>,
+}
+
+impl Printed {
+    fn good(text: String, claims: Value) -> Self {
+        Self { text, claims, lacking: None }
+    }
 }
 
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
     let Arguments { config, format, command } = Arguments::parse();
-    let printed = perform(config.as_deref(), &command);
-    let (line, code) = match (&printed, format) {
-        (Ok(printed), Format::Text) => (printed.text.clone(), 0),
-        (Ok(printed), Format::Json) => {
-            (json!({ "verdict": "accepted", "reasons": [], "claims": printed.claims }).to_string(), 0)
-        }
-        (Err(error), _) => {
-            let reasons = json!([{ "code": error.code(), "message": error.text() }]);
-            let object = json!({ "verdict": error.culprit().verdict(), "reasons": reasons, "claims": {} }).to_string();
-            eprintln!("weighbridged: {}", error.text());
-            (if format == Format::Json { object } else { String::new() }, error.culprit().exit_code())
-        }
+    let Printed { text, claims, lacking } = perform(config.as_deref(), &command).unwrap_or_else(|error| Printed {
+        text: String::new(),
+        claims: json!({}),
+        lacking: Some(error),
+    });
+    let reason = |error: &CommandError| json!({ "code": error.code(), "message": error.text() });
+    let verdict = lacking.as_ref().map_or("accepted", |error| error.culprit().verdict());
+    let reasons: Vec<Value> = lacking.iter().map(reason).collect();
+    let line = match format {
+        Format::Text => text,
+        Format::Json => json!({ "verdict": verdict, "reasons": reasons, "claims": claims }).to_string(),
     };
     // A reader that went away (`| head`) is no failure of ours.
     let _ = if line.is_empty() { Ok(()) } else { writeln!(io::stdout(), "{}", line.trim_end()) };
-    ExitCode::from(code)
+    lacking.map_or(ExitCode::SUCCESS, |error| {
+        eprintln!("weighbridged: {}", error.text());
+        ExitCode::from(error.culprit().exit_code())
+    })
 }
 
 fn perform(file: Option<&Path>, command: &Command) -> Result<Printed, CommandError> {
@@ -126,7 +136,7 @@ fn run(config: Config) -> Result<Printed, CommandError> {
         let asked_to_stop = stop_signal().map_err(CommandError::Runtime)?;
         serve(config, Arc::new(platform), asked_to_stop).await.map_err(CommandError::from)
     });
-    served.map(|()| Printed { text: String::new(), claims: json!({}) })
+    served.map(|()| Printed::good(String::new(), json!({})))
 }
 
 fn status(config: &Config) -> Result<Printed, CommandError> {
@@ -146,7 +156,7 @@ fn status(config: &Config) -> Result<Printed, CommandError> {
     text.push_str(&format!("genesis   {}\n", or_none(info.genesis.map(|genesis| genesis.to_string()))));
     let head = info.head.map(|head| format!("{} (interval {})", head.head, head.index));
     text.push_str(&format!("head      {}\n", or_none(head)));
-    Ok(Printed { text, claims: json!(info) })
+    Ok(Printed::good(text, json!(info)))
 }
 
 /// From the state folder when it is free; from the running service otherwise.
@@ -180,7 +190,7 @@ fn export_node(config: &Config, arguments: &ExportArguments) -> Result<Printed, 
         (None, None) => return Err(CommandError::NothingAsked),
     };
     let claims = json!({ "written": written });
-    Ok(Printed { text: format!("{}\n", written.display()), claims })
+    Ok(Printed::good(format!("{}\n", written.display()), claims))
 }
 
 /// The service sends bytes alone; the key that names the file is inside.
@@ -195,7 +205,7 @@ fn doctor(config: &Config) -> Result<Printed, CommandError> {
     let mut rows = Vec::new();
     for interface in &found.interfaces {
         let role = if interface.role == Role::Cpu { "cpu" } else { "accelerator" };
-        let (name, row) = (interface.name, json!({ "name": interface.name, "role": role }));
+        let name = interface.name;
         let (line, state) = match &interface.state {
             InterfaceState::Available { detail } => {
                 (format!("{name:<12} {role:<12} available    {detail}\n"), json!({ "available": detail }))
@@ -206,17 +216,15 @@ fn doctor(config: &Config) -> Result<Printed, CommandError> {
             ),
         };
         text.push_str(&line);
-        rows.push(json!({ "interface": row, "state": state }));
+        rows.push(json!({ "name": name, "role": role, "state": state }));
     }
-    if found.is_complete() {
-        return Ok(Printed { text, claims: json!({ "interfaces": rows }) });
-    }
-    Err(CommandError::Incomplete { table: text })
+    let lacking = (!found.is_complete()).then_some(CommandError::Incomplete);
+    Ok(Printed { text, claims: json!({ "interfaces": rows }), lacking })
 }
 
 fn check_config(config: &Config) -> Result<Printed, CommandError> {
     let text = toml::to_string(config).map_err(CommandError::Render)?;
-    Ok(Printed { text, claims: json!(config) })
+    Ok(Printed::good(text, json!(config)))
 }
 
 fn parse_node_key(text: &str) -> Result<NodeKey, String> {

@@ -233,6 +233,26 @@ async fn a_platform_that_cannot_quote_for_a_while_stops_neither_work_nor_interva
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_quote_that_hangs_holds_up_neither_work_nor_intervals() {
+    let flaky = Flaky::new(51);
+    let served = Served::start_on(51, flaky.clone(), |config| config.attest_every_intervals = 1).await;
+    let manifest = served.introduced().await;
+    served.start_run(&manifest).await;
+    flaky.hang(true);
+    for step in 0..4 {
+        assert_eq!(served.work(unit(step, 1_000_000_000)).await, Ok(Acknowledged { counted: true }));
+        served.pass_interval().await;
+    }
+    flaky.hang(false);
+    let ended = served.end_with_receipt().await;
+    let (export, ledger) = parse_export(&served.client.get_bytes(paths::EXPORT).await.unwrap());
+    // The first head's quote was under way all the time; it is named as soon as it was there.
+    let quotes = check_quotes(&export, &ledger);
+    assert_eq!((quotes.first(), quotes.last()), (Some(&1), Some(&ended.index)));
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_challenge_in_a_run_quotes_a_fresh_head_under_its_nonce() {
     let served = Served::start(46, |_| ()).await;
     let manifest = served.introduced().await;

@@ -2,6 +2,7 @@
 //! **Knows** every crate of the tree. **Does not know** how they do it: it looks at results. **Spec.** PROTOCOL.
 
 mod collect;
+mod commands;
 mod daemon;
 mod golden;
 mod mutations;

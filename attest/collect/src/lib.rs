@@ -20,6 +20,7 @@ mod collector;
 mod collectors;
 mod detection;
 mod nvml;
+mod pci;
 mod platform;
 mod tsm;
 

@@ -42,11 +42,8 @@ pub enum CommandError {
     #[error("the service sent a witness without a node key")]
     WitnessBytes,
     /// A machine without a whole set of interfaces.
-    #[error("this machine lacks an evidence interface that a node needs\n{table}")]
-    Incomplete {
-        /// The table of interfaces.
-        table: String,
-    },
+    #[error("this machine lacks an evidence interface that a node needs: a CPU TEE and accelerators")]
+    Incomplete,
 }
 
 impl CommandError {
@@ -59,7 +56,7 @@ impl CommandError {
             Self::Client(error) => error.culprit(),
             Self::Node(error) => error.culprit(),
             Self::Write(error) => error.culprit(),
-            Self::Runtime(_) | Self::Incomplete { .. } => Culprit::Unavailable,
+            Self::Runtime(_) | Self::Incomplete => Culprit::Unavailable,
             Self::Render(_) => Culprit::Internal,
             Self::NothingAsked => Culprit::Usage,
             Self::WitnessBytes => Culprit::Malformed,
@@ -79,7 +76,7 @@ impl CommandError {
             Self::Render(_) => "render",
             Self::NothingAsked => "nothing-asked",
             Self::WitnessBytes => "answer-malformed",
-            Self::Incomplete { .. } => "interfaces-missing",
+            Self::Incomplete => "interfaces-missing",
         }
     }
 

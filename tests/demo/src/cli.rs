@@ -56,7 +56,7 @@ fn report_lines(report: &ThresholdReport) -> Vec<String> {
         report.warning.clone(),
         format!("compute    between {lower} and {upper} FLOP ({grade}, clock: {})", bracket.clock),
     ];
-    lines.extend(report.declared.iter().map(|line| format!("declared   {} ({})", line.sentence, line.grade.as_str())));
+    lines.extend(report.declared.iter().map(|line| format!("statement  {} ({})", line.sentence, line.grade.as_str())));
     lines.extend(report.profiles.iter().map(|line| {
         let (verdict, grade) = (format!("{:?}", line.verdict).to_lowercase(), line.grade.as_str());
         format!("{verdict:<10} {} ({grade}): threshold {} FLOP", line.id, rounded(line.threshold))

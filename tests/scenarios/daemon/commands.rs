@@ -52,11 +52,21 @@ fn without_a_tee_run_stops_with_6_and_the_reason() {
 #[test]
 fn doctor_lists_every_interface_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
-    let ran = with_config(&nowhere(folder.path(), ""), &["doctor"]);
+    let file = nowhere(folder.path(), "");
+    let ran = with_config(&file, &["doctor"]);
     assert_eq!(ran.code, Some(6));
+    assert!(ran.stderr.contains("lacks an evidence interface that a node needs"), "{}", ran.stderr);
     for part in ["tdx ", "sev-snp ", "nvidia-gpu ", "`modprobe tdx_guest`", "`nvml_library` in the configuration"] {
-        assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+        assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
     }
+    let object = json(&with_config(&file, &["--format", "json", "doctor"]));
+    assert_eq!(
+        (object["verdict"].as_str(), object["reasons"][0]["code"].as_str()),
+        (Some("unavailable"), Some("interfaces-missing"))
+    );
+    let names: Vec<_> =
+        object["claims"]["interfaces"].as_array().unwrap().iter().map(|row| row["name"].clone()).collect();
+    assert_eq!(names, ["tdx", "sev-snp", "nvidia-gpu"]);
 }
 
 #[test]

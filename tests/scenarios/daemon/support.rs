@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -66,16 +66,22 @@ impl Clock for MovedClock {
     }
 }
 
-/// A simulated node whose CPU quotes fail when the test says so.
+/// A simulated node whose CPU quotes fail, or hang, when the test says so.
 #[derive(Debug, Clone)]
 pub(super) struct Flaky {
     node: SimulatedNode,
     fails: Arc<AtomicBool>,
+    hangs: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl Flaky {
     pub(super) fn new(seed: u64) -> Self {
-        Self { node: World::new(seed, WORLD_START).node(0, 2), fails: Arc::default() }
+        Self { node: World::new(seed, WORLD_START).node(0, 2), fails: Arc::default(), hangs: Arc::default() }
+    }
+
+    pub(super) fn hang(&self, hangs: bool) {
+        *self.hangs.0.lock().unwrap() = hangs;
+        self.hangs.1.notify_all();
     }
 
     pub(super) fn fail(&self, fails: bool) {
@@ -94,6 +100,7 @@ impl Collector for Flaky {
         self.node.device_evidence(device, nonce)
     }
     fn quote(&self, report_data: [u8; 64]) -> Result<EvidenceEnvelope, CollectError> {
+        drop(self.hangs.1.wait_while(self.hangs.0.lock().unwrap(), |hangs| *hangs).unwrap());
         if self.fails.load(Ordering::SeqCst) {
             return Err(CollectError::Unavailable {
                 what: "the simulated platform",
@@ -203,12 +210,12 @@ impl Served {
         self.try_start(manifest).await.unwrap()
     }
 
-    pub(super) async fn try_start(&self, manifest: &RunManifest) -> Result<RunStarted, Problem> {
+    pub(super) async fn try_start(&self, manifest: &RunManifest) -> Result<RunStarted, Box<Problem>> {
         let request = RunStartRequest { manifest: manifest.clone() };
         told(self.client.post(paths::RUN_START, &request).await)
     }
 
-    pub(super) async fn work(&self, unit: WorkUnitReport) -> Result<Acknowledged, Problem> {
+    pub(super) async fn work(&self, unit: WorkUnitReport) -> Result<Acknowledged, Box<Problem>> {
         told(self.client.post(paths::WORK_UNIT, &unit).await)
     }
 
@@ -303,14 +310,14 @@ pub(super) fn total_flop(witness: &NodeWitness) -> u128 {
 }
 
 /// The problem of a request that must fail.
-pub(super) fn problem<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> Problem {
+pub(super) fn problem<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> Box<Problem> {
     told(answer).unwrap_err()
 }
 
-fn told<T>(answer: Result<T, ClientError>) -> Result<T, Problem> {
+fn told<T>(answer: Result<T, ClientError>) -> Result<T, Box<Problem>> {
     match answer {
         Ok(answer) => Ok(answer),
-        Err(ClientError::Problem(problem)) => Err(*problem),
+        Err(ClientError::Problem(problem)) => Err(problem),
         Err(error) => panic!("{}", weighbridge_daemon::error::chain_text(&error)),
     }
 }

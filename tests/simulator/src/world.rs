@@ -148,7 +148,7 @@ impl World {
     fn anchor(&self, file: &'static str, kind: &str, (field, trusted): (&str, String)) -> AnchorFile {
         let anchor = json!({
             "format": "weighbridge/trust-anchor/v1",
-            "name": format!("simulated {kind}, seed {}", self.seed.0),
+            "name": format!("simulated {kind}"),
             "grade": "simulated",
             "kind": kind,
             field: trusted,

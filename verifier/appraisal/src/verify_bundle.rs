@@ -140,7 +140,7 @@ fn appraise_at(
         nodes.extend(check_evidence(row, node, chain.as_ref(), facts.genesis, trust, checks));
     }
     let all_rows_stand = nodes.len() == parts.manifest.roster.len();
-    cross::check_devices(&nodes, checks);
+    cross::check_devices(&nodes, parts.manifest.roster.len(), checks);
     totals::check_rates(&nodes, checks);
     let appraised = policy::appraise(nodes, checks)?;
     if checks.any_failed() || !all_rows_stand {

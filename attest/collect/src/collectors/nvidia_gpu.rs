@@ -2,12 +2,15 @@
 //! **Knows** where a report ends and where a PDI stands. **Does not know** whether a report's signature holds.
 //! **Spec.** EVIDENCE §1.1, §1.3, §5.3.
 
+use std::path::Path;
+
 use weighbridge_attest_types::{CodecError, Decoder, Device, DeviceEvidence, EvidenceKind};
 use x509_parser::oid_registry::OID_X509_SERIALNUMBER;
 
 use super::{Accelerators, Entry, Opener};
 use crate::certificates::{certificates_of_pem, parse_certificate};
 use crate::nvml::Driver;
+use crate::pci::{PCI_DEVICES, nvidia_gpus};
 use crate::{CollectError, DeviceIdentity, PlatformOptions};
 
 pub(crate) const ENTRY: Entry = Entry { name: "nvidia-gpu", probe, open: Opener::Accelerators(open) };
@@ -79,6 +82,7 @@ fn open(options: &PlatformOptions) -> Result<Box<dyn Accelerators>, CollectError
 /// Every GPU the driver shows must name itself: a set with a nameless member would under-count.
 fn find(driver: &Driver) -> Result<Vec<Gpu>, CollectError> {
     let count = driver.count()?;
+    all_are_shown(usize::try_from(count).unwrap_or_default(), nvidia_gpus(Path::new(PCI_DEVICES)))?;
     if count == 0 || count > MAX_GPUS {
         return Err(CollectError::Unavailable {
             what: WHAT,
@@ -98,6 +102,19 @@ fn find(driver: &Driver) -> Result<Vec<Gpu>, CollectError> {
         return Err(answer("two GPUs with one PDI"));
     }
     Ok(gpus)
+}
+
+/// A GPU on the bus that the driver hides from this process would compute unweighed.
+fn all_are_shown(driver: usize, bus: Option<usize>) -> Result<(), CollectError> {
+    match bus {
+        Some(bus) if bus > driver => Err(CollectError::Unavailable {
+            what: WHAT,
+            why: format!("the PCI bus has {bus} NVIDIA GPUs, the driver shows {driver}"),
+            remedy: "let the service open every /dev/nvidia* (DeviceAllow= for char-nvidia and char-nvidia-frontend), \
+                     and look at `dmesg` for a GPU that fell off the bus",
+        }),
+        _ => Ok(()),
+    }
 }
 
 impl Accelerators for NvidiaGpus {
@@ -192,6 +209,16 @@ mod tests {
         }
         let foreign = canonical_gpu_report(report, [5; 32]).unwrap_err().to_string();
         assert!(foreign.ends_with("a report that answers another nonce than asked"), "{foreign}");
+    }
+
+    #[test]
+    fn a_gpu_that_the_driver_hides_stops_the_node() {
+        assert!(
+            all_are_shown(8, Some(8)).is_ok() && all_are_shown(1, Some(0)).is_ok() && all_are_shown(0, None).is_ok()
+        );
+        let hidden = all_are_shown(7, Some(8)).unwrap_err().to_string();
+        let expected = "the NVIDIA driver is unavailable: the PCI bus has 8 NVIDIA GPUs, the driver shows 7; let the";
+        assert!(hidden.starts_with(expected), "{hidden}");
     }
 
     #[test]

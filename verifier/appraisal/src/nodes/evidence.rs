@@ -246,7 +246,7 @@ fn comes_from(quote: &EvidencePart, row: &RosterRow) -> CheckResult {
         wrong.push(format!("the CPU evidence is `{}`, the roster row says `{}`", quote.set.cpu.kind, row.cpu_kind));
     }
     match wrong.is_empty() {
-        true => Ok(format!("exactly the roster's accelerators answered: {}", row.devices.len())),
+        true => Ok(format!("names exactly the roster's accelerators: {}", row.devices.len())),
         false => Err(Finding::untrusted(text::list(wrong))),
     }
 }

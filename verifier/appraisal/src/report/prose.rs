@@ -36,7 +36,7 @@ pub(super) fn rests_on(devices: usize, millis: Option<u64>, coverage: &CoverageL
         |points| format!("{}.{:02} %", points.div_euclid(100), points.rem_euclid(100)),
     );
     format!(
-        "{devices} attested accelerators, each charged at its ceiling rate for all {} ms of the external bracket, \
+        "{devices} accelerators bound by evidence, each charged at its ceiling rate for all {} ms of the external bracket, \
          of which quoted intervals cover {covered}",
         millis.unwrap_or_default()
     )
