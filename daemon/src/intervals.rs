@@ -5,7 +5,7 @@
 //!
 //! An error leaves everything acknowledged as it was.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,8 @@ mod error;
 
 /// A daemon that was silent for longer was stopped or suspended: that time is a gap. The shell ticks every second.
 pub const SILENCE_MILLIS: u64 = 5_000;
+/// Ranks that one node can hold: eight GPUs with room for every way of splitting them.
+const MAX_RANKS: usize = 1_024;
 /// Checkpoints that one interval's public facts can carry.
 const MAX_CHECKPOINTS: usize = 1_024;
 
@@ -108,7 +110,8 @@ pub struct Intervals {
     /// Remainder carried out of the last sealed interval.
     rest: u32,
     open: OpenInterval,
-    last_unit: Option<(UnitKey, Flops)>,
+    /// Last acknowledged work unit of each rank: every rank reports in its own order, by itself.
+    last_units: BTreeMap<u32, (UnitKey, Flops)>,
     last_step: Option<(u16, u64)>,
     /// Quotes that no interval has named yet.
     unnamed: VecDeque<QuotedHead>,
@@ -145,7 +148,7 @@ impl Intervals {
             start_mono: now.mono,
             rest: 0,
             open: OpenInterval::default(),
-            last_unit: None,
+            last_units: BTreeMap::new(),
             last_step: None,
             unnamed: VecDeque::new(),
             last_quoted: 0,
@@ -251,10 +254,11 @@ impl Intervals {
     }
 
     fn step(&mut self, found: (u16, u64), effects: &mut EffectSink) -> Result<(), IntervalError> {
-        if let Some(last) = self.last_step.filter(|last| *last > found) {
+        if let Some(last) = self.last_step.filter(|last| last.0 > found.0) {
             return Err(IntervalError::StepOrder { last, found });
         }
-        let counted = self.last_step != Some(found);
+        // Ranks of one node tell of the same steps, each in its own time.
+        let counted = self.last_step.is_none_or(|last| last < found);
         if counted {
             self.last_step = Some(found);
             self.open.active = true;
@@ -265,13 +269,14 @@ impl Intervals {
     }
 
     fn work_unit(&mut self, found: UnitKey, flop: Flops, effects: &mut EffectSink) -> Result<(), IntervalError> {
-        match self.last_unit {
+        match self.last_units.get(&found.rank).copied() {
             Some((last, amount)) if last == found && amount == flop => {
                 effects.push(Effect::Acknowledge { counted: false });
                 return Ok(());
             }
             Some((last, _)) if last == found => return Err(IntervalError::UnitConflict(found)),
             Some((last, _)) if last > found => return Err(IntervalError::UnitOrder { last, found }),
+            None if self.last_units.len() >= MAX_RANKS => return Err(IntervalError::TooManyRanks),
             _ => {}
         }
         let total = self.open.flop.checked_add(flop).map_err(|_| IntervalError::TooMuchWork)?;
@@ -281,7 +286,7 @@ impl Intervals {
         }
         self.open.flop = total;
         self.open.active = true;
-        self.last_unit = Some((found, flop));
+        self.last_units.insert(found.rank, (found, flop));
         effects.push(Effect::Keep);
         effects.push(Effect::Acknowledge { counted: true });
         Ok(())

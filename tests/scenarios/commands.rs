@@ -61,7 +61,7 @@ fn desk() -> &'static Desk {
         let endorsements = write("collateral.json".to_owned(), sample.world.collateral_json());
         sample.world.write_trust_roots(&path("trust-roots")).expect("anchors are written");
         let desk = Desk {
-            weighbridge: program("weighbridge-verifier", "weighbridge"),
+            weighbridge: program("weighbridge"),
             exports,
             witnesses,
             endorsements,

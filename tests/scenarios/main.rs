@@ -8,4 +8,5 @@ mod golden;
 mod mutations;
 mod real_evidence;
 mod simulated_evidence;
+mod support;
 mod tampered_bundle;

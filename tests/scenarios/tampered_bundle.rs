@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use weighbridge_appraisal::{
     AppraisalTime, AssembleParts, CheckStatus, Outcome, VerifyOptions, assemble, verify_bundle,
 };
-use weighbridge_attest::{built_in_anchors, parse_anchor_file};
+use weighbridge_attest::built_in_anchors;
 use weighbridge_attest_collect::Collector;
 use weighbridge_attest_types::{
     Binding, Bundle, Canonical, ChainStart, Culprit, Device, DeviceMillis, Digest32, EvidenceSet, Flops, NodeLedger,
@@ -23,7 +23,7 @@ use weighbridge_circuits::{DeclaredRelation, ThresholdPublic};
 use weighbridge_tests::{SAMPLE_START, SampleRun};
 use weighbridge_tests_simulator::World;
 
-const BOUND: Flops = Flops(1_000_000_000_000_000_000);
+use crate::support::{BOUND, anchors_of, assembled};
 
 struct Honest {
     run: SampleRun,
@@ -41,25 +41,6 @@ fn honest() -> &'static Honest {
         let plain = assembled(&run, false).expect("an honest run assembles");
         Honest { run, proven, plain }
     })
-}
-
-fn anchors_of(world: &World) -> TrustAnchors {
-    let mut anchors = built_in_anchors();
-    for file in world.trust_roots() {
-        parse_anchor_file(&file.bytes, &mut anchors).expect("an anchor file");
-    }
-    anchors
-}
-
-fn assembled(run: &SampleRun, proven: bool) -> Result<Bundle, String> {
-    let parts = AssembleParts {
-        exports: run.exports(),
-        endorsements: vec![run.world.collateral_json()],
-        proof: proven.then(|| run.prove(BOUND)),
-        at: run.appraisal_instant(),
-        anchors: anchors_of(&run.world),
-    };
-    assemble(parts).map_err(|error| error.to_string())
 }
 
 fn verified(bundle: &Bundle) -> Outcome {

@@ -20,14 +20,15 @@ pub struct Ran {
 /// # Panics
 /// When it does not build.
 #[must_use]
-pub fn program(package: &str, name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     let folder = test.ancestors().nth(2).expect("target/PROFILE/deps/test");
     let profile = folder.file_name().and_then(|name| name.to_str()).expect("a profile folder");
     let profile = if profile == "debug" { "dev" } else { profile };
     let cargo = option_env!("CARGO").unwrap_or("cargo");
     let built = Command::new(cargo)
-        .args(["build", "--quiet", "--profile", profile, "--package", package, "--bin", name])
+        // Without `--package`: that would resolve other features, and half of the dependencies would compile again.
+        .args(["build", "--quiet", "--profile", profile, "--bin", name])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .status()
         .expect("cargo starts");

@@ -3,7 +3,7 @@
 use thiserror::Error;
 use weighbridge_attest_types::Culprit;
 
-use super::{MAX_CHECKPOINTS, UnitKey};
+use super::{MAX_CHECKPOINTS, MAX_RANKS, UnitKey};
 
 /// Why an event is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -19,7 +19,7 @@ pub enum IntervalError {
     #[error("the boot-time clock or boot id changed under a running daemon")]
     ForeignBoot,
     /// A key that does not follow the last one.
-    #[error("work unit {found} does not follow {last}, which was acknowledged")]
+    #[error("work unit {found} does not follow {last}, which was acknowledged for this rank")]
     UnitOrder {
         /// Last acknowledged.
         last: UnitKey,
@@ -29,8 +29,8 @@ pub enum IntervalError {
     /// The same key with another amount.
     #[error("work unit {0} was acknowledged with another amount of FLOP")]
     UnitConflict(UnitKey),
-    /// A step before the last one.
-    #[error("step {found:?} (attempt, step) does not follow {last:?}, which was acknowledged")]
+    /// A step of an attempt before the last one.
+    #[error("step {found:?} (attempt, step) is of an earlier attempt than {last:?}, which was acknowledged")]
     StepOrder {
         /// Last acknowledged.
         last: (u16, u64),
@@ -40,6 +40,9 @@ pub enum IntervalError {
     /// More FLOP than a reading can carry.
     #[error("this work unit would take the interval to 2^56 GFLOP or more")]
     TooMuchWork,
+    /// Too many ranks.
+    #[error("a node meters at most {MAX_RANKS} ranks")]
+    TooManyRanks,
     /// Too many checkpoints.
     #[error("an interval carries at most {MAX_CHECKPOINTS} checkpoints")]
     TooManyCheckpoints,
@@ -67,6 +70,7 @@ impl IntervalError {
             | Self::UnitConflict(_)
             | Self::StepOrder { .. }
             | Self::TooMuchWork
+            | Self::TooManyRanks
             | Self::TooManyCheckpoints
             | Self::Ended => Culprit::Usage,
             Self::ForeignBoot | Self::Broken(_) => Culprit::Internal,
@@ -83,6 +87,7 @@ impl IntervalError {
             Self::UnitConflict(_) => "work-unit-conflict",
             Self::StepOrder { .. } => "step-order",
             Self::TooMuchWork => "too-much-work",
+            Self::TooManyRanks => "too-many-ranks",
             Self::TooManyCheckpoints => "too-many-checkpoints",
             Self::TooEarly { .. } => "interval-too-short",
             Self::Ended => "run-ended",
@@ -98,10 +103,11 @@ impl IntervalError {
                 "set the clock right; work that was acknowledged is kept, and this call may be repeated then"
             }
             Self::UnitOrder { .. } | Self::StepOrder { .. } => {
-                "report in ascending order of attempt, step, rank, micro-batch; after a restart raise the attempt"
+                "report each rank in ascending order of attempt, step, micro-batch; after a restart raise the attempt"
             }
             Self::UnitConflict(_) => "repeat a work unit unchanged, or report the next one",
             Self::TooMuchWork => "look at the FLOP rule: no node computes that in an interval",
+            Self::TooManyRanks => "number ranks by processes, not by work units",
             Self::TooManyCheckpoints => "report checkpoints as they appear, not in bulk",
             Self::TooEarly { .. } => "try again",
             Self::Ended => "start another run under a new node key",

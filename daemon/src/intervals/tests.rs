@@ -137,8 +137,30 @@ fn an_interval_without_a_step_or_unit_is_idle() {
     // The same step again is old news.
     assert_eq!(run.on(Event::Step { attempt: 0, step: 1 }).unwrap(), [Effect::Acknowledge { counted: false }]);
     assert_eq!(times(&run.live(2)[0]), (0, 0, 2_000, 0));
-    let refused = run.on(Event::Step { attempt: 0, step: 0 }).unwrap_err();
-    assert_eq!(refused, IntervalError::StepOrder { last: (0, 1), found: (0, 0) });
+    // Another rank tells of it later; an earlier attempt is over.
+    assert_eq!(run.on(Event::Step { attempt: 0, step: 0 }).unwrap(), [Effect::Acknowledge { counted: false }]);
+    run.on(Event::Step { attempt: 1, step: 0 }).unwrap();
+    let refused = run.on(Event::Step { attempt: 0, step: 2 }).unwrap_err();
+    assert_eq!(refused, IntervalError::StepOrder { last: (1, 0), found: (0, 2) });
+}
+
+#[test]
+fn ranks_of_one_node_report_each_in_its_own_order() {
+    let mut run = Run::new(1_000, 10);
+    let unit = |rank, step| Event::WorkUnit {
+        key: UnitKey { attempt: 0, step, rank, micro_batch: 0 },
+        flop: Flops(1_000_000_000),
+    };
+    for (rank, step) in [(0, 1), (0, 2), (1, 1), (2, 1), (1, 2), (0, 3)] {
+        assert_eq!(run.on(unit(rank, step)).unwrap()[1], Effect::Acknowledge { counted: true });
+    }
+    assert!(matches!(run.on(unit(1, 1)), Err(IntervalError::UnitOrder { .. })));
+    assert_eq!(run.on(unit(2, 1)).unwrap(), [Effect::Acknowledge { counted: false }]);
+    assert_eq!(run.live(1)[0].reading.declared_gflop(), 6);
+    for rank in 3..1_024 {
+        run.on(unit(rank, 1)).unwrap();
+    }
+    assert_eq!(run.on(unit(1_024, 1)), Err(IntervalError::TooManyRanks));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use weighbridge_attest_types::{Flops, ThresholdReport};
 use weighbridge_daemon::error::chain_text;
+use weighbridge_verifier::render_text;
 
 use crate::progress::Screen;
 use crate::stages::{DemoOutput, Options, run};
@@ -42,44 +42,24 @@ pub fn main() -> ExitCode {
 
 fn conclude(done: &DemoOutput, out: &Path, screen: &Screen) {
     screen.line("");
-    report_lines(&done.report).iter().for_each(|line| screen.line(line));
+    // The same words and figures that `weighbridge verify` prints.
+    render_text(&done.report).lines().for_each(|line| screen.line(line));
     screen.line("");
     next_commands(out).iter().for_each(|line| screen.line(line));
-}
-
-/// The warning first; every figure and verdict with its grade.
-fn report_lines(report: &ThresholdReport) -> Vec<String> {
-    let bracket = &report.bracket;
-    let upper = bracket.upper.map_or_else(|| "no known upper bound".to_owned(), rounded);
-    let (lower, grade) = (rounded(bracket.lower), bracket.grade.as_str());
-    let mut lines = vec![
-        report.warning.clone(),
-        format!("compute    between {lower} and {upper} FLOP ({grade}, clock: {})", bracket.clock),
-    ];
-    lines.extend(report.declared.iter().map(|line| format!("statement  {} ({})", line.sentence, line.grade.as_str())));
-    lines.extend(report.profiles.iter().map(|line| {
-        let (verdict, grade) = (format!("{:?}", line.verdict).to_lowercase(), line.grade.as_str());
-        format!("{verdict:<10} {} ({grade}): threshold {} FLOP", line.id, rounded(line.threshold))
-    }));
-    lines
 }
 
 fn next_commands(out: &Path) -> Vec<String> {
     let bundle = out.join("run.weighbridge").display().to_string();
     let roots = out.join("trust-roots").display().to_string();
+    let page = out.join("report-demo.html").display().to_string();
     let weighbridge = "cargo run --release --bin weighbridge --";
     vec![
         "What to type next:".to_owned(),
         format!("  {weighbridge} verify {bundle} --trust-roots {roots}"),
         format!("  {weighbridge} verify {bundle}     # without the development roots: untrusted, exit code 4"),
-        format!("  {weighbridge} report {bundle} --trust-roots {roots} --profile demo --format html > report.html"),
+        format!("  {weighbridge} report {bundle} --trust-roots {roots} --profile demo --format html --out {page}"),
         format!("  {weighbridge} inspect {bundle}"),
     ]
-}
-
-/// Two digits after the point are enough for eyes; the report holds the exact figure.
-fn rounded(amount: Flops) -> String {
-    if amount.0 < 1_000 { amount.to_string() } else { format!("{:.2e}", amount.0 as f64) }
 }
 
 #[cfg(test)]
@@ -99,6 +79,5 @@ mod tests {
         let verify = "  cargo run --release --bin weighbridge -- verify some/where/run.weighbridge --trust-roots \
                       some/where/trust-roots";
         assert_eq!(lines[1], verify);
-        assert_eq!([Flops(0), Flops(336_622_266_368)].map(rounded), ["0", "3.37e11"]);
     }
 }

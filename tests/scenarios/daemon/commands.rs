@@ -10,7 +10,7 @@ use weighbridge_tests::{Ran, program, run, skipped};
 use super::support::{Served, config_in};
 
 fn weighbridged() -> Command {
-    Command::new(program("weighbridge-daemon", "weighbridged"))
+    Command::new(program("weighbridged"))
 }
 
 /// A configuration that looks for devices where no machine has any.

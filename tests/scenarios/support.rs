@@ -1,0 +1,31 @@
+//! What scenarios over whole bundles share: the anchors of a simulated world, and assembling a run under them.
+
+use weighbridge_appraisal::{AssembleParts, assemble};
+use weighbridge_attest::{built_in_anchors, parse_anchor_file};
+use weighbridge_attest_types::{Bundle, Flops, TrustAnchors};
+use weighbridge_tests::SampleRun;
+use weighbridge_tests_simulator::World;
+
+/// The bound of the demonstration profile.
+pub(crate) const BOUND: Flops = Flops(1_000_000_000_000_000_000);
+
+/// Vendor roots and the development roots of a world.
+pub(crate) fn anchors_of(world: &World) -> TrustAnchors {
+    let mut anchors = built_in_anchors();
+    for file in world.trust_roots() {
+        parse_anchor_file(&file.bytes, &mut anchors).expect("an anchor file");
+    }
+    anchors
+}
+
+/// A run's bundle, with or without a proof that the declared total is at most [`BOUND`].
+pub(crate) fn assembled(run: &SampleRun, proven: bool) -> Result<Bundle, String> {
+    let parts = AssembleParts {
+        exports: run.exports(),
+        endorsements: vec![run.world.collateral_json()],
+        proof: proven.then(|| run.prove(BOUND)),
+        at: run.appraisal_instant(),
+        anchors: anchors_of(&run.world),
+    };
+    assemble(parts).map_err(|error| error.to_string())
+}
