@@ -38,6 +38,18 @@ pub enum AnchorFileError {
     /// It claims a grade that a file cannot lend.
     #[error(transparent)]
     Grade(#[from] AnchorGradeError),
+    /// Its name could not be told from another on a printed line.
+    #[error("anchor name {name}: use 1 to {MAX_ANCHOR_NAME_BYTES} printable ASCII characters, no space at either end")]
+    Name {
+        /// Name in the file, escaped.
+        name: String,
+    },
+    /// Its name is the one of an anchor that is already there, up to the case of letters.
+    #[error("anchor `{name}` has the name of another anchor; give each its own")]
+    NameRepeated {
+        /// Name in the file.
+        name: String,
+    },
     /// Its certificate or key is not one that can anchor this kind.
     #[error("anchor `{name}`: {why}")]
     Anchor {
@@ -93,9 +105,7 @@ pub fn parse_anchor_file(bytes: &[u8], into: &mut TrustAnchors) -> Result<(), An
     if file.format != FORMAT {
         return Err(AnchorFileError::Format(format!("format is {:?}", file.format)));
     }
-    if file.name.is_empty() || file.name.len() > MAX_ANCHOR_NAME_BYTES || file.name.chars().any(char::is_control) {
-        return Err(AnchorFileError::Format("its name is empty, too long or not printable".to_owned()));
-    }
+    check_name(&file.name, into)?;
     if file.grade != Grade::Simulated {
         return Err(AnchorGradeError { name: file.name, grade: file.grade }.into());
     }
@@ -103,6 +113,22 @@ pub fn parse_anchor_file(bytes: &[u8], into: &mut TrustAnchors) -> Result<(), An
         AnchorKind::IntelSgxRoot => add_root(file, Curve::P256, &mut into.intel),
         AnchorKind::NvidiaDeviceRoot => add_root(file, Curve::P384, &mut into.nvidia_device),
         AnchorKind::TimeAuthority => add_authority(file, &mut into.time),
+    }
+}
+
+/// Reports name the anchor that a verdict rests on: one name, one anchor, whatever its kind, built in or not.
+fn check_name(name: &str, anchors: &TrustAnchors) -> Result<(), AnchorFileError> {
+    let printable = name.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let fits = (1..=MAX_ANCHOR_NAME_BYTES).contains(&name.len()) && printable && name.trim() == name;
+    if !fits {
+        return Err(AnchorFileError::Name { name: name.escape_default().to_string() });
+    }
+    let TrustAnchors { intel, nvidia_device, time } = anchors;
+    let certified = intel.iter().chain(nvidia_device).map(|anchor| &anchor.name);
+    let mut taken = certified.chain(time.iter().map(|anchor| &anchor.name));
+    match taken.any(|taken| taken.eq_ignore_ascii_case(name)) {
+        true => Err(AnchorFileError::NameRepeated { name: name.to_owned() }),
+        false => Ok(()),
     }
 }
 

@@ -15,6 +15,12 @@ pub(crate) const MAX_CHAIN_CERTIFICATES: usize = 10;
 /// Longest collateral file. Source: EVIDENCE §0 rule 5; genuine ones have about 21 KiB.
 pub(crate) const MAX_COLLATERAL_BYTES: usize = 256 * 1024;
 
+/// Most endorsement files beside one bundle. Source: ours; a fleet of four platform models with 16 collaterals each.
+pub(crate) const MAX_ENDORSEMENTS: usize = 64;
+
+/// Most bytes in all of them. Source: ours; 64 genuine collaterals have about 1.4 MiB.
+pub(crate) const MAX_ENDORSEMENT_BYTES: usize = 4 * 1024 * 1024;
+
 /// Most collateral files of one platform model that are tried for one quote. Source: ours; an archive holds the early
 /// and the standard TCB evaluation of a few months, and each try costs about ten signatures.
 pub(crate) const MAX_COLLATERAL_CANDIDATES: usize = 16;

@@ -15,6 +15,7 @@
 
 mod anchors;
 mod budget;
+mod endorsements;
 mod error;
 mod pem;
 mod reader;
@@ -25,9 +26,10 @@ mod verified;
 mod x509;
 
 pub use anchors::{AnchorFileError, built_in_anchors, parse_anchor_file};
+pub use endorsements::Endorsements;
 pub use error::{EvidenceError, Failure, Failures};
 pub use pem::pem_certificates;
 pub use scheme::RawEvidence;
 pub use schemes::{canonical_slice, kinds, verify};
-pub use set::verify_set;
+pub use set::{verify_set, verify_set_with};
 pub use verified::{Bound, BoundSet, Verified};

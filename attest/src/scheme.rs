@@ -1,8 +1,11 @@
 //! **Duty.** The only contract a TEE must meet. **Does not know** any TEE, policy, clock or network.
 
+use std::any::Any;
+
 use weighbridge_attest_types::{PlatformClaims, TrustAnchors, UnixMillis};
 
-use crate::error::EvidenceError;
+use crate::endorsements::Endorsements;
+use crate::error::{EvidenceError, Failure};
 use crate::verified::Verified;
 
 /// Evidence as received: bytes, and the device's certificate chain where it travels apart from them.
@@ -20,17 +23,22 @@ pub(crate) trait Scheme {
     const KIND: &'static str;
     /// Parsed, still a rumour.
     type Evidence<'a>;
+    /// A vendor's statement about this TEE, parsed and still a rumour.
+    type Endorsement: Any + Send + Sync;
 
-    /// Structure only: malformed or unsupported.
+    /// Structure and size only: whatever can be refused before any signature.
     fn parse(raw: RawEvidence<'_>) -> Result<Self::Evidence<'_>, EvidenceError>;
 
     /// The part of the body that counts: what digests are taken over.
     fn canonical(body: &[u8]) -> Result<&[u8], EvidenceError>;
 
+    /// Knows its own endorsements by their content; what it knows it must also be able to read.
+    fn recognise(bytes: &[u8]) -> Option<Result<Self::Endorsement, Failure>>;
+
     /// Signatures, chain, endorsements and inner binding; the only place in a scheme that makes a [`Verified`].
     fn verify(
         evidence: &Self::Evidence<'_>,
-        endorsements: &[Vec<u8>],
+        endorsements: &Endorsements,
         anchors: &TrustAnchors,
         now: UnixMillis,
     ) -> Result<Verified<PlatformClaims>, EvidenceError>;

@@ -5,6 +5,7 @@ mod tdx;
 
 use weighbridge_attest_types::{EvidenceKind, PlatformClaims, TrustAnchors, UnixMillis};
 
+use crate::endorsements::{Endorsements, Recognised};
 use crate::error::{EvidenceError, Failure};
 use crate::scheme::{RawEvidence, Scheme};
 use crate::verified::Verified;
@@ -22,7 +23,28 @@ pub fn verify(
     anchors: &TrustAnchors,
     now: UnixMillis,
 ) -> Result<Verified<PlatformClaims>, EvidenceError> {
+    verify_with(kind, raw, &Endorsements::recognise(endorsements), anchors, now)
+}
+
+/// The same with endorsements that were parsed before.
+pub(crate) fn verify_with(
+    kind: &EvidenceKind,
+    raw: RawEvidence<'_>,
+    endorsements: &Endorsements,
+    anchors: &TrustAnchors,
+    now: UnixMillis,
+) -> Result<Verified<PlatformClaims>, EvidenceError> {
     (find(kind)?.verify)(raw, endorsements, anchors, now)
+}
+
+/// Everything that can be said before any signature; returns the part of the body that counts.
+pub(crate) fn check_structure<'a>(kind: &EvidenceKind, raw: RawEvidence<'a>) -> Result<&'a [u8], EvidenceError> {
+    (find(kind)?.structure)(raw)
+}
+
+/// The first scheme that knows an endorsement as its own.
+pub(crate) fn recognise(bytes: &[u8]) -> Option<Recognised> {
+    SCHEMES.iter().find_map(|entry| (entry.recognise)(bytes))
 }
 
 /// The part of a body that counts: without what drivers append behind it. Digests are taken over exactly this slice.
@@ -39,25 +61,44 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 }
 
 type Verify =
-    fn(RawEvidence<'_>, &[Vec<u8>], &TrustAnchors, UnixMillis) -> Result<Verified<PlatformClaims>, EvidenceError>;
+    fn(RawEvidence<'_>, &Endorsements, &TrustAnchors, UnixMillis) -> Result<Verified<PlatformClaims>, EvidenceError>;
 
 struct Entry {
     kind: &'static str,
     verify: Verify,
+    structure: for<'a> fn(RawEvidence<'a>) -> Result<&'a [u8], EvidenceError>,
     canonical: for<'a> fn(&'a [u8]) -> Result<&'a [u8], EvidenceError>,
+    recognise: fn(&[u8]) -> Option<Recognised>,
 }
 
 const fn entry<S: Scheme>() -> Entry {
-    Entry { kind: S::KIND, verify: parse_and_verify::<S>, canonical: S::canonical }
+    Entry {
+        kind: S::KIND,
+        verify: parse_and_verify::<S>,
+        structure: parse_only::<S>,
+        canonical: S::canonical,
+        recognise: recognise_as::<S>,
+    }
 }
 
 fn parse_and_verify<S: Scheme>(
     raw: RawEvidence<'_>,
-    endorsements: &[Vec<u8>],
+    endorsements: &Endorsements,
     anchors: &TrustAnchors,
     now: UnixMillis,
 ) -> Result<Verified<PlatformClaims>, EvidenceError> {
-    S::verify(&S::parse(raw)?, endorsements, anchors, now)
+    let evidence = S::parse(raw)?;
+    endorsements.within_budget()?;
+    S::verify(&evidence, endorsements, anchors, now)
+}
+
+fn parse_only<S: Scheme>(raw: RawEvidence<'_>) -> Result<&[u8], EvidenceError> {
+    S::parse(raw)?;
+    S::canonical(raw.body)
+}
+
+fn recognise_as<S: Scheme>(bytes: &[u8]) -> Option<Recognised> {
+    S::recognise(bytes).map(Recognised::new)
 }
 
 fn find(kind: &EvidenceKind) -> Result<&'static Entry, EvidenceError> {

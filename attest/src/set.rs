@@ -2,12 +2,14 @@
 //! node key, head and challenge. **Does not know** which devices the roster wants. **Spec.** PROTOCOL §3, EVIDENCE §1.9.
 
 use weighbridge_attest_types::{
-    BoundValue, DeviceEvidence, EvidenceSet, PlatformClaims, TrustAnchors, UnixMillis, device_evidence_digest,
+    BoundValue, DeviceEvidence, EvidenceKind, EvidenceSet, PlatformClaims, TrustAnchors, UnixMillis,
+    device_evidence_digest,
 };
 
+use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure};
 use crate::scheme::RawEvidence;
-use crate::schemes::{canonical_slice, verify};
+use crate::schemes::{check_structure, verify_with};
 use crate::verified::{Bound, BoundSet};
 
 /// Verifies and binds every member. A refusal names each member that failed in the worst class found.
@@ -20,21 +22,59 @@ pub fn verify_set(
     anchors: &TrustAnchors,
     now: UnixMillis,
 ) -> Result<BoundSet, EvidenceError> {
-    let mut refusals: Vec<(String, EvidenceError)> =
-        check_order(set).into_iter().map(|error| ("set".to_owned(), error)).collect();
+    verify_set_with(set, &Endorsements::recognise(endorsements), anchors, now)
+}
+
+/// The same with endorsements that were parsed once, for many sets. What can be refused without a signature is refused
+/// first, over all members.
+///
+/// # Errors
+/// [`EvidenceError`].
+pub fn verify_set_with(
+    set: &EvidenceSet,
+    endorsements: &Endorsements,
+    anchors: &TrustAnchors,
+    now: UnixMillis,
+) -> Result<BoundSet, EvidenceError> {
+    let mut refusals = check_structures(set);
+    refusals.extend(endorsements.within_budget().err().map(|error| ("set".to_owned(), error)));
+    if let Some(error) = EvidenceError::worst(&refusals) {
+        return Err(error);
+    }
     let cpu = bind_cpu(set, endorsements, anchors, now);
     refusals.extend(cpu.as_ref().err().map(|error| ("cpu".to_owned(), error.clone())));
     let mut devices = Vec::new();
     for evidence in &set.devices {
         match bind_device(set, evidence, endorsements, anchors, now) {
             Ok(bound) => devices.push(bound),
-            Err(error) => refusals.push((format!("device {}", evidence.device.0), error)),
+            Err(error) => refusals.push((name(evidence), error)),
         }
     }
     match (cpu, EvidenceError::worst(&refusals)) {
         (Ok(cpu), None) => Ok(BoundSet::assertion(set.binding.clone(), cpu, devices)),
         (_, Some(error)) | (Err(error), None) => Err(error),
     }
+}
+
+/// The order, and the structure of each member.
+fn check_structures(set: &EvidenceSet) -> Vec<(String, EvidenceError)> {
+    let order = check_order(set).into_iter().map(|error| ("set".to_owned(), error));
+    let cpu = check_member(&set.cpu.kind, raw_cpu(set)).err().map(|error| ("cpu".to_owned(), error));
+    let devices = set.devices.iter().filter_map(|evidence| {
+        let error = check_member(&evidence.kind, raw_device(evidence)).err()?;
+        Some((name(evidence), error))
+    });
+    order.chain(cpu).chain(devices).collect()
+}
+
+/// Digests are taken over quotes and reports, so only one spelling of each may stand in a set.
+fn check_member(kind: &EvidenceKind, raw: RawEvidence<'_>) -> Result<(), EvidenceError> {
+    let canonical = check_structure(kind, raw)?;
+    if canonical.len() == raw.body.len() {
+        return Ok(());
+    }
+    let message = "bytes follow the quote or report; collectors cut them off".to_owned();
+    Err(malformed("report-not-canonical", message))
 }
 
 /// What can be said before any signature: the binding's own rule, and each device once, ascending.
@@ -57,12 +97,11 @@ fn check_order(set: &EvidenceSet) -> Vec<EvidenceError> {
 
 fn bind_cpu(
     set: &EvidenceSet,
-    endorsements: &[Vec<u8>],
+    endorsements: &Endorsements,
     anchors: &TrustAnchors,
     now: UnixMillis,
 ) -> Result<Bound<PlatformClaims>, EvidenceError> {
-    let raw = RawEvidence { body: &set.cpu.body, certificates: &[] };
-    let verified = verify(&set.cpu.kind, raw, endorsements, anchors, now)?;
+    let verified = verify_with(&set.cpu.kind, raw_cpu(set), endorsements, anchors, now)?;
     let report_data = set.binding.report_data(device_evidence_digest(&set.devices));
     verified.bind(&BoundValue::ReportData(report_data))
 }
@@ -70,18 +109,11 @@ fn bind_cpu(
 fn bind_device(
     set: &EvidenceSet,
     evidence: &DeviceEvidence,
-    endorsements: &[Vec<u8>],
+    endorsements: &Endorsements,
     anchors: &TrustAnchors,
     now: UnixMillis,
 ) -> Result<Bound<PlatformClaims>, EvidenceError> {
-    // A digest is taken over the report, so only one spelling of a report may stand in a set.
-    let canonical = canonical_slice(&evidence.kind, &evidence.report)?;
-    if canonical.len() != evidence.report.len() {
-        let message = "bytes follow the report; collectors cut them off".to_owned();
-        return Err(malformed("report-not-canonical", message));
-    }
-    let raw = RawEvidence { body: &evidence.report, certificates: &evidence.certificates };
-    let verified = verify(&evidence.kind, raw, endorsements, anchors, now)?;
+    let verified = verify_with(&evidence.kind, raw_device(evidence), endorsements, anchors, now)?;
     // The device comes from the certificates; what the set says is only a claim about it.
     if verified.claims().device != Some(evidence.device) {
         let found = verified.claims().device.map_or("no device".to_owned(), |device| device.0.to_string());
@@ -89,6 +121,18 @@ fn bind_device(
         return Err(EvidenceError::Untrusted(Failure::new("device-differs", message).into()));
     }
     verified.bind(&BoundValue::Nonce(set.binding.gpu_nonce(evidence.device).0))
+}
+
+fn raw_cpu(set: &EvidenceSet) -> RawEvidence<'_> {
+    RawEvidence { body: &set.cpu.body, certificates: &[] }
+}
+
+fn raw_device(evidence: &DeviceEvidence) -> RawEvidence<'_> {
+    RawEvidence { body: &evidence.report, certificates: &evidence.certificates }
+}
+
+fn name(evidence: &DeviceEvidence) -> String {
+    format!("device {}", evidence.device.0)
 }
 
 fn malformed(code: &'static str, message: String) -> EvidenceError {

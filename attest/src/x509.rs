@@ -310,8 +310,10 @@ struct Envelope<'e> {
 }
 
 impl Envelope<'_> {
-    /// The wrapping must be the one DER spelling with the signed algorithm (RFC 5280 §4.1.1.2): digests are taken over
-    /// whole certificates, and one certificate must not have two.
+    /// The wrapping must be the one DER spelling with the signed algorithm (RFC 5280 §4.1.1.2), so that nobody without a
+    /// key can spell it otherwise; but for the signature itself: beside (r, s) stands (r, n − s), and both verify. No
+    /// identity may rest on the digest of a whole certificate, and none does: devices are named by their stable ids,
+    /// anchors by the digest of their key.
     fn is_signed_by(&self, curve: Curve, key: &SubjectPublicKeyInfo<'_>) -> bool {
         let signature = der(0x03, &[&[0], &self.signature.data[..]].concat());
         let algorithm = der(0x30, &der(0x06, curve.signature_oid().as_bytes()));

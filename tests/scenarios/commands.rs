@@ -113,7 +113,14 @@ fn json_is_one_object_with_verdict_reasons_and_claims() {
 
 #[test]
 fn a_requirement_that_is_not_met_exits_5() {
-    assert_eq!(desk().verify(&["--require", "demo=below"]).code, Some(0));
+    assert_eq!(desk().verify(&["--require", "demo=below-this-run"]).code, Some(0));
+    let ran = desk().verify(&["--require", "demo=below", "--format", "json"]);
+    assert_eq!(ran.code, Some(5), "{}", ran.stderr);
+    let refused = json(&ran);
+    assert_eq!(
+        (&refused["verdict"], &refused["reasons"][0]["code"]),
+        (&"rejected".into(), &"require-cumulative".into())
+    );
     let ran = desk().verify(&["--require", "demo=above", "--format", "json"]);
     assert_eq!(ran.code, Some(5));
     assert_eq!(json(&ran)["verdict"], "rejected");

@@ -5,6 +5,7 @@ mod collect;
 mod commands;
 mod daemon;
 mod golden;
+mod hostile_evidence;
 mod mutations;
 mod real_evidence;
 mod simulated_evidence;

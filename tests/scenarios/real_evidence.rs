@@ -398,6 +398,8 @@ fn genuine_evidence_about_something_else_does_not_bind_a_set() {
     assert_eq!(bound_elsewhere, (Culprit::Untrusted, vec!["report-data-differs", "nonce-differs"]));
     let padded = codes(&|set| set.devices[0].report.push(0));
     assert_eq!(padded, (Culprit::Malformed, vec!["report-not-canonical"]));
+    let padded = codes(&|set| set.cpu.body.push(0));
+    assert_eq!(padded, (Culprit::Malformed, vec!["report-not-canonical"]));
     let twice = codes(&|set| set.devices.push(set.devices[0].clone()));
     assert_eq!(twice, (Culprit::Untrusted, vec!["device-repeated"]));
     let renamed = codes(&|set| set.devices[0].device.0 = Digest32([0; 32]));

@@ -69,7 +69,7 @@ fn a_simulated_quote_gives_whole_claims_of_its_anchors_grade() {
         kind: EvidenceKind::new("tdx"),
         device: Some(node.platform().device()),
         grade: Grade::Simulated,
-        anchor: "simulated intel-sgx-root, seed 41".to_owned(),
+        anchor: "simulated intel-sgx-root".to_owned(),
         bound_value: BoundValue::ReportData(REPORT_DATA),
         chip_family: None,
         tcb_status: Some(TcbStatus::UpToDate),

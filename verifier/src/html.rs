@@ -81,8 +81,8 @@ mod tests {
         for later in ["<h1>", "below the threshold", "FLOP"] {
             assert!(warning < body.find(later).unwrap(), "{later}");
         }
-        assert!(page.contains("<title>Simulated: below the threshold. "));
-        assert!(page.contains("Simulated: below the threshold"));
+        assert!(page.contains("<title>Simulated: below the threshold — this run alone. Training compute report, "));
+        assert!(page.contains("Simulated: below the threshold <span class=\"scope\">— this run alone</span></p>"));
     }
 
     #[test]
@@ -117,6 +117,45 @@ mod tests {
         assert!(page.contains("&#60;script&#62;alert(1)&#60;/script&#62;"));
         assert!(page.contains("pre\\u{202e}gniniart"));
         assert!(page.contains("<title>Simulated: "));
+    }
+
+    #[test]
+    fn names_stay_quoted_below_a_heading_that_is_ours() {
+        let usual = page(|_| ()).len();
+        for (name, shown) in [
+            ("Attested: below the threshold".to_owned(), "Attested: below the threshold".to_owned()),
+            ("x\u{a0}\u{a0}\u{2800}y".to_owned(), "x\\u{a0}\\u{a0}\\u{2800}y".to_owned()),
+            ("אבג דהו".to_owned(), "אבג דהו".to_owned()),
+            ("x” by “y".to_owned(), "x\\u{201d} by \\u{201c}y".to_owned()),
+            ("x".repeat(1 << 16), "x".repeat(120) + "…"),
+        ] {
+            let page = page(|report| {
+                (report.model_id, report.provider, report.phase) = (name.clone(), name.clone(), name.clone());
+                report.nodes.iter_mut().flat_map(|node| &mut node.devices).for_each(|line| line.sku = name.clone());
+            });
+            assert!(page.contains("<h1>Training compute report</h1>"));
+            assert!(page.contains(&format!("Training compute report, declared model “{shown}”</title>")));
+            let quoted = format!("“<bdi>{shown}</bdi>”");
+            let own = format!("Declared model {quoted} by {quoted}, phase {quoted} (provider’s own words).</p>");
+            assert!(page.contains(&own), "{own}");
+            // The title, the three names, one kind of accelerator, and each accelerator.
+            assert_eq!(page.matches(&format!("“{shown}”")).count(), 1);
+            let devices = sample_report().nodes.iter().map(|node| node.devices.len()).sum::<usize>();
+            assert_eq!(page.matches(&quoted).count(), 4 + devices);
+            assert_eq!(page.matches(&shown).count(), 5 + devices);
+            assert!(page.len() < usual + 2_000, "{}", page.len());
+        }
+    }
+
+    #[test]
+    fn a_cumulative_threshold_says_that_it_counts_more_than_this_run() {
+        let sentence = "it counts all runs of the model, and this page weighs one.";
+        let led_by = |id| render(&sample_report(), id).unwrap();
+        let (eu, gpai) = (led_by("eu-ai-act-51-2"), led_by("eu-gpai-2-1"));
+        assert_eq!((eu.matches(sentence).count(), gpai.matches(sentence).count()), (1, 0));
+        assert_eq!(eu.matches("This threshold counts all runs of the model; this page weighs one.").count(), 3);
+        assert!(gpai.contains("<title>Simulated: below the threshold — this run. "));
+        assert!(gpai.contains("eu-gpai-2-1 at 1.0×10^23 FLOP (simulated: below the threshold — this run);"));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use crate::figures::grouped;
 
 /// Digits from which a number is grouped; years and milliseconds of a minute stay as they are.
 const LONG: usize = 5;
+/// Columns of a wide character.
+const WIDE: usize = 2;
 
 /// A fragment as a sentence.
 pub(crate) fn sentence(text: &str) -> String {
@@ -28,23 +30,57 @@ pub(crate) fn numbers(text: &str) -> String {
     let is_part =
         |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | ',' | '-' | '/' | ':');
     let text: String = text.split_inclusive(|character: char| !is_part(character)).map(word).collect();
-    // A percent sign stays with its number.
-    text.replace(" %", "\u{a0}%")
+    // A percent sign stays with its number, and without a space nothing has to hold the two together.
+    text.replace(" %", "%")
 }
 
-/// The text in lines of at most `width` characters, each after `indent` spaces; a longer word stands alone.
+/// The text in lines of at most `width` columns, each after `indent` spaces. A longer word is broken: whoever wrote it
+/// does not choose what stands at the left edge.
 pub(crate) fn wrapped(text: &str, width: usize, indent: usize) -> String {
+    let room = width.saturating_sub(indent).max(WIDE);
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
+    let mut used = 0;
+    for piece in text.split(' ').filter(|word| !word.is_empty()).flat_map(|word| pieces(word, room)) {
+        let needed = piece.chars().map(columns).sum::<usize>();
         match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() + indent <= width => {
+            // Of a broken word only the last piece leaves room for this.
+            Some(line) if used + 1 + needed <= room => {
                 line.push(' ');
-                line.push_str(word);
+                line.push_str(&piece);
+                used += 1 + needed;
             }
-            _ => lines.push(word.to_owned()),
+            _ => {
+                lines.push(piece);
+                used = needed;
+            }
         }
     }
     lines.iter().map(|line| format!("{:indent$}{line}\n", "")).collect()
+}
+
+/// A text that hangs beside the head of its first line; the head takes `indent` columns.
+pub(crate) fn beside(head: &str, text: &str, width: usize, indent: usize) -> String {
+    format!("{head}{}\n", wrapped(text, width, indent).trim())
+}
+
+/// A word in pieces of at most `room` columns.
+fn pieces(word: &str, room: usize) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    let mut used = 0;
+    for character in word.chars() {
+        if used + columns(character) > room {
+            pieces.push(String::new());
+            used = 0;
+        }
+        used += columns(character);
+        pieces.last_mut().into_iter().for_each(|piece| piece.push(character));
+    }
+    pieces
+}
+
+/// Columns that a terminal may give to a character; it never gives more.
+const fn columns(character: char) -> usize {
+    if character.is_ascii() { 1 } else { WIDE }
 }
 
 /// One run of characters without a space, with what ends it.
@@ -85,9 +121,21 @@ mod tests {
     #[test]
     fn lines_end_in_time_and_no_word_is_lost() {
         assert_eq!(wrapped("one two three", 10, 2), "  one two\n  three\n");
-        assert_eq!(wrapped("incomprehensible it is", 8, 0), "incomprehensible\nit is\n");
         assert_eq!(wrapped("", 8, 2), "");
-        assert_eq!(wrapped(&numbers("cover 99.76 %"), 11, 0), "cover\n99.76\u{a0}%\n");
+        assert_eq!(wrapped(&numbers("cover 99.76 %"), 11, 0), "cover\n99.76%\n");
+        assert_eq!(beside("name  ", "one two three", 13, 6), "name  one two\n      three\n");
+        assert_eq!(beside("name  ", "", 13, 6), "name  \n");
+    }
+
+    #[test]
+    fn a_longer_word_is_broken_and_stays_indented() {
+        assert_eq!(wrapped("incomprehensible it is", 10, 2), "  incompre\n  hensible\n  it is\n");
+        assert_eq!(wrapped("an incomprehensible", 8, 0), "an\nincompre\nhensible\n");
+        assert_eq!(wrapped("模型七模", 7, 2), "  模型\n  七模\n");
+        assert_eq!(wrapped("abc", 0, 3), "   ab\n   c\n");
+        let long = wrapped(&"x".repeat(1 << 16), 80, 11);
+        assert!(long.lines().all(|line| line.starts_with("           x") && line.len() <= 80));
+        assert_eq!(long.matches('x').count(), 1 << 16);
     }
 
     #[test]

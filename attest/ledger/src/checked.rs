@@ -6,11 +6,11 @@ use weighbridge_attest_types::{
 };
 
 use crate::LedgerError;
-use crate::head_0;
 use crate::signer::{check_key, check_signature};
 use crate::tip::Tip;
+use crate::{head_0, next_head};
 
-/// A ledger that holds by itself. Only [`CheckedLedger::check`] makes one.
+/// A ledger that holds by itself. Only [`CheckedLedger::check`] and [`CheckedLedger::check_for`] make one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedLedger {
     ledger: NodeLedger,
@@ -19,22 +19,37 @@ pub struct CheckedLedger {
 }
 
 impl CheckedLedger {
-    /// Replays the whole chain: key, order, clocks, device times, quotes, heads and signatures.
+    /// Replays the whole chain: first key, order, clocks, device times and quotes of all intervals, which cost nothing;
+    /// then heads and signatures. It is copied only after all of it holds.
     ///
     /// # Errors
-    /// The first [`LedgerError`] along the chain.
+    /// The first [`LedgerError`] along the chain: of a rule, and if all rules hold, of a signature.
     pub fn check(ledger: &NodeLedger) -> Result<Self, LedgerError> {
         let NodeLedger { start, entries } = ledger;
         check_key(start.node_key)?;
         check_order(entries)?;
-        let mut tip = Tip::start(start);
+        let mut place = Tip::start(start);
+        for LedgerEntry { public, .. } in entries {
+            place = place.follow(public)?;
+        }
+        let head_0 = head_0(start);
+        let mut head = head_0;
         let mut heads = Vec::with_capacity(entries.len());
         for LedgerEntry { public, meter, signature } in entries {
-            tip = tip.next(public, *meter)?;
-            check_signature(start.node_key, start.genesis, tip.index, tip.head, signature)?;
-            heads.push(tip.head);
+            head = next_head(public.index, head, *meter, public.digest());
+            check_signature(start.node_key, start.genesis, public.index, head, signature)?;
+            heads.push(head);
         }
-        Ok(Self { ledger: ledger.clone(), head_0: head_0(start), heads })
+        Ok(Self { ledger: ledger.clone(), head_0, heads })
+    }
+
+    /// [`CheckedLedger::check_row`] first, then [`CheckedLedger::check`]: a stranger's chain costs no signature.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn check_for(ledger: &NodeLedger, genesis: Digest32, row: &RosterRow) -> Result<Self, LedgerError> {
+        is_of_row(ledger, genesis, row)?;
+        Self::check(ledger)
     }
 
     /// Whether this is the chain of one roster row of the run: genesis, node key, device set, and in every interval
@@ -44,25 +59,7 @@ impl CheckedLedger {
     /// [`LedgerError::ForeignGenesis`], [`LedgerError::ForeignKey`], [`LedgerError::ForeignDeviceSet`],
     /// [`LedgerError::ForeignDevices`].
     pub fn check_row(&self, genesis: Digest32, row: &RosterRow) -> Result<(), LedgerError> {
-        let ChainStart { genesis: found, node_key, device_set, predecessor: _ } = *self.start();
-        if found != genesis {
-            return Err(LedgerError::ForeignGenesis { expected: genesis, found });
-        }
-        if node_key != row.node_key {
-            return Err(LedgerError::ForeignKey { expected: row.node_key, found: node_key });
-        }
-        let expected = device_set_digest(&row.device_set());
-        if device_set != expected {
-            return Err(LedgerError::ForeignDeviceSet { expected, found: device_set });
-        }
-        let mut accelerators: Vec<Device> = row.devices.iter().map(|row| row.device).collect();
-        accelerators.sort_unstable();
-        for LedgerEntry { public, .. } in self.entries() {
-            if !public.devices.iter().map(|time| &time.device).eq(&accelerators) {
-                return Err(LedgerError::ForeignDevices { index: public.index });
-            }
-        }
-        Ok(())
+        is_of_row(&self.ledger, genesis, row)
     }
 
     /// Where the chain starts.
@@ -97,6 +94,29 @@ impl CheckedLedger {
             Some(place) => self.heads.get(usize::try_from(place).ok()?).copied(),
         }
     }
+}
+
+fn is_of_row(ledger: &NodeLedger, genesis: Digest32, row: &RosterRow) -> Result<(), LedgerError> {
+    let NodeLedger { start, entries } = ledger;
+    let ChainStart { genesis: found, node_key, device_set, predecessor: _ } = *start;
+    if found != genesis {
+        return Err(LedgerError::ForeignGenesis { expected: genesis, found });
+    }
+    if node_key != row.node_key {
+        return Err(LedgerError::ForeignKey { expected: row.node_key, found: node_key });
+    }
+    let expected = device_set_digest(&row.device_set());
+    if device_set != expected {
+        return Err(LedgerError::ForeignDeviceSet { expected, found: device_set });
+    }
+    let mut accelerators: Vec<Device> = row.devices.iter().map(|row| row.device).collect();
+    accelerators.sort_unstable();
+    for LedgerEntry { public, .. } in entries {
+        if !public.devices.iter().map(|time| &time.device).eq(&accelerators) {
+            return Err(LedgerError::ForeignDevices { index: public.index });
+        }
+    }
+    Ok(())
 }
 
 /// Tells a shuffled ledger from one with a hole, which the step-by-step rules cannot.

@@ -304,6 +304,24 @@ fn signatures_are_of_this_key_over_this_head() {
 }
 
 #[test]
+fn rules_and_the_roster_row_are_asked_before_any_signature() {
+    let mut forged = ledger(1);
+    forged.entries[0].signature.0[5] ^= 1;
+    let genesis = forged.start.genesis;
+    let check_for = |genesis, row| CheckedLedger::check_for(&forged, genesis, &row).unwrap_err();
+    assert_eq!(check_for(genesis, row(1)), LedgerError::BadSignature { index: 1 });
+    let other = Digest32([0x22; 32]);
+    assert_eq!(check_for(other, row(1)), LedgerError::ForeignGenesis { expected: other, found: genesis });
+    let foreign = LedgerError::ForeignKey { expected: row(2).node_key, found: row(1).node_key };
+    assert_eq!(check_for(genesis, row(2)), foreign);
+    assert_eq!(CheckedLedger::check_for(&ledger(1), genesis, &row(1)), Ok(checked(&ledger(1))));
+
+    // The last interval breaks a rule, the first has no signature: the rule is what is told.
+    forged.entries[3].public.boot_id = [8; 16];
+    assert_eq!(CheckedLedger::check(&forged), Err(LedgerError::BootChanged { index: 4 }));
+}
+
+#[test]
 fn keys_that_bind_nobody_are_refused() {
     use ring::signature::{ED25519, UnparsedPublicKey};
     let mut identity = [0u8; 32];

@@ -38,6 +38,15 @@ impl Tip {
     /// # Errors
     /// The first rule that it breaks.
     pub(crate) fn next(&self, public: &IntervalPublic, meter: PoseidonDigest) -> Result<Self, LedgerError> {
+        let place = self.follow(public)?;
+        Ok(Self { head: next_head(place.index, self.head, meter, public.digest()), ..place })
+    }
+
+    /// Every rule and no hash: where the chain would stand, its head left as it is.
+    ///
+    /// # Errors
+    /// The first rule that the interval breaks.
+    pub(crate) fn follow(&self, public: &IntervalPublic) -> Result<Self, LedgerError> {
         // No `..`: a new public fact does not compile until somebody decides here what must hold for it.
         let IntervalPublic {
             index,
@@ -62,7 +71,7 @@ impl Tip {
         let devices = devices.iter().map(|time| time.device).collect();
         Ok(Self {
             index,
-            head: next_head(index, self.head, meter, public.digest()),
+            head: self.head,
             last: Some(Last { boot_id: *boot_id, end_wall: *end_wall, end_mono: *end_mono, devices }),
             quoted: quoted.map(|quoted| quoted.index).or(self.quoted),
         })

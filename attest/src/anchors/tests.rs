@@ -57,12 +57,14 @@ fn each_kind_of_file_adds_one_simulated_anchor() {
     parse(&intel_file(), &mut anchors).unwrap();
     let mut nvidia = intel_file();
     nvidia["kind"] = json!("nvidia-device-root");
+    nvidia["name"] = json!("simulated NVIDIA root");
     nvidia["certificate_pem"] = json!(root_pem(&PKCS_ECDSA_P384_SHA384, authority()));
     parse(&nvidia, &mut anchors).unwrap();
     let time = json!({ "format": FORMAT, "name": "clock", "grade": "simulated", "kind": "time-authority", "key": "07".repeat(32) });
     parse(&time, &mut anchors).unwrap();
-    for added in [&anchors.intel[1], &anchors.nvidia_device[1]] {
-        assert_eq!((added.grade, added.name.as_str()), (Grade::Simulated, "simulated Intel root"));
+    let added = [(&anchors.intel[1], "simulated Intel root"), (&anchors.nvidia_device[1], "simulated NVIDIA root")];
+    for (added, name) in added {
+        assert_eq!((added.grade, added.name.as_str()), (Grade::Simulated, name));
         assert!(added.der.is_some());
     }
     let clock = TimeAnchor { name: "clock".into(), grade: Grade::Simulated, key: Digest32([7; 32]) };
@@ -80,13 +82,11 @@ fn a_file_can_lend_no_other_grade() {
 #[test]
 fn unknown_fields_formats_and_shapes_are_refused() {
     type Change = fn(&mut Value);
-    let changes: [Change; 8] = [
+    let changes: [Change; 6] = [
         |file| file["extra"] = json!(1),
         |file| file["format"] = json!("weighbridge/trust-anchor/v2"),
         |file| file["grade"] = json!("gold"),
         |file| file["kind"] = json!("amd-root"),
-        |file| file["name"] = json!(""),
-        |file| file["name"] = json!("a\u{1b}[2J"),
         |file| file["key"] = json!("07".repeat(32)),
         |file| file["kind"] = json!("time-authority"),
     ];
@@ -112,9 +112,45 @@ fn certificates_that_cannot_anchor_the_kind_are_refused() {
 #[test]
 fn one_key_cannot_be_trusted_twice() {
     let mut anchors = built_in_anchors();
-    let file = intel_file();
+    let mut file = intel_file();
     parse(&file, &mut anchors).unwrap();
-    let name = || "simulated Intel root".to_owned();
-    assert_eq!(parse(&file, &mut anchors), Err(AnchorFileError::Repeated { name: name(), earlier: name() }));
+    file["name"] = json!("another name");
+    let (name, earlier) = ("another name".to_owned(), "simulated Intel root".to_owned());
+    assert_eq!(parse(&file, &mut anchors), Err(AnchorFileError::Repeated { name, earlier }));
     assert_eq!(anchors.intel.len(), 2);
+}
+
+#[test]
+fn names_are_printable_ascii() {
+    let long = "a".repeat(MAX_ANCHOR_NAME_BYTES + 1);
+    for name in ["", " ", " a", "a ", "a\u{1b}[2J", "a\n", "a\u{7f}", "\u{41a}orp", "a\u{202e}b", &long] {
+        let error = refused(|file| file["name"] = json!(name));
+        assert_eq!(error, AnchorFileError::Name { name: name.escape_default().to_string() });
+        assert!(error.to_string().bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{error}");
+    }
+    for name in ["a", "a b", "~!", &"a".repeat(MAX_ANCHOR_NAME_BYTES)] {
+        let mut file = intel_file();
+        file["name"] = json!(name);
+        assert_eq!(parse(&file, &mut built_in_anchors()), Ok(()), "{name}");
+    }
+}
+
+#[test]
+fn one_name_is_one_anchor_of_any_kind() {
+    for name in ["Intel SGX Root CA", "NVIDIA Device Identity CA", "intel sgx root ca"] {
+        let error = refused(|file| file["name"] = json!(name));
+        assert_eq!(error, AnchorFileError::NameRepeated { name: name.to_owned() });
+    }
+    let mut anchors = built_in_anchors();
+    let clock = |key: u8| {
+        let key = hex::encode([key; 32]);
+        json!({ "format": FORMAT, "name": "clock", "grade": "simulated", "kind": "time-authority", "key": key })
+    };
+    parse(&clock(7), &mut anchors).unwrap();
+    let repeated = Err(AnchorFileError::NameRepeated { name: "clock".to_owned() });
+    assert_eq!(parse(&clock(8), &mut anchors), repeated);
+    let mut root = intel_file();
+    root["name"] = json!("clock");
+    assert_eq!(parse(&root, &mut anchors), repeated);
+    assert_eq!((anchors.time.len(), anchors.intel.len()), (1, 1));
 }

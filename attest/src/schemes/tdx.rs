@@ -12,6 +12,7 @@ mod verify;
 
 use weighbridge_attest_types::{EvidenceKind, PlatformClaims, TrustAnchors, UnixMillis};
 
+use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure};
 use crate::scheme::{RawEvidence, Scheme};
 use crate::verified::Verified;
@@ -21,6 +22,7 @@ pub(super) struct Tdx;
 impl Scheme for Tdx {
     const KIND: &'static str = EvidenceKind::TDX;
     type Evidence<'a> = quote::TdxQuote<'a>;
+    type Endorsement = collateral::Candidate;
 
     fn parse(raw: RawEvidence<'_>) -> Result<quote::TdxQuote<'_>, EvidenceError> {
         if !raw.certificates.is_empty() {
@@ -34,9 +36,13 @@ impl Scheme for Tdx {
         Ok(quote::TdxQuote::parse(body)?.canonical())
     }
 
+    fn recognise(bytes: &[u8]) -> Option<Result<collateral::Candidate, Failure>> {
+        collateral::recognise(bytes)
+    }
+
     fn verify(
         evidence: &quote::TdxQuote<'_>,
-        endorsements: &[Vec<u8>],
+        endorsements: &Endorsements,
         anchors: &TrustAnchors,
         now: UnixMillis,
     ) -> Result<Verified<PlatformClaims>, EvidenceError> {

@@ -105,6 +105,12 @@ impl<'a> Decoder<'a> {
         Self { bytes, offset: 0 }
     }
 
+    /// Bytes read so far.
+    #[must_use]
+    pub const fn offset(&self) -> usize {
+        self.offset
+    }
+
     /// Takes `needed` raw bytes.
     ///
     /// # Errors

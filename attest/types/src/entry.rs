@@ -57,8 +57,27 @@ pub struct NodeLedger {
 pub const MAX_LEDGER_ENTRIES: usize = 1 << 20;
 
 framed!(NodeLedger { start, entries[MAX_LEDGER_ENTRIES] });
-framed!(ChainStart { genesis, node_key, device_set, predecessor });
 framed!(LedgerEntry { public, meter, signature });
+
+impl Canonical for ChainStart {
+    fn encode(&self, out: &mut Encoder) {
+        let Self { genesis, node_key, device_set, predecessor } = self;
+        out.put(genesis).put(node_key).put(device_set).put(predecessor);
+    }
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, CodecError> {
+        let start = Self {
+            genesis: input.take()?,
+            node_key: input.take()?,
+            device_set: input.take()?,
+            predecessor: input.take()?,
+        };
+        // `head_0` hashes zeros where there is no predecessor: a predecessor of zeros would be a second spelling of it.
+        match start.predecessor {
+            Some(head) if head == PoseidonDigest::default() => Err(CodecError::NotCanonical("predecessor")),
+            _ => Ok(start),
+        }
+    }
+}
 
 impl Canonical for Signature64 {
     fn encode(&self, out: &mut Encoder) {
@@ -70,3 +89,23 @@ impl Canonical for Signature64 {
 }
 
 hex_text!(Signature64, |s: &Signature64| s.0, |b| Some(Signature64(b)));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_predecessor_has_one_spelling() {
+        let start = |predecessor| ChainStart {
+            genesis: Digest32([1; 32]),
+            node_key: NodeKey([2; 32]),
+            device_set: Digest32([3; 32]),
+            predecessor,
+        };
+        for lawful in [None, PoseidonDigest::from_elements([0, 0, 0, 1])].map(start) {
+            assert_eq!(ChainStart::from_bytes(&lawful.to_bytes()), Ok(lawful));
+        }
+        let zero = start(Some(PoseidonDigest::default()));
+        assert_eq!(ChainStart::from_bytes(&zero.to_bytes()), Err(CodecError::NotCanonical("predecessor")));
+    }
+}

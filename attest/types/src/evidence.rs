@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::codec::{Canonical, CodecError, Decoder, Encoder, framed};
 use crate::{Binding, Device};
@@ -11,9 +11,11 @@ use crate::{Binding, Device};
 const MAX_DEVICES: usize = 64;
 /// Certificates of one chain (EVIDENCE §0 rule 5).
 const MAX_CERTIFICATES: usize = 10;
+/// Longest name of a kind. Names are printed, compared and hashed: they stay short.
+const MAX_KIND_BYTES: usize = 32;
 
 /// Names one evidence format, as `appraise --kind` spells it. A newtype, not an enum: this floor need not know every TEE.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct EvidenceKind(String);
 
@@ -25,10 +27,17 @@ impl EvidenceKind {
     /// NVIDIA GPU attestation reports.
     pub const NVIDIA_GPU: &'static str = "nvidia-gpu";
 
-    /// Wraps a name.
+    /// Wraps a name of one's own, such as [`EvidenceKind::TDX`]. Names from outside come in by decoding, which refuses
+    /// all but 1 to 32 of `a`–`z`, `0`–`9` and `-`.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(name.to_owned())
+    }
+
+    fn read(name: &[u8]) -> Option<Self> {
+        let plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
+        let fits = (1..=MAX_KIND_BYTES).contains(&name.len()) && name.iter().all(plain);
+        fits.then(|| String::from_utf8(name.to_vec()).ok()).flatten().map(Self)
     }
 
     /// The name.
@@ -49,7 +58,15 @@ impl Canonical for EvidenceKind {
         out.put(&self.0);
     }
     fn decode(input: &mut Decoder<'_>) -> Result<Self, CodecError> {
-        Ok(Self(input.take()?))
+        Self::read(input.field()?).ok_or(CodecError::NotCanonical("evidence kind"))
+    }
+}
+
+impl<'de> Deserialize<'de> for EvidenceKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let refused = || D::Error::custom("an evidence kind is 1 to 32 of a-z, 0-9 and -");
+        Self::read(text.as_bytes()).ok_or_else(refused)
     }
 }
 
@@ -89,3 +106,27 @@ pub struct EvidenceSet {
 framed!(EvidenceEnvelope { kind, body });
 framed!(DeviceEvidence { device, kind, report, certificates[MAX_CERTIFICATES] });
 framed!(EvidenceSet { binding, cpu, devices[MAX_DEVICES] });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_from_outside_is_a_short_plain_name() {
+        let longest = "a".repeat(MAX_KIND_BYTES);
+        for name in [EvidenceKind::TDX, EvidenceKind::SEV_SNP, EvidenceKind::NVIDIA_GPU, "0", &longest] {
+            let kind = EvidenceKind::new(name);
+            assert_eq!(EvidenceKind::from_bytes(&kind.to_bytes()), Ok(kind.clone()));
+            assert_eq!(serde_json::from_str::<EvidenceKind>(&serde_json::to_string(&kind).unwrap()).unwrap(), kind);
+        }
+        let long = "a".repeat(MAX_KIND_BYTES + 1);
+        for name in ["", "TDX", "tdx ", "t_dx", "tdx\n", "\u{1b}[2Jtdx", "td\u{445}", "tdx\0", &long] {
+            let kind = EvidenceKind::new(name);
+            let refused = Err(CodecError::NotCanonical("evidence kind"));
+            assert_eq!(EvidenceKind::from_bytes(&kind.to_bytes()), refused, "{name:?}");
+            assert!(serde_json::from_str::<EvidenceKind>(&serde_json::to_string(&kind).unwrap()).is_err(), "{name:?}");
+        }
+        let not_text = vec![0xff, 0xfe].to_bytes();
+        assert_eq!(EvidenceKind::from_bytes(&not_text), Err(CodecError::NotCanonical("evidence kind")));
+    }
+}

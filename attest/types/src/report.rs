@@ -61,6 +61,8 @@ pub struct ProfileLine {
     pub verdict: Verdict,
     /// A sentence that says why.
     pub why: String,
+    /// What the verdict is about: `this run`, or `this run alone` where the threshold counts all compute of the model.
+    pub scope: String,
     /// Grade of the evidence behind the verdict.
     pub grade: Grade,
 }

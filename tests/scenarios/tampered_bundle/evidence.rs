@@ -285,3 +285,14 @@ fn breaker_evidence_genuine_by_a_revocation_list_from_the_future() {
     bundle.replace("endorsements/0000", Some(run.world.collateral_json_with(&options)));
     refused(&bundle, Culprit::Untrusted, &["evidence-genuine"]);
 }
+
+#[test]
+fn a_node_without_accelerators_leaves_every_verdict_unknown() {
+    // It cannot be told from a node whose image hides them.
+    let mut run = second_platform(|world, _| world.node(1, 0));
+    run.advance(30);
+    run.quote_all();
+    run.receipts();
+    let report = accepted(&assembled(&run, false).expect("assembles"));
+    assert!(report.profiles.iter().all(|line| line.verdict == weighbridge_attest_types::Verdict::Unknown));
+}

@@ -134,3 +134,40 @@ fn breaker_proof_bounds_by_a_bound_that_tells_too_much() {
     bundle.replace("proof/threshold.public", Some(proof.public.to_bytes()));
     refused(&bundle, Culprit::Rejected, &["proof-bounds"]);
 }
+
+#[test]
+fn breaker_report_differs_by_a_report_that_swells() {
+    // Not parsed when it is far longer than what it must be.
+    let mut bundle = honest().plain.clone();
+    let text = String::from_utf8(bundle.get("report.json").expect("report").to_vec()).expect("UTF-8");
+    let swollen = text.replace("\"assumptions\": [", &format!("\"assumptions\": [{}", "\"\",".repeat(3_000_000)));
+    bundle.replace("report.json", Some(swollen.into_bytes()));
+    refused(&bundle, Culprit::Untrusted, &["report-differs"]);
+}
+
+#[test]
+fn breaker_member_parses_by_a_report_with_an_unknown_field() {
+    let mut bundle = honest().plain.clone();
+    let text = String::from_utf8(bundle.get("report.json").expect("report").to_vec()).expect("UTF-8");
+    bundle.replace("report.json", Some(text.replacen('{', "{\"more\": 1,", 1).into_bytes()));
+    refused(&bundle, Culprit::Malformed, &["member-parses"]);
+}
+
+#[test]
+fn breaker_endorsements_by_junk_and_by_order() {
+    let mut junk = honest().plain.clone();
+    junk.replace("endorsements/0001", Some(b"{\"hello\": 1}".to_vec()));
+    let outcome = verified(&junk);
+    assert!(outcome.failures().all(|check| check.code == "endorsements"));
+    assert_eq!(outcome.culprit(), Some(Culprit::Malformed));
+    let mut twice = honest().plain.clone();
+    twice.replace("endorsements/0001", twice.get("endorsements/0000").map(<[u8]>::to_vec));
+    refused(&twice, Culprit::Malformed, &["endorsements"]);
+    let mut many = honest().plain.clone();
+    for number in 0..65 {
+        many.replace(&format!("endorsements/{number:04}"), Some(format!("{{\"tcb_info\": {number:04}}}").into_bytes()));
+    }
+    let outcome = verified(&many);
+    assert!(outcome.failures().any(|check| check.code == "endorsements"));
+    assert_eq!(outcome.culprit(), Some(Culprit::Untrusted));
+}

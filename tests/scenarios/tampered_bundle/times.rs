@@ -159,3 +159,56 @@ fn breaker_clock_overfull_by_more_device_time_than_the_bracket_has() {
     run.receipts();
     refused(&resealed(&run), Culprit::Untrusted, &["clock-overfull"]);
 }
+
+/// Every verdict of an accepted bundle.
+fn verdicts(report: &ThresholdReport) -> Vec<Verdict> {
+    report.profiles.iter().map(|line| line.verdict).collect()
+}
+
+#[test]
+fn a_run_without_a_quoted_interval_is_never_below() {
+    // Quote and receipt over head 0: genuine, and about nothing.
+    let mut run = SampleRun::begin(7, 2, 1);
+    run.quote_all();
+    run.receipts();
+    let report = accepted(&assembled(&run, false).expect("assembles"));
+    assert!(verdicts(&report).iter().all(|verdict| *verdict == Verdict::Unknown));
+    // One node that was never quoted is enough.
+    let mut run = SampleRun::honest();
+    let (row, genesis) = (run.manifest.roster[1].clone(), run.manifest.genesis());
+    run.nodes[1].restart(genesis, &row, None);
+    run.nodes[1].quote();
+    run.receipts();
+    let report = accepted(&assembled(&run, false).expect("assembles"));
+    assert!(verdicts(&report).iter().all(|verdict| *verdict == Verdict::Unknown));
+}
+
+#[test]
+fn what_the_ledger_counts_is_charged_even_where_the_bracket_is_shorter() {
+    // One interval of two seconds on the monotonic clock, none on the wall clock, and a receipt at the nonce's instant.
+    let mut run = SampleRun::begin(7, 2, 1);
+    for node in &mut run.nodes {
+        node.seal(|public| public.end_wall = public.start_wall);
+    }
+    run.quote_all();
+    let authority = run.world.time_authority();
+    for node in &mut run.nodes {
+        let (index, head) = node.tip();
+        node.receipt = Some(authority.receipt(node.nonce.issued, node.node_key().digest(), index, head));
+    }
+    let report = accepted(&assembled(&run, false).expect("assembles"));
+    let two_seconds_of_two_gpus = Flops(2 * 2 * 132 * 8192 * 1_980_000_000);
+    assert_eq!(report.bracket.upper, Some(two_seconds_of_two_gpus));
+}
+
+#[test]
+fn breaker_instant_before_the_hosts_own_end() {
+    // Without tokens the host's clock is all there is; an instant before even that would choose older collateral.
+    let mut run = SampleRun::honest();
+    run.nodes.iter_mut().for_each(|node| node.receipt = None);
+    let mut bundle = assembled(&run, false).expect("assembles");
+    bundle.replace("appraised-at", Some(UnixMillis(SAMPLE_START.0 - 3_600_000).to_bytes()));
+    let outcome = verified(&bundle);
+    assert!(outcome.failures().any(|check| check.code == "instant"));
+    assert_eq!(outcome.culprit(), Some(Culprit::Untrusted));
+}

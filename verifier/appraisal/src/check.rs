@@ -2,8 +2,12 @@
 //! **Knows** paths, codes and culprits. **Does not know** what any check looks at.
 //! **Spec.** PROTOCOL §6 (pass, fail, unknown, skipped), §8 (exit codes); docs/CHECKS.md.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use weighbridge_attest_types::{Culprit, ThresholdReport};
+
+use crate::text;
 
 /// How one check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -108,7 +112,14 @@ pub(crate) type CheckResult = Result<String, Finding>;
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
     list: Vec<Check>,
+    /// Bytes of all sentences.
+    said: usize,
 }
+
+/// Characters of one sentence. The longest honest one names eight devices.
+const MAX_MESSAGE: usize = 2_000;
+/// Bytes of all sentences: ten thousand intervals with evidence stay below.
+const MAX_SAID: usize = 8 * 1024 * 1024;
 
 impl Checks {
     /// Writes a check down and says whether it did not fail.
@@ -117,8 +128,18 @@ impl Checks {
             Ok(message) => (CheckStatus::Pass, None, message),
             Err(Finding { status, culprit, message }) => (status, culprit, message),
         };
-        self.list.push(Check { path: path.to_owned(), code, status, message, culprit });
+        self.push(Check { path: path.to_owned(), code, status, message, culprit });
         status != CheckStatus::Fail
+    }
+
+    /// What a bundle makes us say about it stays small: each sentence, and all of them together.
+    fn push(&mut self, mut check: Check) {
+        check.message = text::cut(check.message, MAX_MESSAGE);
+        self.said = self.said.saturating_add(check.message.len());
+        if self.said > MAX_SAID {
+            check.message = "…".to_owned();
+        }
+        self.list.push(check);
     }
 
     pub(crate) fn any_failed(&self) -> bool {
@@ -127,14 +148,13 @@ impl Checks {
 
     /// Takes over what failed at another instant and not here.
     pub(crate) fn adopt_failures(&mut self, other: Self, when: &str) {
-        for mut check in other.list {
-            let known = self
-                .list
-                .iter()
-                .any(|mine| mine.path == check.path && mine.code == check.code && mine.status == CheckStatus::Fail);
-            if check.status == CheckStatus::Fail && !known {
+        let failed = |check: &Check| check.status == CheckStatus::Fail;
+        let mine = self.list.iter().filter(|check| failed(check));
+        let known: BTreeSet<_> = mine.map(|check| (check.path.clone(), check.code)).collect();
+        for mut check in other.list.into_iter().filter(failed) {
+            if !known.contains(&(check.path.clone(), check.code)) {
                 check.message = format!("{when}: {}", check.message);
-                self.list.push(check);
+                self.push(check);
             }
         }
     }

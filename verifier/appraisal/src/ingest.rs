@@ -33,6 +33,8 @@ pub(crate) mod name {
 const SHORT_NUMBER: usize = 4;
 /// Digits of a ledger index.
 const INDEX_NUMBER: usize = 8;
+/// Head quotes of all nodes. Each costs a few milliseconds to verify: a bundle is judged in a minute, not in an hour.
+const MAX_HEAD_QUOTES: usize = 8_192;
 
 /// Folder of a node in a bundle.
 pub(crate) fn node_folder(number: u64) -> String {
@@ -126,6 +128,7 @@ struct Draft {
     manifest: Option<RunManifest>,
     policy: Option<Vec<u8>>,
     nodes: BTreeMap<u64, NodeDraft>,
+    head_quotes: usize,
     endorsements: Vec<Vec<u8>>,
     proof: Option<Vec<u8>>,
     public: Option<ThresholdPublic>,
@@ -177,6 +180,11 @@ impl Draft {
             name::RECEIPT => draft.receipt = Some(parse(bytes)?),
             _ => {
                 let index = head_quote_index(rest).ok_or_else(unknown)?;
+                if self.head_quotes >= MAX_HEAD_QUOTES {
+                    let message = format!("a bundle of this version holds at most {MAX_HEAD_QUOTES} head quotes");
+                    return Err(("member-unknown", Finding::malformed(message)));
+                }
+                self.head_quotes = self.head_quotes.saturating_add(1);
                 draft.head_quotes.push(HeadQuotePart { index, evidence: evidence(member, bytes)? });
             }
         }
@@ -208,7 +216,18 @@ impl Draft {
     }
 
     fn finish(self, members: Digest32) -> Option<Parts> {
-        let Self { manifest, policy, nodes, endorsements, proof, public, circuits, appraised_at, report } = self;
+        let Self {
+            manifest,
+            policy,
+            nodes,
+            head_quotes: _,
+            endorsements,
+            proof,
+            public,
+            circuits,
+            appraised_at,
+            report,
+        } = self;
         let proof = match (public, proof, circuits) {
             (Some(public), Some(proof), Some(circuits)) => Some(ProofParts { public, proof, circuits }),
             _ => None,

@@ -106,6 +106,7 @@ fn profile_lines(grounds: &Grounds<'_>, line: &BracketLine, coverage: &CoverageL
         ProfileLine {
             verdict,
             why,
+            scope: prose::scope(profile.quantity).to_owned(),
             grade: line.grade,
             id: profile.id,
             version: profile.version,
@@ -119,14 +120,22 @@ fn profile_lines(grounds: &Grounds<'_>, line: &BracketLine, coverage: &CoverageL
     built_in_profiles().into_iter().map(judged).collect()
 }
 
-/// Complete = external bracket, and a ceiling rate for every device of nodes that are all bound.
+/// Complete = external bracket, at least one quoted interval and one accelerator on every node, and a ceiling rate for
+/// every device.
 fn completeness(grounds: &Grounds<'_>, coverage: &CoverageLine) -> Completeness {
     let rates = rates(grounds.appraised);
     if matches!(grounds.period, Period::Host(_)) {
         return Completeness::Missing("no external bracket bounds the time of every node".to_owned());
     }
-    if rates.is_empty() {
-        return Completeness::Missing("the roster has no accelerator to weigh".to_owned());
+    let nodes = grounds.appraised.nodes();
+    let unquoted = nodes.iter().filter(|node| node.chain().quoted_through() == 0).count();
+    if unquoted > 0 || grounds.period.millis() == Some(0) {
+        return Completeness::Missing(format!("{unquoted} nodes have no quoted interval, or the period has no length"));
+    }
+    // A node that reports no accelerator cannot be told from one whose image hides them.
+    let without = nodes.iter().filter(|node| devices(node).next().is_none()).count();
+    if without > 0 || rates.is_empty() {
+        return Completeness::Missing(format!("{without} nodes of the roster have no accelerator to weigh"));
     }
     let unknown = rates.iter().filter(|rate| rate.is_none()).count();
     if unknown > 0 {

@@ -24,11 +24,22 @@ pub(crate) fn short(device: Device) -> String {
 /// `a, b and 3 more`: at most eight items are spelled out.
 pub(crate) fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     const SPELLED: usize = 8;
-    let all: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
-    let spelled = all.iter().take(SPELLED).cloned().collect::<Vec<_>>().join(", ");
-    match all.len().checked_sub(SPELLED) {
-        Some(more) if more > 0 => format!("{spelled} and {more} more"),
-        _ => spelled,
+    let mut items = items.into_iter();
+    let spelled: Vec<String> = items.by_ref().take(SPELLED).map(|item| cut(item.to_string(), MAX_ITEM)).collect();
+    match (spelled.join(", "), items.count()) {
+        (spelled, 0) => spelled,
+        (spelled, more) => format!("{spelled} and {more} more"),
+    }
+}
+
+/// Characters of one listed item.
+const MAX_ITEM: usize = 200;
+
+/// At most `most` characters: what a hostile bundle says must not swell the answer about it.
+pub(crate) fn cut(text: String, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text,
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
     }
 }
 
@@ -60,6 +71,13 @@ mod tests {
         assert_eq!(instant(UnixMillis(0)), "1970-01-01T00:00:00Z");
         assert_eq!(instant(UnixMillis(1_767_225_600_500)), "2026-01-01T00:00:00.5Z");
         assert_eq!(instant(UnixMillis(u64::MAX)), "18446744073709551615 ms after 1970");
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(cut("αβγ".to_owned(), 3), "αβγ");
+        assert_eq!(cut("αβγδ".to_owned(), 3), "αβγ…");
+        assert_eq!(list(["x".repeat(300)]), format!("{}…", "x".repeat(200)));
     }
 
     #[test]

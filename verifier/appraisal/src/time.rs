@@ -8,8 +8,8 @@
 
 use ring::signature::{ED25519, UnparsedPublicKey};
 use weighbridge_attest_types::{
-    Challenge, Digest32, Grade, IntervalPublic, PoseidonDigest, RosterRow, Signature64, SignedNonce, SignedReceipt,
-    TimeAnchor, TrustAnchors, UnixMillis,
+    Challenge, Digest32, Grade, IntervalPublic, LedgerEntry, PoseidonDigest, RosterRow, Signature64, SignedNonce,
+    SignedReceipt, TimeAnchor, TrustAnchors, UnixMillis,
 };
 use weighbridge_ledger::CheckedLedger;
 
@@ -69,6 +69,9 @@ pub(crate) enum Period {
         from: UnixMillis,
         /// Latest *not after* of all nodes.
         to: UnixMillis,
+        /// Longest time that one node's monotonic clock counted. A clock may run a little faster than the bracket;
+        /// what it counted is charged all the same.
+        counted_millis: u64,
         /// The weakest anchor decides.
         grade: Grade,
     },
@@ -92,18 +95,21 @@ impl Period {
         }
     }
 
-    /// Length in milliseconds; `None` when it is unknown or runs backwards.
+    /// Charged length in milliseconds; `None` when it is unknown or runs backwards.
     pub(crate) fn millis(&self) -> Option<u64> {
         let (from, to) = self.ends()?;
-        to.0.checked_sub(from.0)
+        let length = to.0.checked_sub(from.0)?;
+        match self {
+            Self::External { counted_millis, .. } => Some(length.max(*counted_millis)),
+            Self::Host(_) => Some(length),
+        }
     }
 
     /// Every device is charged over one period, from the first *not before* to the last *not after* of the run: a
     /// device leaves the inventory only by a release record (COMPUTE §9), not because its own node's receipt is early.
-    pub(crate) fn of<'a>(
-        brackets: &[NodeBracket],
-        intervals: impl Iterator<Item = &'a IntervalPublic> + Clone,
-    ) -> Self {
+    pub(crate) fn of(brackets: &[NodeBracket], ledgers: &[&[LedgerEntry]]) -> Self {
+        let intervals = ledgers.iter().flat_map(|entries| entries.iter().map(|entry| &entry.public));
+        let counted_millis = ledgers.iter().map(|entries| counted(entries.iter().map(|entry| &entry.public))).max();
         let tokens: Option<Vec<_>> =
             brackets.iter().map(|node| Some((node.not_before.as_ref()?, node.not_after.as_ref()?))).collect();
         let tokens = tokens.unwrap_or_default();
@@ -111,7 +117,9 @@ impl Period {
         let to = tokens.iter().map(|(_, after)| after.at).max();
         let grade = tokens.iter().flat_map(|(before, after)| [before.anchor.grade, after.anchor.grade]).min();
         match (from, to, grade) {
-            (Some(from), Some(to), Some(grade)) => Self::External { from, to, grade },
+            (Some(from), Some(to), Some(grade)) => {
+                Self::External { from, to, counted_millis: counted_millis.unwrap_or_default(), grade }
+            }
             _ => {
                 let from = intervals.clone().map(|public| public.start_wall).min();
                 Self::Host(from.zip(intervals.map(|public| public.end_wall).max()))
@@ -281,6 +289,11 @@ fn clock_fits<'a>(bracket: &NodeBracket, publics: impl Iterator<Item = &'a Inter
     }
 }
 
+/// Milliseconds that the monotonic clock counted in all intervals.
+fn counted<'a>(publics: impl Iterator<Item = &'a IntervalPublic>) -> u64 {
+    publics.map(|public| public.end_mono.saturating_sub(public.start_mono)).fold(0, u64::saturating_add)
+}
+
 /// The monotonic clock counted no more time than there was.
 fn length_fits<'a>(bracket: &NodeBracket, publics: impl Iterator<Item = &'a IntervalPublic>) -> CheckResult {
     let (Some(before), Some(after)) = (&bracket.not_before, &bracket.not_after) else {
@@ -289,7 +302,7 @@ fn length_fits<'a>(bracket: &NodeBracket, publics: impl Iterator<Item = &'a Inte
     let length = after.at.0.saturating_sub(before.at.0);
     let slew = length.saturating_mul(CLOCK_SLEW_PPM).div_euclid(MILLION);
     let most = length.saturating_add(CLOCK_SKEW_MILLIS).saturating_add(slew);
-    let counted = publics.map(|public| public.end_mono.saturating_sub(public.start_mono)).fold(0, u64::saturating_add);
+    let counted = counted(publics);
     match counted <= most {
         true => Ok(format!("the ledger counts {counted} ms in a bracket of {length} ms")),
         false => Err(Finding::untrusted(format!("the ledger counts {counted} ms, but the bracket has {length} ms"))),

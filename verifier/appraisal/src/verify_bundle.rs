@@ -2,6 +2,7 @@
 //! **Knows** the order of checks. **Does not know** how any single check is made.
 //! **Spec.** PROTOCOL §6–7; docs/CHECKS.md.
 
+use weighbridge_attest::Endorsements;
 use weighbridge_attest_types::{
     Bundle, BundleError, Culprit, Digest32, RosterRow, ThresholdReport, TrustAnchors, UnixMillis,
 };
@@ -31,6 +32,9 @@ pub struct VerifyOptions {
     /// When it appraises.
     pub at: AppraisalTime,
 }
+
+/// Bytes by which an archived report may be too long and still be compared field by field.
+const MAX_REPORT_EXCESS: usize = 64 * 1024;
 
 /// Verifies a bundle from its bytes: same bytes, same options, same outcome.
 #[must_use]
@@ -83,6 +87,8 @@ fn open(bytes: &[u8], checks: &mut Checks) -> Option<Bundle> {
 #[derive(Debug)]
 struct Facts<'a> {
     genesis: Digest32,
+    /// Read once, however much evidence is held against them.
+    endorsements: Endorsements,
     /// One slot per roster row; empty when the chain does not hold together or is missing.
     chains: Vec<Option<NodeChain<'a>>>,
     /// One per roster row.
@@ -96,6 +102,7 @@ impl<'a> Facts<'a> {
         let genesis = parts.manifest.genesis();
         cross::check_roster(parts, checks);
         policy::check_policy_member(&parts.policy, checks);
+        let endorsements = read_endorsements(&parts.endorsements, checks);
         let mut chains = Vec::new();
         let mut brackets = Vec::new();
         for (number, row) in rows(parts) {
@@ -106,8 +113,8 @@ impl<'a> Facts<'a> {
             chains.push(chain);
         }
         cross::check_chains(&chains, checks);
-        let entries = parts.nodes.values().flat_map(|node| &node.ledger.entries);
-        let period = Period::of(&brackets, entries.map(|entry| &entry.public));
+        let ledgers: Vec<_> = parts.nodes.values().map(|node| node.ledger.entries.as_slice()).collect();
+        let period = Period::of(&brackets, &ledgers);
         let declared = match &parts.proof {
             Some(proof) => check_declared(proof, genesis, &chains, checks),
             None => {
@@ -116,8 +123,26 @@ impl<'a> Facts<'a> {
                 None
             }
         };
-        Self { genesis, chains, brackets, period, declared }
+        Self { genesis, endorsements, chains, brackets, period, declared }
     }
+}
+
+/// Every endorsement is one that a scheme knows, and they stand in the one order that assembling gives them: nobody can
+/// add bytes that mean nothing. What a scheme cannot read fails where evidence needs it.
+fn read_endorsements(files: &[Vec<u8>], checks: &mut Checks) -> Endorsements {
+    let endorsements = Endorsements::recognise(files);
+    let ascending = files.iter().zip(files.iter().skip(1)).all(|(earlier, later)| earlier < later);
+    let unknown = endorsements.unrecognised();
+    let result = match (endorsements.within_budget(), ascending, unknown.is_empty()) {
+        (Err(error), _, _) => Err(Finding::fail(error.culprit(), text::chain(&error))),
+        (Ok(()), true, true) => Ok(format!("{} endorsements, each known to a scheme", files.len())),
+        (Ok(()), false, _) => Err(Finding::malformed("endorsements are not in ascending order, or one is repeated")),
+        (Ok(()), true, false) => {
+            Err(Finding::malformed(format!("no scheme knows these endorsements: {}", text::list(unknown))))
+        }
+    };
+    checks.record(name::ENDORSEMENTS, "endorsements", result);
+    endorsements
 }
 
 fn rows(parts: &Parts) -> impl Iterator<Item = (u64, &RosterRow)> {
@@ -133,7 +158,7 @@ fn appraise_at(
     checks: &mut Checks,
 ) -> Option<ThresholdReport> {
     checks.record(name::APPRAISED_AT, "instant", is_after_the_run(at, &facts.period));
-    let trust = Trust { endorsements: &parts.endorsements, anchors, now: at };
+    let trust = Trust { endorsements: &facts.endorsements, anchors, now: at };
     let mut nodes: Vec<CheckedNode<'_>> = Vec::new();
     for ((number, row), chain) in rows(parts).zip(&facts.chains) {
         let Some(node) = parts.nodes.get(&number) else { continue };
@@ -175,13 +200,16 @@ fn also_at(
 
 /// Evidence that is appraised before the run ended could lean on endorsements that had been withdrawn by then.
 fn is_after_the_run(at: UnixMillis, period: &Period) -> CheckResult {
-    let Period::External { to, .. } = period else {
-        return Err(Finding::skipped("there is no external end of the run to compare the instant with"));
+    let Some((_, to)) = period.ends() else {
+        return Err(Finding::skipped("the run has no end to compare the instant with"));
     };
-    let (when, end) = (text::instant(at), text::instant(*to));
-    match at.0.saturating_add(CLOCK_SKEW_MILLIS) >= to.0 {
-        true => Ok(format!("appraised at {when}, after the run ended")),
-        false => Err(Finding::untrusted(format!("appraised at {when}, before the run ended at {end}"))),
+    let (when, end) = (text::instant(at), text::instant(to));
+    match (at.0.saturating_add(CLOCK_SKEW_MILLIS) >= to.0, period) {
+        (false, _) => Err(Finding::untrusted(format!("appraised at {when}, before the run ended at {end}"))),
+        (true, Period::External { .. }) => Ok(format!("appraised at {when}, after the run ended")),
+        (true, Period::Host(_)) => {
+            Err(Finding::unknown(format!("appraised at {when}; only the host's clock says that the run ended before")))
+        }
     }
 }
 
@@ -192,30 +220,40 @@ fn compare_report(parts: &Parts, recomputed: Option<ThresholdReport>, checks: &m
         checks.record(name::REPORT, "member-missing", Err(finding));
         return None;
     };
-    let archived = match serde_json::from_slice::<ThresholdReport>(bytes) {
-        Ok(archived) => archived,
-        Err(error) => {
-            checks.record(name::REPORT, "member-parses", Err(Finding::malformed(text::chain(&error))));
-            return None;
+    let (code, result) = match &recomputed {
+        Some(recomputed) => is_same_report(bytes, recomputed),
+        None => {
+            let why = "checks failed, so there is no report to compare the archived one with";
+            ("report-differs", Err(Finding::skipped(why)))
         }
     };
-    let result = match &recomputed {
-        Some(recomputed) => is_same_report(bytes, &archived, recomputed),
-        None => Err(Finding::skipped("checks failed, so there is no report to compare the archived one with")),
-    };
-    let same = checks.record(name::REPORT, "report-differs", result);
+    let same = checks.record(name::REPORT, code, result);
     recomputed.filter(|_| same)
 }
 
-fn is_same_report(bytes: &[u8], archived: &ThresholdReport, recomputed: &ThresholdReport) -> CheckResult {
-    if bytes == text::json(recomputed) {
-        return Ok("recomputed from the other members, byte for byte".to_owned());
+/// Bytes first; the archived report is parsed only to name what differs, and only if it is about as long as it should be.
+fn is_same_report(archived: &[u8], recomputed: &ThresholdReport) -> (&'static str, CheckResult) {
+    let expected = text::json(recomputed);
+    let differs = |what: String| ("report-differs", Err(Finding::untrusted(what)));
+    if archived == expected {
+        return ("report-differs", Ok("recomputed from the other members, byte for byte".to_owned()));
     }
-    let differing = differing_fields(archived, recomputed);
-    let what = if differing.is_empty() { "its spelling".to_owned() } else { text::list(differing) };
-    Err(Finding::untrusted(format!(
+    if archived.len() > expected.len().saturating_add(MAX_REPORT_EXCESS) {
+        return differs(format!(
+            "the archived report has {} bytes, the recomputed one {}",
+            archived.len(),
+            expected.len()
+        ));
+    }
+    let parsed = match serde_json::from_slice::<ThresholdReport>(archived) {
+        Ok(parsed) => parsed,
+        Err(error) => return ("member-parses", Err(Finding::malformed(text::chain(&error)))),
+    };
+    let fields = differing_fields(&parsed, recomputed);
+    let what = if fields.is_empty() { "its spelling".to_owned() } else { text::list(fields) };
+    differs(format!(
         "the archived report is not what the other members give under these trust anchors; it differs in: {what}"
-    )))
+    ))
 }
 
 /// Names of the report's fields whose values differ.

@@ -6,14 +6,16 @@ use clap::Args;
 use weighbridge_attest_types::{Bundle, BundleError, Canonical, MAX_BUNDLE_BYTES, MemberDigest, RunManifest, sha256};
 
 use crate::cli::console::Console;
+use crate::cli::outcome::declared_name;
 use crate::error::CliError;
 use crate::figures::grouped;
 use crate::files;
-use crate::visible::visible;
 
 const NOTICE: &str = "Nothing was verified: no signature, no ledger, no proof. Use weighbridge verify.";
 const MANIFEST: &str = "run-manifest";
 const REPORT: &str = "report.json";
+/// Where the texts begin.
+const HANG: usize = 13;
 
 /// Lists what a bundle or a node export holds, without verifying anything
 #[derive(Debug, Args)]
@@ -55,10 +57,14 @@ fn text(kind: &str, bytes: &[u8], container: &Bundle, manifest: &RunManifest) ->
     let mut text = format!("{NOTICE}\n\n");
     text.push_str(&format!("{kind:<12} {} bytes, SHA-256 {}\n", size(bytes.len() as u64), sha256(bytes)));
     text.push_str(&format!("run          {}\n", manifest.genesis()));
-    text.push_str(&format!("model        {}\n", visible(&format!("{model_id} by {provider}, {phase}"))));
+    for (name, words) in [("model", model_id), ("provider", provider), ("phase", phase)] {
+        text.push_str(&declared_name(name, words, HANG));
+    }
     text.push_str(&format!("roster       {} nodes, {accelerators} accelerators\n", roster.len()));
     text.push_str(&format!("interval     {interval_millis} ms\n"));
-    text.push_str(&format!("profiles     {}\n", visible(&profiles.join(", "))));
+    for profile in profiles {
+        text.push_str(&declared_name("profile", profile, HANG));
+    }
     if container.get(REPORT).is_some() {
         text.push_str(&format!("all but the report  {}\n", container.digest_without(REPORT)));
     }

@@ -1,19 +1,23 @@
 //! **Duty.** An outcome as a person reads it on a terminal: the tree of checks, then the summary or the refusal.
 //! **Does not know** what any check means beyond its sentence. **Spec.** PROTOCOL §6 (a refusal lists all failures), §8.
 
+use std::collections::BTreeMap;
+
 use weighbridge_appraisal::{Check, CheckStatus, Outcome};
 use weighbridge_attest_types::{Culprit, ProfileLine, ThresholdReport, Verdict};
 
 use crate::cli::console::Paint;
 use crate::figures::{Amount, exact_words};
 use crate::instant;
-use crate::prose::{numbers, sentence, wrapped};
-use crate::visible::visible;
+use crate::prose::{beside, numbers, sentence, wrapped};
+use crate::visible::{cited, visible};
 
 /// Widest column of codes: a longer code pushes its own message only.
 const CODE_COLUMN: usize = 26;
 /// Width of the summary's lines: a terminal of today, and a comfortable page.
 const COLUMNS: usize = 100;
+/// Width of a provider's words: even the narrowest terminal in use must not carry them over to its left edge.
+const CITED_COLUMNS: usize = 80;
 /// Where the summary's texts begin.
 const HANG: usize = 11;
 
@@ -30,8 +34,10 @@ pub(super) fn judged(outcome: &Outcome) -> Result<&ThresholdReport, Culprit> {
 /// Every check, grouped by what it looks at.
 pub(super) fn tree(outcome: &Outcome, paint: Paint) -> String {
     let mut groups: Vec<(&str, Vec<&Check>)> = Vec::new();
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     for check in &outcome.checks {
-        match groups.iter_mut().find(|(path, _)| *path == check.path) {
+        let place = *places.entry(&check.path).or_insert(groups.len());
+        match groups.get_mut(place) {
             Some((_, checks)) => checks.push(check),
             None => groups.push((&check.path, vec![check])),
         }
@@ -40,9 +46,8 @@ pub(super) fn tree(outcome: &Outcome, paint: Paint) -> String {
     for (path, checks) in groups {
         text.push_str(&format!("{}\n", paint.strong(&visible(path))));
         for check in checks {
-            let mark = mark(check.status, paint);
-            let message = visible(&check.message);
-            text.push_str(&format!("  {mark} {:<CODE_COLUMN$} {message}\n", check.code));
+            let head = format!("  {} {:<CODE_COLUMN$} ", mark(check.status, paint), check.code);
+            text.push_str(&beside(&head, &visible(&check.message), COLUMNS, CODE_COLUMN + 5));
         }
     }
     text
@@ -56,8 +61,9 @@ pub(super) fn summary(report: &ThresholdReport, paint: Paint) -> String {
         text.push_str(&paint.bad(wrapped(&visible(&report.warning), COLUMNS, 0).trim_end()));
         text.push_str("\n\n");
     }
-    let about = format!("{} by {}, {} (declared)", report.model_id, report.provider, report.phase);
-    text.push_str(&entry("model", &about));
+    for (name, words) in [("model", &report.model_id), ("provider", &report.provider), ("phase", &report.phase)] {
+        text.push_str(&declared_name(name, words, HANG));
+    }
     text.push_str(&entry("run", &report.genesis.to_string()));
     text.push_str(&entry("judged", &format!("as of {}", instant::rfc3339(report.appraised_at))));
     text.push_str(&bracket(report, paint));
@@ -74,8 +80,12 @@ pub(super) fn summary(report: &ThresholdReport, paint: Paint) -> String {
 
 /// A name, then a text that hangs beside it.
 fn entry(name: &str, text: &str) -> String {
-    let hanging = wrapped(&numbers(&visible(text)), COLUMNS, HANG);
-    format!("{name:<HANG$}{}", hanging.trim_start())
+    beside(&format!("{name:<HANG$}"), &numbers(&visible(text)), COLUMNS, HANG)
+}
+
+/// The provider's own words, quoted, short, and never at the left edge, where ours stand.
+pub(super) fn declared_name(name: &str, words: &str, hang: usize) -> String {
+    beside(&format!("{name:<hang$}"), &format!("“{}” (declared)", cited(words)), CITED_COLUMNS, hang)
 }
 
 fn bracket(report: &ThresholdReport, paint: Paint) -> String {
@@ -101,7 +111,7 @@ fn profile(line: &ProfileLine, report: &ThresholdReport, paint: Paint) -> String
         Verdict::Unknown => ("unknown", Paint::doubt),
     };
     // Only hardware's word earns a colour.
-    let verdict = format!("{}: {word}", line.grade.as_str());
+    let verdict = format!("{}: {word} — {}", line.grade.as_str(), visible(&line.scope));
     let verdict = if report.warning.is_empty() { dress(paint, &verdict) } else { paint.strong(&verdict) };
     let threshold = Amount::of(line.threshold);
     let mut text = format!("  {verdict}  {} ({threshold} FLOP)\n", visible(&line.id));
@@ -120,11 +130,15 @@ fn profile(line: &ProfileLine, report: &ThresholdReport, paint: Paint) -> String
 pub(super) fn refusal(outcome: &Outcome, culprit: Culprit, hints: &[&str], paint: Paint) -> String {
     let mut text = String::new();
     for check in outcome.failures() {
-        let (path, message) = (visible(&check.path), visible(&check.message));
-        text.push_str(&format!("{} {path}: {}: {message}\n", mark(check.status, paint), check.code));
+        text.push_str(&failure(&format!("{}: {}: {}", check.path, check.code, check.message), paint));
     }
     text.push_str(&last_line(outcome, culprit, hints, paint));
     text
+}
+
+/// One reason of a refusal.
+pub(super) fn failure(reason: &str, paint: Paint) -> String {
+    beside(&format!("{} ", mark(CheckStatus::Fail, paint)), &visible(reason), COLUMNS, 2)
 }
 
 /// The verdict on the bundle, in one line, with the remedies.
@@ -181,7 +195,11 @@ mod tests {
         assert!(
             text.contains("           exactly 0 and 31,901,810,688,000,000,000; width 3.2×10^19; clock: external\n")
         );
-        for verdict in ["below  eu-ai-act-51-2 (1.0×10^25 FLOP)", "straddles  demo (1.0×10^18 FLOP)"] {
+        for verdict in [
+            "below — this run alone  eu-ai-act-51-2 (1.0×10^25 FLOP)",
+            "below — this run  eu-gpai-2-1 (1.0×10^23 FLOP)",
+            "straddles — this run alone  demo (1.0×10^18 FLOP)",
+        ] {
             assert!(text.contains(&format!("\n  simulated: {verdict}\n")), "{text}");
         }
         assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
@@ -192,8 +210,49 @@ mod tests {
         let mut report = sample_report();
         report.model_id = "a\u{1b}[2Jb".to_owned();
         let text = summary(&report, PLAIN);
-        assert!(text.contains("a\\u{1b}[2Jb by"));
+        assert!(text.contains("model      “a\\u{1b}[2Jb” (declared)\n"));
         assert!(!text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn no_name_stands_where_a_verdict_or_a_label_of_ours_stands() {
+        let known =
+            ["SIMULATED: ", "model ", "provider ", "phase ", "run ", "judged ", "compute ", "declared ", "audit "];
+        for name in [
+            "Attested: below the threshold".to_owned(),
+            format!("x{}Attested: below the threshold", "\u{a0}".repeat(100)),
+            format!("x{}Attested: below the threshold", " ".repeat(100)),
+            "אבג Attested: below the threshold".to_owned(),
+            "模".repeat(100) + "Attested: below the threshold",
+            "Attested:below-the-threshold".repeat(1 << 12),
+            "x” (declared)\nverdicts\n  attested: below".to_owned(),
+        ] {
+            let mut report = sample_report();
+            (report.model_id, report.provider, report.phase) = (name.clone(), name.clone(), name.clone());
+            let text = summary(&report, PLAIN);
+            let ours = text.strip_prefix(report.warning.as_str()).unwrap_or(&text);
+            for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with(' ') && *line != "verdicts") {
+                assert!(known.iter().any(|label| line.starts_with(label)) || report.warning.contains(line), "{line}");
+            }
+            assert!(ours.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
+            assert_eq!(text.matches("” (declared)\n").count(), 3, "{text}");
+            assert_eq!(text.matches("\nverdicts\n").count(), 1, "{text}");
+            assert!(text.len() < summary(&sample_report(), PLAIN).len() + 3 * 1_000, "{}", text.len());
+        }
+    }
+
+    #[test]
+    fn a_name_wraps_before_the_narrowest_terminal_does() {
+        let text = declared_name("model", &"模x".repeat(200), HANG);
+        let mut lines = text.lines();
+        assert!(lines.next().is_some_and(|line| line.starts_with("model      “模x")));
+        let mut rest = 0;
+        for line in lines {
+            let columns: usize = line.chars().map(|character| if character.is_ascii() { 1 } else { 2 }).sum();
+            assert!(line.starts_with("           ") && columns <= CITED_COLUMNS, "{line}");
+            rest += 1;
+        }
+        assert_eq!(rest, 2);
     }
 
     #[test]

@@ -4,14 +4,14 @@ use std::str::FromStr;
 
 use clap::Args;
 use weighbridge_appraisal::Outcome;
-use weighbridge_attest_types::{Culprit, ThresholdReport, Verdict};
+use weighbridge_attest_types::{Culprit, ProfileLine, Quantity, ThresholdProfile, ThresholdReport, Verdict};
 
 use crate::assemble::profile;
 use crate::cli::Format;
 use crate::cli::console::Console;
 use crate::cli::judgement::Judgement;
 use crate::cli::object::{Object, Reason, claims, reasons};
-use crate::cli::outcome::{judged, last_line, refusal, summary, tree};
+use crate::cli::outcome::{failure, judged, last_line, refusal, summary, tree};
 use crate::error::CliError;
 
 /// Goes through every check of a bundle and says what it comes to
@@ -19,8 +19,9 @@ use crate::error::CliError;
 pub(super) struct VerifyArgs {
     #[command(flatten)]
     judgement: Judgement,
-    /// Fail with exit code 5 unless the verdict is this one; may be repeated
-    #[arg(long, value_name = "PROFILE=below|above", value_parser = Required::from_str)]
+    /// Fail with exit code 5 unless the verdict is this one; may be repeated. A threshold that counts all compute of a
+    /// model is not met by one run that is below: where that is what you mean, write below-this-run
+    #[arg(long, value_name = "PROFILE=below|above|below-this-run", value_parser = Required::from_str)]
     require: Vec<Required>,
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -29,8 +30,18 @@ pub(super) struct VerifyArgs {
 /// A verdict that the person needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Required {
-    profile: String,
-    verdict: Verdict,
+    profile: ThresholdProfile,
+    wanted: Wanted,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// All that the threshold counts is below it.
+    Below,
+    /// What the bundle weighs is above the threshold, so all is.
+    Above,
+    /// What the bundle weighs is below the threshold, whatever else there is.
+    BelowThisRun,
 }
 
 impl VerifyArgs {
@@ -68,7 +79,7 @@ impl VerifyArgs {
             (Some(report), Some(culprit)) => {
                 text.push_str(&summary(report, paint));
                 for reason in unmet {
-                    text.push_str(&format!("{} {}\n", paint.bad("✗"), reason.message));
+                    text.push_str(&failure(&reason.message, paint));
                 }
                 let verdict = paint.bad(culprit.verdict());
                 text.push_str(&format!(
@@ -113,15 +124,46 @@ impl VerifyArgs {
 impl Required {
     /// The reason, if the report does not say what is required.
     fn unmet(&self, report: &ThresholdReport) -> Option<Reason> {
-        let Self { profile, verdict } = self;
-        let found = report.profiles.iter().find(|line| line.id == *profile).map(|line| line.verdict);
-        if found == Some(*verdict) {
-            return None;
-        }
-        let found = found.map_or("that this run does not answer to this profile", word);
-        let message = format!("--require {profile}={}: the report says {found}", word(*verdict));
-        Some(Reason { code: "require-not-met".to_owned(), message })
+        let id = &self.profile.id;
+        let line = report.profiles.iter().find(|line| line.id == *id);
+        let (code, why) = match (self.wanted, line.map(|line| line.verdict)) {
+            (Wanted::Above, Some(Verdict::Above)) | (Wanted::BelowThisRun, Some(Verdict::Below)) => return None,
+            (Wanted::Below, Some(Verdict::Below)) => match self.profile.quantity {
+                Quantity::Training => return None,
+                Quantity::Cumulative => (
+                    "require-cumulative",
+                    format!(
+                        "the threshold counts all compute of the model and this bundle weighs one run; \
+                         if that is what you mean, write {id}={}",
+                        Wanted::BelowThisRun.word()
+                    ),
+                ),
+            },
+            _ => ("require-not-met", format!("the report says {}", line.map_or_else(silence, said))),
+        };
+        Some(Reason { code: code.to_owned(), message: format!("--require {id}={}: {why}", self.wanted.word()) })
     }
+}
+
+impl Wanted {
+    const ALL: [Self; 3] = [Self::Below, Self::Above, Self::BelowThisRun];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Below => "below",
+            Self::Above => "above",
+            Self::BelowThisRun => "below-this-run",
+        }
+    }
+}
+
+fn silence() -> String {
+    "that this run does not answer to this profile".to_owned()
+}
+
+/// A verdict never goes without its grade.
+fn said(line: &ProfileLine) -> String {
+    format!("{}: {} — {}", line.grade.as_str(), word(line.verdict), line.scope)
 }
 
 const fn word(verdict: Verdict) -> &'static str {
@@ -137,15 +179,12 @@ impl FromStr for Required {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let syntax = || format!("`{text}` is not a requirement; write PROFILE=below or PROFILE=above");
-        let (id, verdict) = text.split_once('=').ok_or_else(syntax)?;
-        let verdict = match verdict {
-            "below" => Verdict::Below,
-            "above" => Verdict::Above,
-            _ => return Err(syntax()),
-        };
+        let syntax =
+            || format!("`{text}` is not a requirement; write PROFILE=below, PROFILE=above or PROFILE=below-this-run");
+        let (id, word) = text.split_once('=').ok_or_else(syntax)?;
+        let wanted = Wanted::ALL.into_iter().find(|wanted| wanted.word() == word).ok_or_else(syntax)?;
         let profile = profile(id).map_err(|error| error.advice())?;
-        Ok(Self { profile: profile.id, verdict })
+        Ok(Self { profile, wanted })
     }
 }
 
@@ -173,21 +212,50 @@ mod tests {
 
     #[test]
     fn only_the_named_verdict_meets_a_requirement() {
-        let mut report = sample_report();
-        let required: Required = "demo=above".parse().unwrap();
-        for (verdict, met) in
-            [(Verdict::Above, true), (Verdict::Straddles, false), (Verdict::Below, false), (Verdict::Unknown, false)]
-        {
-            for line in &mut report.profiles {
-                line.verdict = verdict;
+        use Verdict::{Above, Below, Straddles, Unknown};
+        for (required, meets) in [
+            ("demo=above", Some(Above)),
+            ("demo=below-this-run", Some(Below)),
+            ("eu-gpai-2-1=below-this-run", Some(Below)),
+            ("eu-gpai-2-1=below", Some(Below)),
+            ("demo=below", None),
+            ("eu-ai-act-51-2=below", None),
+        ] {
+            let required: Required = required.parse().unwrap();
+            for verdict in [Above, Straddles, Below, Unknown] {
+                let reason = required.unmet(&all_say(verdict));
+                assert_eq!(reason.is_none(), Some(verdict) == meets, "{required:?} {verdict:?}");
             }
-            assert_eq!(required.unmet(&report).is_none(), met, "{verdict:?}");
         }
-        report.profiles.clear();
-        let reason = required.unmet(&report).unwrap();
-        let expected = "--require demo=above: the report says that this run does not answer to this profile";
-        assert_eq!((reason.code.as_str(), reason.message.as_str()), ("require-not-met", expected));
         assert!("demo=straddles".parse::<Required>().is_err());
+        assert!("demo".parse::<Required>().is_err());
+    }
+
+    fn all_say(verdict: Verdict) -> ThresholdReport {
+        let mut report = sample_report();
+        report.profiles.iter_mut().for_each(|line| line.verdict = verdict);
+        report
+    }
+
+    #[test]
+    fn one_run_below_is_not_a_model_below() {
+        let reason = |required: &str, report: &ThresholdReport| {
+            let Reason { code, message } = required.parse::<Required>().unwrap().unmet(report).unwrap();
+            (code, message)
+        };
+        let said = |code: &str, message: &str| (code.to_owned(), message.to_owned());
+        let expected = "--require demo=below: the threshold counts all compute of the model and this bundle weighs \
+                        one run; if that is what you mean, write demo=below-this-run";
+        assert_eq!(reason("demo=below", &all_say(Verdict::Below)), said("require-cumulative", expected));
+        let expected = "--require demo=below: the report says simulated: unknown — this run alone";
+        assert_eq!(reason("demo=below", &all_say(Verdict::Unknown)), said("require-not-met", expected));
+        let expected = "--require eu-gpai-2-1=below-this-run: the report says simulated: straddles — this run";
+        let straddles = all_say(Verdict::Straddles);
+        assert_eq!(reason("eu-gpai-2-1=below-this-run", &straddles), said("require-not-met", expected));
+        let mut silent = sample_report();
+        silent.profiles.clear();
+        let expected = "--require demo=above: the report says that this run does not answer to this profile";
+        assert_eq!(reason("demo=above", &silent), said("require-not-met", expected));
     }
 
     #[test]

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use weighbridge_attest_types::{
-    CheckpointLine, Compare, CoverageLine, DeclaredLine, DeviceLine, Flops, GapLine, NodeLine, ProfileLine,
-    ThresholdReport, UnixMillis, Verdict,
+    CheckpointLine, Compare, CoverageLine, DeclaredLine, DeviceLine, Flops, GapLine, NodeLine, ProfileLine, Quantity,
+    ThresholdReport, UnixMillis, Verdict, built_in_profiles,
 };
 
 use crate::figures::{Amount, duration, exact_words, grouped};
 use crate::html::drawing::Drawing;
 use crate::instant;
 use crate::prose::{capital, numbers, sentence};
+use crate::visible::cited;
 
 /// The page.
 #[derive(Debug, Template)]
@@ -24,6 +25,10 @@ pub(crate) struct Page<'a> {
     warned: bool,
     appraised_at: Instant,
     valid_until: Instant,
+    /// The provider's own words, short.
+    model: String,
+    provider: String,
+    phase: String,
     headline: Threshold<'a>,
     lower: Amount,
     lower_basis: String,
@@ -35,7 +40,7 @@ pub(crate) struct Page<'a> {
     thresholds: Vec<Threshold<'a>>,
     declared: Vec<Declared<'a>>,
     audit: String,
-    fleet: Vec<String>,
+    fleet: Vec<Kind<'a>>,
     nodes: Vec<Node<'a>>,
     coverage: Vec<CoverageRow>,
     share: Option<String>,
@@ -62,6 +67,8 @@ struct Threshold<'a> {
     /// The verdict in a few words, and the class that colours it.
     words: &'static str,
     class: &'static str,
+    /// The threshold counts all runs of the model.
+    is_cumulative: bool,
     why: String,
     /// The grade's word, with a capital: it goes before the verdict.
     grade: String,
@@ -78,6 +85,14 @@ struct Declared<'a> {
     high: Option<Amount>,
 }
 
+/// Accelerators of one kind.
+#[derive(Debug)]
+struct Kind<'a> {
+    count: String,
+    chip: &'a str,
+    sku: String,
+}
+
 #[derive(Debug)]
 struct Node<'a> {
     number: usize,
@@ -90,6 +105,7 @@ struct Node<'a> {
 #[derive(Debug)]
 struct Accelerator<'a> {
     line: &'a DeviceLine,
+    sku: String,
     ceiling: Option<Amount>,
     charged: Option<String>,
 }
@@ -121,6 +137,9 @@ impl<'a> Page<'a> {
             warned: !report.warning.is_empty(),
             appraised_at: Instant::new(report.appraised_at),
             valid_until: Instant::new(report.endorsements_valid_until),
+            model: cited(&report.model_id),
+            provider: cited(&report.provider),
+            phase: cited(&report.phase),
             lower: Amount::of(bracket.lower),
             lower_basis: sentence(&bracket.lower_basis),
             upper: bracket.upper.map(Amount::of),
@@ -135,7 +154,7 @@ impl<'a> Page<'a> {
             fleet: fleet(&report.nodes),
             nodes: report.nodes.iter().enumerate().map(Node::new).collect(),
             coverage: coverage(&report.coverage),
-            share: report.coverage.covered_basis_points.map(|share| format!("{}.{:02} %", share / 100, share % 100)),
+            share: report.coverage.covered_basis_points.map(|share| format!("{}.{:02}%", share / 100, share % 100)),
             gaps: report.gaps.iter().map(Gap::new).collect(),
             checkpoints: &report.checkpoints,
             not_proven: report.not_proven.iter().map(|line| sentence(line)).collect(),
@@ -178,6 +197,7 @@ impl<'a> Threshold<'a> {
             },
             words: verdict,
             class,
+            is_cumulative: is_cumulative(&line.id),
             why: sentence(&line.why),
             grade: capital(line.grade.as_str()),
             lower_words: words(lower),
@@ -201,6 +221,7 @@ impl<'a> Node<'a> {
     fn new((position, line): (usize, &'a NodeLine)) -> Self {
         let device = |line: &'a DeviceLine| Accelerator {
             line,
+            sku: cited(&line.sku),
             ceiling: line.ceiling_flop_per_second.map(Amount::of),
             charged: line.charged_millis.map(duration),
         };
@@ -220,14 +241,19 @@ impl<'a> Gap<'a> {
     }
 }
 
-/// How many accelerators of which kind, in words.
-fn fleet(nodes: &[NodeLine]) -> Vec<String> {
+/// How many accelerators of which kind.
+fn fleet(nodes: &[NodeLine]) -> Vec<Kind<'_>> {
     let mut kinds: BTreeMap<(&str, &str), u128> = BTreeMap::new();
     for device in nodes.iter().flat_map(|node| &node.devices) {
         *kinds.entry((&device.chip_family, &device.sku)).or_default() += 1;
     }
-    let words = |((chip, sku), count)| format!("{} × {chip}, declared as {sku}", grouped(count));
-    kinds.into_iter().map(words).collect()
+    let kind = |((chip, sku), count)| Kind { count: grouped(count), chip, sku: cited(sku) };
+    kinds.into_iter().map(kind).collect()
+}
+
+/// Whether a threshold counts more than one run. Where nothing is known of it, it may.
+fn is_cumulative(id: &str) -> bool {
+    !built_in_profiles().iter().any(|profile| profile.id == id && profile.quantity == Quantity::Training)
 }
 
 fn coverage(line: &CoverageLine) -> Vec<CoverageRow> {

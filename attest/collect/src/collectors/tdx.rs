@@ -75,11 +75,15 @@ impl<F> fmt::Debug for Tdx<F> {
 }
 
 fn quote_bytes(files: &dyn TsmFiles, root: &std::path::Path, report_data: [u8; 64]) -> Result<Vec<u8>, CollectError> {
-    let TsmAnswer { provider, outblob } = fetch(files, root, &report_data, MAX_QUOTE_BYTES)?;
+    let TsmAnswer { provider, mut outblob } = fetch(files, root, &report_data, MAX_QUOTE_BYTES)?;
     check_provider(&provider)?;
-    if parts_of_quote(&outblob)?.report_data != report_data {
+    let parts = parts_of_quote(&outblob)?;
+    if parts.report_data != report_data {
         return Err(answer("a quote about other report_data than asked"));
     }
+    // What follows is padding of a driver's buffer; a set holds the quote alone, in its one spelling.
+    let length = parts.length;
+    outblob.truncate(length);
     Ok(outblob)
 }
 
@@ -98,13 +102,15 @@ fn check_provider(found: &str) -> Result<(), CollectError> {
 struct QuoteParts<'a> {
     report_data: &'a [u8],
     chain_pem: &'a [u8],
+    /// Bytes up to the end of the signature section.
+    length: usize,
 }
 
 fn parts_of_quote(quote: &[u8]) -> Result<QuoteParts<'_>, CollectError> {
     slice_quote(quote).map_err(|error| answer(&format!("bytes that are not a TDX quote ({error})")))
 }
 
-/// EVIDENCE §2.1, by the lengths in the structure; bytes after the signature section are normal and not looked at.
+/// EVIDENCE §2.1, by the lengths in the structure; bytes after the signature section are normal and do not count.
 fn slice_quote(quote: &[u8]) -> Result<QuoteParts<'_>, CodecError> {
     let mut input = Decoder::new(quote);
     let version: u16 = input.take()?;
@@ -123,13 +129,14 @@ fn slice_quote(quote: &[u8]) -> Result<QuoteParts<'_>, CodecError> {
     body.raw(REPORT_DATA_OFFSET)?;
     let report_data = body.raw(64)?;
     let mut signature = Decoder::new(counted(&mut input)?);
+    let length = input.offset();
     signature.raw(128)?;
     let mut certification = Decoder::new(typed(&mut signature, 6)?);
     certification.raw(448)?;
     let auth_bytes: u16 = certification.take()?;
     certification.raw(usize::from(auth_bytes))?;
     let chain_pem = typed(&mut certification, 5)?;
-    Ok(QuoteParts { report_data, chain_pem })
+    Ok(QuoteParts { report_data, chain_pem, length })
 }
 
 fn typed<'a>(input: &mut Decoder<'a>, wanted: u16) -> Result<&'a [u8], CodecError> {
@@ -164,4 +171,72 @@ fn ppid_of_extension(value: &[u8]) -> Option<[u8; PPID_BYTES]> {
 
 fn answer(why: &str) -> CollectError {
     CollectError::Answer { what: WHAT, why: why.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use weighbridge_attest_types::Encoder;
+
+    use super::*;
+
+    /// A simulated driver's buffer: every request is answered with these bytes.
+    struct SimulatedBuffer {
+        bytes: Vec<u8>,
+        generation: AtomicU32,
+    }
+
+    impl TsmFiles for SimulatedBuffer {
+        fn make_entry(&self, _: &Path) -> io::Result<()> {
+            Ok(())
+        }
+        fn write(&self, _: &Path, _: &[u8]) -> io::Result<()> {
+            self.generation.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+        fn read(&self, path: &Path, _: usize) -> io::Result<Vec<u8>> {
+            Ok(match path.file_name().and_then(|name| name.to_str()) {
+                Some("outblob") => self.bytes.clone(),
+                Some("provider") => b"tdx_guest\n".to_vec(),
+                _ => self.generation.load(Ordering::Relaxed).to_string().into_bytes(),
+            })
+        }
+        fn remove_entry(&self, _: &Path) -> io::Result<()> {
+            Ok(())
+        }
+        fn pause(&self, _: Duration) {}
+    }
+
+    /// The structure of a quote about zeros, without a signature or certificate in it.
+    fn quote(version: u16) -> Vec<u8> {
+        let mut certification = Encoder::new();
+        certification.raw(&[0; 448]).put(&0u16).put(&5u16).field(b"chain");
+        let mut signature = Encoder::new();
+        signature.raw(&[0; 128]).put(&6u16).field(&certification.finish());
+        let mut quote = Encoder::new();
+        quote.put(&version).raw(&[0; 46]);
+        if version == 5 {
+            quote.put(&2u16).put(&584u32);
+        }
+        quote.raw(&[0; 584]).field(&signature.finish());
+        quote.finish()
+    }
+
+    #[test]
+    fn a_quote_is_cut_to_its_structure() {
+        for version in [4, 5] {
+            let quote = quote(version);
+            for padding in [0, 1, 4096] {
+                let padded = [&quote[..], &vec![0; padding]].concat();
+                let buffer = SimulatedBuffer { bytes: padded, generation: AtomicU32::new(0) };
+                assert_eq!(quote_bytes(&buffer, Path::new("/tsm"), [0; 64]).unwrap(), quote, "padding {padding}");
+                let other = quote_bytes(&buffer, Path::new("/tsm"), [1; 64]).unwrap_err();
+                assert!(other.to_string().contains("a quote about other report_data than asked"), "{other}");
+            }
+        }
+    }
 }

@@ -23,7 +23,7 @@ pub(super) fn check(
     quote: &TdxQuote<'_>,
     path: &TrustedPath<'_, '_>,
     pck: &PckFacts,
-    collateral: &CheckedCollateral,
+    collateral: &CheckedCollateral<'_>,
     evaluation: &Evaluation,
 ) -> Result<Vec<NotChecked>, Failures> {
     let dcap = dcap_agrees(quote, path, pck, collateral, evaluation);
@@ -40,7 +40,7 @@ fn dcap_agrees(
     quote: &TdxQuote<'_>,
     path: &TrustedPath<'_, '_>,
     pck: &PckFacts,
-    collateral: &CheckedCollateral,
+    collateral: &CheckedCollateral<'_>,
     evaluation: &Evaluation,
 ) -> Result<(), Failure> {
     let disagree = |theirs: String, ours: String| {

@@ -15,6 +15,7 @@ use super::quote::TdxQuote;
 use super::tcb::{QeIdentity, TcbInfo};
 use crate::anchors::INTEL_SGX_ROOT;
 use crate::budget::{MAX_COLLATERAL_BYTES, MAX_COLLATERAL_CANDIDATES};
+use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure, Failures};
 use crate::pem::pem_certificates;
 use crate::x509::{
@@ -24,12 +25,15 @@ use crate::x509::{
 /// Common name of the certificate that signs TCB info and identities.
 const TCB_SIGNER: &str = "Intel SGX TCB Signing";
 
+/// Code of the failure that no other collateral can heal.
+const REVOKED: &str = "revoked";
+
 /// Collateral that is signed, current, not revoked, and about this platform.
 #[derive(Debug)]
-pub(super) struct CheckedCollateral {
-    raw: QuoteCollateralV3,
-    pub(super) info: TcbInfo,
-    pub(super) identity: QeIdentity,
+pub(super) struct CheckedCollateral<'e> {
+    raw: &'e QuoteCollateralV3,
+    pub(super) info: &'e TcbInfo,
+    pub(super) identity: &'e QeIdentity,
     /// With everything of this collateral admitted.
     pub(super) window: Window,
     crl_ends: [UnixMillis; 2],
@@ -49,24 +53,25 @@ pub(super) struct DcapReading {
 }
 
 /// Finds the collateral of the platform's FMSPC, checks every candidate, and takes the one with the highest TCB
-/// evaluation number, then the latest: an older archive beside it must not soften the verdict.
-pub(super) fn select(
-    endorsements: &[Vec<u8>],
+/// evaluation number, then the latest: an older archive beside it must not soften the verdict. For the same reason a
+/// certificate that any current list revokes is refused, even if the list beside it does not know yet.
+pub(super) fn select<'e>(
+    endorsements: &'e Endorsements,
     path: &TrustedPath<'_, '_>,
     pck: &PckFacts,
     window: &Window,
-) -> Result<CheckedCollateral, EvidenceError> {
-    let (candidates, unreadable) = recognise(endorsements);
-    let (ours, others): (Vec<Candidate>, Vec<Candidate>) =
-        candidates.into_iter().partition(|candidate| is_hex(&candidate.info.fmspc, &pck.fmspc));
+) -> Result<CheckedCollateral<'e>, EvidenceError> {
+    let (ours, others): (Vec<&Candidate>, Vec<&Candidate>) =
+        endorsements.readable_as::<Candidate>().partition(|candidate| candidate.fmspc == pck.fmspc);
     if ours.is_empty() {
+        let unreadable = endorsements.unreadable_as::<Candidate>().cloned();
         return Err(Failures::collect(unreadable).map_or_else(|| missing(&others, pck), EvidenceError::Untrusted));
     }
     if ours.len() > MAX_COLLATERAL_CANDIDATES {
         let message = format!("{} collaterals of one platform; give at most {MAX_COLLATERAL_CANDIDATES}", ours.len());
         return Err(EvidenceError::Untrusted(Failure::new("collateral-too-many", message).into()));
     }
-    let mut best: Option<CheckedCollateral> = None;
+    let mut best: Option<CheckedCollateral<'_>> = None;
     let mut failures = Vec::new();
     for candidate in ours {
         match check(candidate, path, pck, window.clone()) {
@@ -75,13 +80,14 @@ pub(super) fn select(
             Err(found) => failures.extend(found),
         }
     }
-    best.ok_or_else(|| match Failures::collect(failures) {
-        Some(failures) => EvidenceError::Untrusted(failures),
-        None => missing(&[], pck),
-    })
+    let Some(best) = best else {
+        return Err(Failures::collect(failures).map_or_else(|| missing(&[], pck), EvidenceError::Untrusted));
+    };
+    let revoked = Failures::collect(failures.into_iter().filter(|failure| failure.code == REVOKED));
+    revoked.map_or(Ok(best), |revoked| Err(EvidenceError::Untrusted(revoked)))
 }
 
-impl CheckedCollateral {
+impl CheckedCollateral<'_> {
     /// Newer is greater.
     fn age(&self) -> (u32, Option<UnixMillis>) {
         let number = self.info.tcb_evaluation_data_number.min(self.identity.tcb_evaluation_data_number);
@@ -115,28 +121,20 @@ impl CheckedCollateral {
 }
 
 /// One collateral file, readable but unchecked.
-struct Candidate {
+#[derive(Debug)]
+pub(in crate::schemes) struct Candidate {
     raw: QuoteCollateralV3,
+    fmspc: [u8; 6],
     info: TcbInfo,
     identity: QeIdentity,
 }
 
 /// Recognises collateral by content: a JSON object that has a `tcb_info`. What is recognised must also be readable.
-fn recognise(endorsements: &[Vec<u8>]) -> (Vec<Candidate>, Vec<Failure>) {
-    let mut candidates = Vec::new();
-    let mut unreadable = Vec::new();
-    for (index, bytes) in endorsements.iter().enumerate() {
-        let head = bytes.get(..MAX_COLLATERAL_BYTES).unwrap_or(bytes);
-        let key = br#""tcb_info""#;
-        if !head.trim_ascii_start().starts_with(b"{") || !head.windows(key.len()).any(|window| window == key) {
-            continue;
-        }
-        match read(bytes) {
-            Ok(candidate) => candidates.push(candidate),
-            Err(why) => unreadable.push(Failure::new("collateral-unreadable", format!("endorsement {index}: {why}"))),
-        }
-    }
-    (candidates, unreadable)
+pub(super) fn recognise(bytes: &[u8]) -> Option<Result<Candidate, Failure>> {
+    let head = bytes.get(..MAX_COLLATERAL_BYTES).unwrap_or(bytes);
+    let key = br#""tcb_info""#;
+    let ours = head.trim_ascii_start().starts_with(b"{") && head.windows(key.len()).any(|window| window == key);
+    ours.then(|| read(bytes).map_err(|why| Failure::new("collateral-unreadable", why)))
 }
 
 fn read(bytes: &[u8]) -> Result<Candidate, String> {
@@ -146,34 +144,36 @@ fn read(bytes: &[u8]) -> Result<Candidate, String> {
     let mut raw: QuoteCollateralV3 = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
     // dcap-qvl would prefer a PCK chain that travels with the collateral over the quote's own.
     raw.pck_certificate_chain = None;
-    let info = serde_json::from_str(&raw.tcb_info).map_err(|why| format!("TCB info: {why}"))?;
+    let info: TcbInfo = serde_json::from_str(&raw.tcb_info).map_err(|why| format!("TCB info: {why}"))?;
     let identity = serde_json::from_str(&raw.qe_identity).map_err(|why| format!("QE identity: {why}"))?;
-    Ok(Candidate { raw, info, identity })
+    let fmspc = hex::decode(&info.fmspc).ok().and_then(|fmspc| fmspc.try_into().ok());
+    let fmspc = fmspc.ok_or("TCB info: its FMSPC is not 6 bytes of hex")?;
+    Ok(Candidate { raw, fmspc, info, identity })
 }
 
-fn missing(others: &[Candidate], pck: &PckFacts) -> EvidenceError {
+fn missing(others: &[&Candidate], pck: &PckFacts) -> EvidenceError {
     let wanted = hex::encode(pck.fmspc);
-    let given: Vec<&str> = others.iter().map(|candidate| candidate.info.fmspc.as_str()).collect();
+    let given: Vec<String> = others.iter().map(|candidate| hex::encode(candidate.fmspc)).collect();
     let message =
         format!("no collateral for FMSPC {wanted} among the endorsements (given: {given:?}); fetch it from Intel");
     EvidenceError::Unavailable(Failure::new("collateral-missing", message).into())
 }
 
 /// All checks on one candidate; every failure is listed.
-fn check(
-    candidate: Candidate,
+fn check<'e>(
+    candidate: &'e Candidate,
     path: &TrustedPath<'_, '_>,
     pck: &PckFacts,
     mut window: Window,
-) -> Result<CheckedCollateral, Vec<Failure>> {
-    let Candidate { raw, info, identity } = candidate;
-    let mut failures = check_statements(&info, &identity, pck, &mut window);
+) -> Result<CheckedCollateral<'e>, Vec<Failure>> {
+    let Candidate { raw, fmspc: _, info, identity } = candidate;
+    let mut failures = check_statements(info, identity, pck, &mut window);
     let signed = [
         ("TCB info", &raw.tcb_info_issuer_chain, &raw.tcb_info, &raw.tcb_info_signature),
         ("QE identity", &raw.qe_identity_issuer_chain, &raw.qe_identity, &raw.qe_identity_signature),
     ];
     let mut crl_ends = None;
-    match check_lists(&raw, path, &mut window) {
+    match check_lists(raw, path, &mut window) {
         Ok(lists) => {
             failures.extend(check_revocation(path.certificates(), &lists));
             for (what, chain, text, signature) in signed {
@@ -249,7 +249,7 @@ fn check_revocation(chain: &[X509Certificate<'_>], lists: &Lists<'_>) -> Vec<Fai
         ("the root", lists.root.revokes(root)),
     ];
     let revoked = listed.into_iter().filter(|(_, revoked)| *revoked);
-    revoked.map(|(what, _)| Failure::new("revoked", format!("{what} is revoked"))).collect()
+    revoked.map(|(what, _)| Failure::new(REVOKED, format!("{what} is revoked"))).collect()
 }
 
 /// The signer stands directly below the same anchor as the quote; the signature is over the text as received.
@@ -281,7 +281,7 @@ fn check_signer(
         failures.extend(unreadable(format!("it is {:?}, not {TCB_SIGNER:?}", common_name(signer))));
     }
     if lists.is_some_and(|lists| lists.root.revokes(signer)) {
-        failures.push(Failure::new("revoked", format!("the signer of the {what} is revoked")));
+        failures.push(Failure::new(REVOKED, format!("the signer of the {what} is revoked")));
     }
     let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public_point(signer));
     if key.verify(text.as_bytes(), signature).is_err() {

@@ -8,13 +8,14 @@ use x509_parser::prelude::X509Certificate;
 use super::pck::read_facts;
 use super::quote::TdxQuote;
 use super::{agree, claims, collateral, tcb};
+use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure, untrusted_if_any};
 use crate::verified::Verified;
 use crate::x509::{Curve, Window, check_path, parse_chain, public_point};
 
 pub(super) fn verify(
     quote: &TdxQuote<'_>,
-    endorsements: &[Vec<u8>],
+    endorsements: &Endorsements,
     anchors: &TrustAnchors,
     now: UnixMillis,
 ) -> Result<Verified<PlatformClaims>, EvidenceError> {
@@ -36,7 +37,7 @@ pub(super) fn verify(
     let collateral = collateral::select(endorsements, &path, &pck, &window)?;
 
     // 3. TCB status (§2.4). A revoked platform's keys are worth nothing; every other status is policy's.
-    let evaluation = tcb::evaluate(&collateral.info, &collateral.identity, &pck, &quote.report, &quote.qe_report);
+    let evaluation = tcb::evaluate(collateral.info, collateral.identity, &pck, &quote.report, &quote.qe_report);
     let evaluation = evaluation.map_err(EvidenceError::Untrusted)?;
     if evaluation.status == TcbStatus::Revoked {
         return Err(untrusted(Failure::new("tcb-revoked", "Intel has revoked this TCB")));

@@ -9,7 +9,7 @@ fn the_class_of_an_outcome_is_the_first_in_the_order_of_the_procedure() {
     let mut checks = Checks::default();
     checks.record("a", "one", Err(Finding::fail(Culprit::Rejected, "policy")));
     checks.record("b", "two", Err(Finding::fail(Culprit::Unavailable, "collateral")));
-    assert_eq!(Checks { list: checks.list.clone() }.close(None).culprit(), Some(Culprit::Unavailable));
+    assert_eq!(Checks { list: checks.list.clone(), said: 0 }.close(None).culprit(), Some(Culprit::Unavailable));
     checks.record("c", "three", Err(Finding::untrusted("signature")));
     checks.record("d", "four", Ok("fine".to_owned()));
     assert_eq!(checks.close(None).culprit(), Some(Culprit::Untrusted));

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use weighbridge_attest::{BoundSet, verify_set};
+use weighbridge_attest::{BoundSet, Endorsements, verify_set_with};
 use weighbridge_attest_types::{
     Binding, BindingStage, ChipFamily, Device, Digest32, Grade, PlatformClaims, RosterRow, TrustAnchors, UnixMillis,
 };
@@ -74,7 +74,7 @@ impl<'a> CheckedNode<'a> {
 /// What evidence of one node is verified with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trust<'a> {
-    pub(crate) endorsements: &'a [Vec<u8>],
+    pub(crate) endorsements: &'a Endorsements,
     pub(crate) anchors: &'a TrustAnchors,
     pub(crate) now: UnixMillis,
 }
@@ -150,7 +150,7 @@ fn finish<'a, const N: usize>(
     trust: Trust<'_>,
     checks: &mut Checks,
 ) -> Option<BoundEvidence<'a>> {
-    let verified = verify_set(&quote.set, trust.endorsements, trust.anchors, trust.now);
+    let verified = verify_set_with(&quote.set, trust.endorsements, trust.anchors, trust.now);
     let result = match &verified {
         Ok(set) => Ok(format!("genuine and bound; endorsements are valid until {}", text::instant(set.valid_until()))),
         Err(error) => Err(Finding::fail(error.culprit(), text::chain(error))),

@@ -1,7 +1,7 @@
 //! **Duty.** The sentences of a report that are the same for every run: warning, bases, assumptions, what is not proven.
 //! **Knows** wording. **Does not know** how anything was checked. **Spec.** COMPUTE §9, §10 item 15; CIRCUITS §7.
 
-use weighbridge_attest_types::{CoverageLine, Grade};
+use weighbridge_attest_types::{CoverageLine, Grade, Quantity};
 
 use crate::text;
 use crate::time::{CLOCK_SKEW_MILLIS, Period};
@@ -29,6 +29,14 @@ pub(super) fn upper_basis(period: &Period, devices: usize, rate_bases: &[String]
     format!("{devices} accelerators × {millis} ms {clock} × ceiling rate ({rates}), rounded up{condition}")
 }
 
+/// A cumulative threshold counts all compute of a model; a bundle weighs one run of it.
+pub(super) const fn scope(quantity: Quantity) -> &'static str {
+    match quantity {
+        Quantity::Training => "this run",
+        Quantity::Cumulative => "this run alone",
+    }
+}
+
 /// What a "below" rests on.
 pub(super) fn rests_on(devices: usize, millis: Option<u64>, coverage: &CoverageLine) -> String {
     let covered = coverage.covered_basis_points.map_or_else(
@@ -47,7 +55,7 @@ pub(super) fn assumptions(rate_bases: &[String], has_proof: bool, has_time: bool
         "Vendor roots, vendor signing keys and the TEEs of the listed platforms are intact.".to_owned(),
         format!(
             "Ceiling rates by the certificate's chip family: {}. Sparse peak rates are not used: they count zeros \
-             that are skipped.",
+             that are skipped; pipes beside the tensor cores are not added.",
             if rate_bases.is_empty() { "none known".to_owned() } else { rate_bases.join("; ") }
         ),
     ];
@@ -111,7 +119,12 @@ mod tests {
     use super::*;
 
     fn external() -> Period {
-        Period::External { from: UnixMillis(1_000), to: UnixMillis(61_000), grade: Grade::Simulated }
+        Period::External {
+            from: UnixMillis(1_000),
+            to: UnixMillis(61_000),
+            counted_millis: 60_000,
+            grade: Grade::Simulated,
+        }
     }
 
     #[test]

@@ -128,7 +128,7 @@ fn anchored_tokens_make_a_bracket() {
     assert_eq!(bracket.not_before().map(TokenTime::at), Some(UnixMillis(ISSUED)));
     assert_eq!(bracket.not_after().map(TokenTime::at), Some(UnixMillis(RECEIVED)));
     let publics = ledger(1);
-    let period = Period::of(&[bracket], publics.entries().iter().map(|entry| &entry.public));
+    let period = Period::of(&[bracket], &[publics.entries()]);
     assert_eq!(period.millis(), Some(RECEIVED - ISSUED));
     assert_eq!(period.clock(), "external");
 }
@@ -143,7 +143,7 @@ fn an_unknown_authority_leaves_the_clock_to_the_host_and_says_what_to_do() {
     }
     assert!(checks.iter().any(|check| check.message.contains("--trust-roots DIR")));
     let publics = ledger(1);
-    let period = Period::of(&[bracket], publics.entries().iter().map(|entry| &entry.public));
+    let period = Period::of(&[bracket], &[publics.entries()]);
     assert_eq!(period, Period::Host(Some((UnixMillis(START), UnixMillis(START + INTERVAL)))));
 }
 
@@ -242,12 +242,16 @@ fn more_counted_time_than_there_was_is_refused() {
 fn the_period_spans_all_nodes_and_one_open_end_leaves_it_to_the_hosts() {
     let token = |at| Some(TokenTime { at: UnixMillis(at), anchor: anchors().time.remove(0) });
     let node = |from, to| NodeBracket { not_before: token(from), not_after: token(to) };
-    let publics = [interval(1, 50), interval(2, 70)];
-    let period = Period::of(&[node(100, 900), node(150, 1_000)], publics.iter());
+    let entry = |public| LedgerEntry { public, meter: PoseidonDigest::default(), signature: Signature64([0; 64]) };
+    let (first, second) = ([entry(interval(1, 50))], [entry(interval(2, 70))]);
+    let ledgers: [&[LedgerEntry]; 2] = [&first, &second];
+    let period = Period::of(&[node(100, 900), node(150, 1_000)], &ledgers);
     let (from, to) = (UnixMillis(100), UnixMillis(1_000));
-    assert_eq!(period, Period::External { from, to, grade: Grade::Simulated });
+    assert_eq!(period, Period::External { from, to, counted_millis: INTERVAL, grade: Grade::Simulated });
+    // What a clock counted beyond the bracket is charged.
+    assert_eq!(period.millis(), Some(INTERVAL.max(900)));
     let open = NodeBracket { not_after: None, ..node(150, 0) };
-    let period = Period::of(&[node(100, 900), open], publics.iter());
+    let period = Period::of(&[node(100, 900), open], &ledgers);
     assert_eq!(period, Period::Host(Some((UnixMillis(50), UnixMillis(70 + INTERVAL)))));
-    assert_eq!(Period::of(&[], [].iter()), Period::Host(None));
+    assert_eq!(Period::of(&[], &[]), Period::Host(None));
 }
