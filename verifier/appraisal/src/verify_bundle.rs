@@ -127,15 +127,18 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Every endorsement is one that a scheme knows, and they stand in the one order that assembling gives them: nobody can
-/// add bytes that mean nothing. What a scheme cannot read fails where evidence needs it.
+/// Every endorsement is one that a scheme knows and can read, and they stand in the one order that assembling gives
+/// them: nobody can add bytes that mean nothing.
 fn read_endorsements(files: &[Vec<u8>], checks: &mut Checks) -> Endorsements {
     let endorsements = Endorsements::recognise(files);
     let ascending = files.iter().zip(files.iter().skip(1)).all(|(earlier, later)| earlier < later);
     let unknown = endorsements.unrecognised();
     let result = match (endorsements.within_budget(), ascending, unknown.is_empty()) {
         (Err(error), _, _) => Err(Finding::fail(error.culprit(), text::chain(&error))),
-        (Ok(()), true, true) => Ok(format!("{} endorsements, each known to a scheme", files.len())),
+        (Ok(()), true, true) => match endorsements.unreadable().next() {
+            None => Ok(format!("{} endorsements, each known to a scheme", files.len())),
+            Some(failure) => Err(Finding::untrusted(failure.message.clone())),
+        },
         (Ok(()), false, _) => Err(Finding::malformed("endorsements are not in ascending order, or one is repeated")),
         (Ok(()), true, false) => {
             Err(Finding::malformed(format!("no scheme knows these endorsements: {}", text::list(unknown))))
