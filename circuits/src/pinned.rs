@@ -94,6 +94,23 @@ fn pinned() -> ThresholdProof {
 }
 
 #[test]
+fn every_relation_is_proven_and_only_where_it_holds() {
+    // 30 intervals of 100 to 129 GFLOP: 3,435 GFLOP and a remainder below one.
+    let chain = [chain(1, 30)];
+    let relations = [
+        DeclaredRelation::Gt(Flops(3_434_999_999_999)),
+        DeclaredRelation::In { low: Flops(3_435_000_000_000), high: Flops(3_437_000_000_000) },
+    ];
+    for relation in relations {
+        let proof = prove_threshold(GENESIS, &chain, relation, &mut |_| ()).expect("a true statement");
+        assert_eq!(check_threshold(&proof.public, &proof.proof).expect("a fresh proof").public().relation, relation);
+        let mut stronger = proof.public;
+        stronger.relation = DeclaredRelation::Gt(Flops(3_435_000_000_000));
+        assert_eq!(check_threshold(&stronger, &proof.proof), Err(ProofError::DoesNotHold));
+    }
+}
+
+#[test]
 fn a_pinned_proof_of_this_version_still_checks() {
     let ThresholdProof { public, proof } = pinned();
     assert_eq!(check_threshold(&public, &proof).expect("pinned").public(), &public);

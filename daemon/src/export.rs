@@ -126,8 +126,9 @@ fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<(), WriteError> {
     written().map_err(|source| WriteError { path: path.to_owned(), source })
 }
 
+/// A new file of ours: one that somebody else made there first would keep its owner and its readers.
 fn write_sibling(sibling: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(sibling)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(sibling)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

@@ -173,7 +173,15 @@ impl Intervals {
             Event::Restarted => self.distrust_since_start(),
             _ => {}
         }
-        self.account(now)?;
+        let now = match self.account(now) {
+            // The last interval cannot wait for the clock: the run ends at its start on the wall clock, and the time is
+            // a gap, so that acknowledged work is sealed all the same.
+            Err(IntervalError::ClockWentBack { .. }) if event == Event::End => {
+                self.open.gap_millis = u64::MAX;
+                Now { wall: self.start_wall, ..now }
+            }
+            accounted => accounted.map(|()| now)?,
+        };
         match event {
             Event::Restarted => self.after_restart(now, effects),
             Event::Tick => self.tick(now, effects),
@@ -196,6 +204,12 @@ impl Intervals {
     #[must_use]
     pub const fn last_quoted(&self) -> u64 {
         self.last_quoted
+    }
+
+    /// Whether a quote waits for the next sealed interval to name it.
+    #[must_use]
+    pub fn has_unnamed_quote(&self) -> bool {
+        !self.unnamed.is_empty()
     }
 
     /// Boot in which the run lives.

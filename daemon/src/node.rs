@@ -242,6 +242,12 @@ impl Node {
         self.run.as_ref().is_some_and(|run| run.intervals.last_quoted() < run.chain.last_index())
     }
 
+    /// Whether a quote waits for the next sealed interval to name it.
+    #[must_use]
+    pub fn has_unnamed_quote(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.intervals.has_unnamed_quote())
+    }
+
     /// The last head once the run has ended, and whether it is quoted.
     #[must_use]
     pub fn ended(&self) -> Option<(RunEnded, bool)> {

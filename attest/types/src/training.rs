@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::codec::framed;
+use crate::codec::{Canonical, framed};
 use crate::{
     Device, Digest32, Domain, EvidenceKind, MAX_INTERVAL_MILLIS, MIN_INTERVAL_MILLIS, NodeKey, PoseidonDigest, sha256,
 };
@@ -25,6 +25,9 @@ pub enum ManifestError {
     /// Interval out of range.
     #[error("interval of {0} ms; it must be {MIN_INTERVAL_MILLIS} to {MAX_INTERVAL_MILLIS} ms")]
     IntervalLength(u64),
+    /// A text or list beyond what the encoding carries.
+    #[error("a text or list of the manifest is over the caps of its encoding")]
+    TooLarge,
     /// A spec commitment scheme that we have not learned.
     #[error("spec commitment scheme {0} is unknown; this build knows scheme 1")]
     SpecScheme(u8),
@@ -161,6 +164,10 @@ impl RunManifest {
         }
         if self.spec.scheme != 1 {
             return Err(ManifestError::SpecScheme(self.spec.scheme));
+        }
+        // What cannot be read back must not start a run.
+        if Self::from_bytes(&self.to_bytes()).as_ref() != Ok(self) {
+            return Err(ManifestError::TooLarge);
         }
         let distinct = |mut items: Vec<Digest32>, what| {
             items.sort_unstable();

@@ -312,3 +312,18 @@ fn an_interval_is_never_shorter_than_a_second_and_a_run_ends_once() {
     let quoted = QuotedHead { index: 2, evidence: Digest32([9; 32]) };
     assert_eq!(run.on(Event::Quoted(quoted)), Ok(vec![Effect::Keep]));
 }
+
+#[test]
+fn a_run_can_end_under_a_clock_that_went_back_and_its_work_is_sealed() {
+    let mut run = Run::new(2_000, 100);
+    run.live(2);
+    run.unit(1, 3_000_000_000).unwrap();
+    run.pass(1_500);
+    run.now.wall.0 -= 86_400_000;
+    assert!(matches!(run.on(Event::Tick), Err(IntervalError::ClockWentBack { .. })));
+    let last = sealed(run.on(Event::End).unwrap()).remove(0);
+    assert_eq!(last.public.start_wall, last.public.end_wall);
+    assert_eq!(times(&last), (0, 0, 0, 1_500));
+    assert_eq!(last.reading.declared_gflop(), 3);
+    assert_eq!(run.on(Event::Tick), Ok(vec![]));
+}

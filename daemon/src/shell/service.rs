@@ -71,7 +71,7 @@ impl Service {
         self.on_node(legal).await?;
         match action {
             Action::Describe => self.describe().await,
-            Action::Challenge(nonce) => self.challenge(nonce).await,
+            Action::Challenge(nonce) => self.to_the_end(|service| async move { service.challenge(nonce).await }).await,
             Action::StartRun(manifest) => {
                 self.on_node(move |node, now| node.start_run(&manifest, now)).await.map(Answer::Started)
             }
@@ -80,8 +80,10 @@ impl Service {
                 let key = UnitKey { attempt, step, rank, micro_batch };
                 self.report(Event::WorkUnit { key, flop }).await
             }
-            Action::Checkpoint(request) => self.checkpoint(request).await,
-            Action::End => self.end().await,
+            Action::Checkpoint(request) => {
+                self.to_the_end(|service| async move { service.checkpoint(request).await }).await
+            }
+            Action::End => self.to_the_end(|service| async move { service.end().await }).await,
             Action::Receipt(receipt) => {
                 let counted = self.on_node(move |node, _| node.keep_receipt(&receipt)).await?;
                 Ok(Answer::Acknowledged(Acknowledged { counted }))
@@ -89,6 +91,14 @@ impl Service {
             Action::Export(node_key) => self.export(node_key).await,
             Action::Witness(node_key) => self.witness(node_key, uid).await,
         }
+    }
+
+    /// Goes on when the caller hangs up: a quote or a hash that was begun is finished, told of, and kept.
+    async fn to_the_end<F>(self: &Arc<Self>, begin: impl FnOnce(Arc<Self>) -> F) -> Result<Answer, NodeError>
+    where
+        F: Future<Output = Result<Answer, NodeError>> + Send + 'static,
+    {
+        tokio::spawn(begin(Arc::clone(self))).await.map_err(|_| NodeError::Task)?
     }
 
     /// Accounts for the time in which no process of ours ran, before anything else happens.
@@ -150,8 +160,9 @@ impl Service {
             self.on_node(move |node, _| node.keep_key_quote(&nonce, &set)).await?;
         } else {
             let fresh = move |node: &mut Node, now| {
-                // The last head will do unless it is quoted already: one head, one quote.
-                if !node.has_unquoted_head() {
+                // The last head will do unless it is quoted already: one head, one quote. Where a quote waits to be
+                // named, sealing names it, so that no quote stays unnamed.
+                if !node.has_unquoted_head() || node.has_unnamed_quote() {
                     node.drive(now, Event::SealNow)?;
                 }
                 node.head_binding(challenge.clone())

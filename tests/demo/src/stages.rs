@@ -72,6 +72,9 @@ pub struct DemoOutput {
     pub refused_without_roots: Culprit,
 }
 
+/// Intervals of a whole demo that weigh at least one GFLOP on each node.
+const LEAST_HEAVY_INTERVALS: usize = 30;
+
 /// Two stages that disagree.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -93,6 +96,14 @@ pub(crate) enum Disagreement {
         weighed: Flops,
         /// By its rank.
         declared: Flops,
+    },
+    /// A run too light for its intervals: readings of zero would show nothing.
+    #[error("node {node}: {heavy} intervals weigh a GFLOP or more, and the demo promises {LEAST_HEAVY_INTERVALS}")]
+    Light {
+        /// Node.
+        node: usize,
+        /// Intervals that weigh something.
+        heavy: usize,
     },
     /// Replicas that drifted apart.
     #[error("the last checkpoints of the ranks differ, though every step averaged their gradients")]
@@ -310,7 +321,10 @@ impl<'a> Stage<'a> {
         let exported = cluster.export(&self.output).map_err(fault.by(ClusterError::culprit))?;
         cluster.stop().map_err(fault.by(ClusterError::culprit))?;
         for (node, (files, &declared)) in exported.iter().zip(&training.declared).enumerate() {
-            let weighed = weighed(&files.witness).map_err(fault.malformed())?;
+            let (weighed, heavy) = weighed(&files.witness).map_err(fault.malformed())?;
+            if self.options.steps >= Options::default().steps && heavy < LEAST_HEAVY_INTERVALS {
+                return Err(Disagreement::Light { node, heavy }).map_err(fault.internal());
+            }
             if weighed != declared {
                 return Err(Disagreement::Weight { node, weighed, declared }).map_err(fault.internal());
             }
@@ -392,12 +406,15 @@ fn roster_row(info: &NodeInfo) -> Option<RosterRow> {
     })
 }
 
-/// Declared FLOP in a witness: whole GFLOP of every interval and the remainder carried out of the last.
-fn weighed(witness: &Path) -> Result<Flops, Box<dyn std::error::Error + Send + Sync>> {
+/// Declared FLOP in a witness: whole GFLOP of every interval and the remainder carried out of the last; and in how many
+/// intervals a whole GFLOP was completed.
+fn weighed(witness: &Path) -> Result<(Flops, usize), Box<dyn std::error::Error + Send + Sync>> {
     let rows = NodeWitness::from_bytes(&fs::read(witness)?)?.rows;
     let rest = rows.last().map(|row| Flops(u128::from(row.reading.declared_rest()))).unwrap_or_default();
     let whole = rows.iter().map(|row| Flops::from(Gflop(row.reading.declared_gflop())));
-    whole.into_iter().try_fold(rest, |sum, interval| Ok(sum.checked_add(interval)?))
+    let heavy = rows.iter().filter(|row| row.reading.declared_gflop() > 0).count();
+    let sum = whole.into_iter().try_fold(rest, Flops::checked_add)?;
+    Ok((sum, heavy))
 }
 
 fn load_anchors(folder: &Path) -> Result<TrustAnchors, DemoError> {
@@ -436,7 +453,7 @@ mod tests {
         let row = |gflop, rest| WitnessRow { reading: Reading::new(gflop, rest, 0, 0).unwrap(), salt: [0; 28] };
         let witness = NodeWitness { node_key: NodeKey([1; 32]), rows: vec![row(2, 999_999_999), row(3, 7)] };
         fs::write(&path, witness.to_bytes()).unwrap();
-        assert_eq!(weighed(&path).unwrap(), Flops(5_000_000_007));
+        assert_eq!(weighed(&path).unwrap(), (Flops(5_000_000_007), 2));
     }
 
     #[test]

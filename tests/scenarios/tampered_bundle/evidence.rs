@@ -293,6 +293,9 @@ fn a_node_without_accelerators_leaves_every_verdict_unknown() {
     run.advance(30);
     run.quote_all();
     run.receipts();
-    let report = accepted(&assembled(&run, false).expect("assembles"));
+    let outcome = verified(&assembled(&run, false).expect("assembles"));
+    let unknown = outcome.checks.iter().filter(|check| check.status == CheckStatus::Unknown);
+    assert!(unknown.into_iter().any(|check| check.code == "ceiling-rate" && check.path == "node/0001"));
+    let report = outcome.report.expect("nothing failed");
     assert!(report.profiles.iter().all(|line| line.verdict == weighbridge_attest_types::Verdict::Unknown));
 }

@@ -163,6 +163,11 @@ fn breaker_endorsements_by_junk_and_by_order() {
     let mut twice = honest().plain.clone();
     twice.replace("endorsements/0001", twice.get("endorsements/0000").map(<[u8]>::to_vec));
     refused(&twice, Culprit::Malformed, &["endorsements"]);
+    // Known by its content and unreadable; in its sorted place, before the genuine one.
+    let mut unreadable = honest().plain.clone();
+    unreadable.replace("endorsements/0001", unreadable.get("endorsements/0000").map(<[u8]>::to_vec));
+    unreadable.replace("endorsements/0000", Some(b"\n{\"tcb_info\": 3}".to_vec()));
+    refused(&unreadable, Culprit::Untrusted, &["endorsements"]);
     let mut many = honest().plain.clone();
     for number in 0..65 {
         many.replace(&format!("endorsements/{number:04}"), Some(format!("{{\"tcb_info\": {number:04}}}").into_bytes()));

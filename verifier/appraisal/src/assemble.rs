@@ -16,8 +16,8 @@ use crate::proof::circuits_member;
 use crate::text;
 use crate::verify_bundle::recompute;
 
-/// Endorsements that four digits can number.
-const MAX_ENDORSEMENTS: usize = 10_000;
+/// Endorsements of a bundle: what `weighbridge-attest` reads.
+const MAX_ENDORSEMENTS: usize = 64;
 
 /// Everything a bundle is made from.
 #[derive(Debug)]

@@ -63,7 +63,7 @@ const SOURCES: [&str; 12] = [
 /// Literals of these words are no codes: members, and what a scheme calls its own gaps.
 const NO_CODES: [&str; 3] = ["run-manifest", "appraised-at", "gpu-rim"];
 /// Codes of one word: the rule below cannot tell them from other literals.
-const SHORT_CODES: [&str; 5] = ["container", "members", "manifest", "instant", "internal"];
+const SHORT_CODES: [&str; 6] = ["container", "members", "endorsements", "manifest", "instant", "internal"];
 
 #[test]
 fn the_table_of_checks_is_complete() {
