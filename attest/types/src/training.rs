@@ -181,3 +181,59 @@ impl RunManifest {
         distinct(self.roster.iter().flat_map(RosterRow::device_set).map(|device| device.0).collect(), "a device")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> RunManifest {
+        let row = RosterRow {
+            node_key: NodeKey([1; 32]),
+            key_quote: Digest32([2; 32]),
+            cpu_kind: EvidenceKind::new(EvidenceKind::TDX),
+            cpu: Device(Digest32([3; 32])),
+            devices: Vec::new(),
+        };
+        let roots = CheckpointRoots { fast_root: Digest32([4; 32]), algebraic_root: PoseidonDigest::default() };
+        RunManifest {
+            provider: "provider".to_owned(),
+            model_id: "model".to_owned(),
+            phase: "pre-training".to_owned(),
+            roster: vec![row],
+            spec: SpecCommitment { scheme: 1, digest: PoseidonDigest::default() },
+            dataset_root: Digest32([5; 32]),
+            order_rule: "sequential".to_owned(),
+            initial_checkpoint: roots,
+            interval_millis: 60_000,
+            numeric_policy: "none".to_owned(),
+            audit_policy: "none".to_owned(),
+            randomness_rule: "none".to_owned(),
+            profiles: vec!["demo".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_cannot_be_read_back_is_refused_before_a_run_starts() {
+        assert_eq!(manifest().check(), Ok(()));
+        let most = RunManifest { profiles: vec!["demo".to_owned(); MAX_PROFILES], ..manifest() };
+        assert_eq!(most.check(), Ok(()));
+        let many = RunManifest { profiles: vec!["demo".to_owned(); MAX_PROFILES + 1], ..manifest() };
+        assert_eq!(many.check(), Err(ManifestError::TooLarge));
+        let long = RunManifest { order_rule: "x".repeat(crate::MAX_FIELD_BYTES + 1), ..manifest() };
+        assert_eq!(long.check(), Err(ManifestError::TooLarge));
+    }
+
+    #[test]
+    fn a_manifest_that_makes_no_sense_says_why() {
+        let refused = |change: fn(&mut RunManifest)| {
+            let mut changed = manifest();
+            change(&mut changed);
+            changed.check().unwrap_err()
+        };
+        assert_eq!(refused(|manifest| manifest.roster.clear()), ManifestError::EmptyRoster);
+        assert_eq!(refused(|manifest| manifest.interval_millis = 999), ManifestError::IntervalLength(999));
+        assert_eq!(refused(|manifest| manifest.spec.scheme = 2), ManifestError::SpecScheme(2));
+        let twice = |manifest: &mut RunManifest| manifest.roster.extend(manifest.roster.clone());
+        assert_eq!(refused(twice), ManifestError::Duplicate("a node key"));
+    }
+}
