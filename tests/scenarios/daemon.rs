@@ -9,6 +9,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
+use std::time::Duration;
 
 use support::{Flaky, Served, config_in, manifest, safetensors, total_flop};
 use weighbridge_attest_types::{
@@ -249,6 +250,56 @@ async fn a_quote_that_hangs_holds_up_neither_work_nor_intervals() {
     // The first head's quote was under way all the time; it is named as soon as it was there.
     let quotes = check_quotes(&export, &ledger);
     assert_eq!((quotes.first(), quotes.last()), (Some(&1), Some(&ended.index)));
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_hangs_up_cancels_no_quote() {
+    let flaky = Flaky::new(52);
+    let served = Served::start_on(52, flaky.clone(), |_| ()).await;
+    let manifest = served.introduced().await;
+    served.start_run(&manifest).await;
+    served.pass_interval().await;
+    flaky.hang(true);
+    let nonce = served.nonce();
+    let impatient = tokio::time::timeout(Duration::from_millis(300), served.challenge(&nonce)).await;
+    assert!(impatient.is_err(), "the quote hangs");
+    flaky.hang(false);
+    served.pass_interval().await;
+    served.end_with_receipt().await;
+    let (export, ledger) = parse_export(&served.client.get_bytes(paths::EXPORT).await.unwrap());
+    let quotes = check_quotes(&export, &ledger);
+    let sets = quotes.iter().map(|index| export.get(&format!("evidence/{index:08}")).unwrap());
+    let mut challenges = sets.map(|set| EvidenceSet::from_bytes(set).unwrap().binding.challenge);
+    assert!(challenges.any(|found| found == weighbridge_attest_types::Challenge::VerifierNonce(nonce.nonce)));
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_challenge_behind_a_slow_quote_leaves_none_unnamed() {
+    let flaky = Flaky::new(53);
+    let served = Served::start_on(53, flaky.clone(), |config| config.attest_every_intervals = 1).await;
+    let manifest = served.introduced().await;
+    served.start_run(&manifest).await;
+    flaky.hang(true);
+    for _ in 0..3 {
+        served.pass_interval().await;
+    }
+    let nonce = served.nonce();
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        flaky.hang(false);
+        // The challenge seals a fresh interval, which must be a second long.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        served.clock.advance(1_000);
+    };
+    let (_, ()) = tokio::join!(served.challenge(&nonce), release);
+    served.end_with_receipt().await;
+    let (export, ledger) = parse_export(&served.client.get_bytes(paths::EXPORT).await.unwrap());
+    check_quotes(&export, &ledger);
+    let kept = export.below("evidence").filter(|(name, _)| *name != "key").count();
+    let named = ledger.entries().iter().filter(|entry| entry.public.quoted.is_some()).count();
+    assert_eq!(kept, named + 1, "all but the last head's quote are named");
     served.stop().await;
 }
 
