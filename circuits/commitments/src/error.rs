@@ -80,6 +80,14 @@ pub enum CommitError {
         /// The cap.
         cap: u64,
     },
+    /// More tensors than we keep in memory.
+    #[error("{found} tensors in all files together; the cap is {cap}")]
+    TooManyTensors {
+        /// Tensors found so far.
+        found: u64,
+        /// The cap.
+        cap: u64,
+    },
     /// Files without a single tensor.
     #[error("the files hold no tensor; an empty checkpoint commits to nothing")]
     NoTensors,
@@ -129,13 +137,15 @@ pub enum HeaderError {
         /// The type's name, clipped.
         dtype: String,
     },
-    /// A data type whose elements are no whole bytes.
-    #[error("tensor {tensor:?}: data type {dtype} has elements of less than a byte, which scheme 1 cannot commit")]
-    SubByteDtype {
+    /// Elements of less than a byte that do not come to whole bytes.
+    #[error("tensor {tensor:?}: {elements} elements of {dtype} do not come to whole bytes")]
+    PartByte {
         /// The tensor.
         tensor: String,
         /// The type.
         dtype: &'static str,
+        /// Elements of the shape.
+        elements: u64,
     },
     /// A dimension or a product of dimensions that does not fit.
     #[error("tensor {tensor:?}: its shape is too large to count exactly")]
@@ -190,7 +200,7 @@ impl CommitError {
             Self::Io { .. } | Self::Changed { .. } => Culprit::Unavailable,
             Self::Header { source, .. } => source.culprit(),
             Self::DuplicateTensor { .. } | Self::NoTensors => Culprit::Malformed,
-            Self::HeadersTooLarge { .. } => Culprit::Unsupported,
+            Self::HeadersTooLarge { .. } | Self::TooManyTensors { .. } => Culprit::Unsupported,
         }
     }
 }
@@ -200,12 +210,13 @@ impl HeaderError {
     #[must_use]
     pub const fn culprit(&self) -> Culprit {
         match self {
-            Self::TooLarge { .. } | Self::UnknownDtype { .. } | Self::SubByteDtype { .. } => Culprit::Unsupported,
+            Self::TooLarge { .. } | Self::UnknownDtype { .. } => Culprit::Unsupported,
             Self::Truncated { .. }
             | Self::Trailing { .. }
             | Self::Json(_)
             | Self::NoBrace
             | Self::DuplicateName { .. }
+            | Self::PartByte { .. }
             | Self::Shape { .. }
             | Self::Size { .. }
             | Self::Gap { .. }

@@ -15,7 +15,10 @@
 )]
 
 mod checkpoint;
+mod crew;
+mod digests;
 mod error;
+mod fast;
 mod files;
 mod merkle;
 mod poseidon;
@@ -24,9 +27,11 @@ mod safetensors;
 mod spec;
 mod tile;
 
-pub use checkpoint::{CheckpointDigests, commit_checkpoint};
+pub use checkpoint::{CheckpointDigests, algebraic_root, commit_checkpoint, fast_root, file_digests};
+pub use crew::Effort;
 pub use error::{CommitError, HeaderError};
 pub use poseidon::{digest_elements, pack7, poseidon, salt_elements};
+pub use safetensors::{HeaderSummary, check_header};
 pub use spec::commit_spec;
 
 #[cfg(test)]

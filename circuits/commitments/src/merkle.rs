@@ -10,6 +10,34 @@ use weighbridge_attest_types::{Domain, PoseidonDigest};
 
 use crate::poseidon;
 
+/// Joins a run of leaves as far as it goes without knowing the leaves around it: maximal complete subtrees in order, to
+/// be appended by [`TreeBuilder::push_subtree`]. `first` is the place of the first leaf in the whole list.
+pub(crate) fn subtrees(
+    node_domain: Domain,
+    first: u64,
+    leaves: impl Iterator<Item = PoseidonDigest>,
+) -> Vec<(u64, PoseidonDigest)> {
+    let mut leaves = leaves;
+    let (mut done, mut place) = (Vec::new(), first);
+    loop {
+        // No tree that starts here may be larger than the place allows: the next one begins where this one is full.
+        let most = 1u64.checked_shl(place.trailing_zeros()).unwrap_or(u64::MAX);
+        let mut tree = TreeBuilder::new(node_domain);
+        let mut taken = 0u64;
+        while taken < most
+            && let Some(leaf) = leaves.next()
+        {
+            tree.push(leaf);
+            taken = taken.saturating_add(1);
+        }
+        done.extend(tree.into_subtrees());
+        if taken < most {
+            return done;
+        }
+        place = place.saturating_add(taken);
+    }
+}
+
 /// The left edge of a growing tree: complete subtrees, the tallest first, at most one per level.
 #[derive(Debug)]
 pub(crate) struct TreeBuilder {
@@ -24,12 +52,22 @@ impl TreeBuilder {
 
     /// Appends the next leaf and joins what has become complete.
     pub(crate) fn push(&mut self, leaf: PoseidonDigest) {
-        let (mut level, mut digest) = (0u64, leaf);
+        self.push_subtree(0, leaf);
+    }
+
+    /// Appends a complete subtree of 2^`level` leaves, at a place that is a multiple of its size.
+    pub(crate) fn push_subtree(&mut self, level: u64, root: PoseidonDigest) {
+        let (mut level, mut digest) = (level, root);
         while let Some((_, left)) = self.complete.pop_if(|(top, _)| *top == level) {
             level = level.saturating_add(1);
             digest = self.node(level, left, digest);
         }
         self.complete.push((level, digest));
+    }
+
+    /// What stands alone so far, from left to right: complete subtrees with their levels.
+    pub(crate) fn into_subtrees(self) -> Vec<(u64, PoseidonDigest)> {
+        self.complete
     }
 
     /// The root: what stands alone is carried up to its left neighbour. `None` without leaves.
@@ -85,6 +123,20 @@ mod tests {
         for count in 0..=130 {
             let leaves = leaves(count);
             assert_eq!(streamed(&leaves), naive(0, &leaves), "{count} leaves");
+        }
+    }
+
+    #[test]
+    fn runs_joined_apart_give_the_same_tree() {
+        let leaves = leaves(77);
+        for size in [1, 2, 3, 7, 16, 20, 76, 77] {
+            let mut tree = TreeBuilder::new(Domain::TileNode);
+            for (index, run) in leaves.chunks(size).enumerate() {
+                for (level, root) in subtrees(Domain::TileNode, (index * size) as u64, run.iter().copied()) {
+                    tree.push_subtree(level, root);
+                }
+            }
+            assert_eq!(tree.finish(), naive(0, &leaves), "runs of {size}");
         }
     }
 

@@ -16,10 +16,8 @@ const PACKED_BYTES: usize = 7;
 /// Elements are taken modulo p; callers pass canonical ones (packed bytes, digests, readings below 2⁵⁶).
 #[must_use]
 pub fn poseidon(domain: Domain, elements: &[u64]) -> PoseidonDigest {
-    let mut input = Vec::with_capacity(elements.len().saturating_add(2));
-    input.push(GoldilocksField::from_canonical_u64(domain.element()));
-    input.push(GoldilocksField::from_noncanonical_u64(elements.len() as u64));
-    input.extend(elements.iter().map(|&element| GoldilocksField::from_noncanonical_u64(element)));
+    let head = [domain.element(), elements.len() as u64];
+    let input: Vec<_> = head.iter().chain(elements).map(|&e| GoldilocksField::from_noncanonical_u64(e)).collect();
     let hash = PoseidonHash::hash_no_pad(&input);
     let canonical = hash.elements.map(|element| element.to_canonical_u64());
     PoseidonDigest::from_elements(canonical).unwrap_or_default()
@@ -30,8 +28,10 @@ pub fn poseidon(domain: Domain, elements: &[u64]) -> PoseidonDigest {
 /// The packing alone does not carry the length in bytes: whoever packs a variable field adds it.
 #[must_use]
 pub fn pack7(bytes: &[u8]) -> Vec<u64> {
-    let element = |chunk: &[u8]| chunk.iter().rev().fold(0u64, |acc, &byte| (acc << 8) | u64::from(byte));
-    bytes.chunks(PACKED_BYTES).map(element).collect()
+    let (whole, tail) = bytes.as_chunks::<PACKED_BYTES>();
+    let element = |&[a, b, c, d, e, f, g]: &[u8; PACKED_BYTES]| u64::from_le_bytes([a, b, c, d, e, f, g, 0]);
+    let tail = (!tail.is_empty()).then(|| tail.iter().rev().fold(0u64, |acc, &byte| (acc << 8) | u64::from(byte)));
+    whole.iter().map(element).chain(tail).collect()
 }
 
 /// A 32-byte digest as 5 elements of 7, 7, 7, 7 and 4 bytes.

@@ -22,53 +22,89 @@ const EXTENT_LIMIT: u64 = 1 << 56;
 /// How much of an unknown data type's name an error repeats.
 const DTYPE_NAME_SHOWN: usize = 32;
 
-/// A data type of whole bytes. Its code enters the algebraic root, so a row here never changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A data type of the format. Its code enters the algebraic root, so a row here never changes.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Dtype {
     pub(crate) name: &'static str,
     pub(crate) code: u64,
-    pub(crate) bytes: u64,
+    /// Bits of one element.
+    pub(crate) bits: u64,
 }
 
-static DTYPES: [Dtype; 19] = [
-    Dtype { name: "BOOL", code: 1, bytes: 1 },
-    Dtype { name: "U8", code: 2, bytes: 1 },
-    Dtype { name: "I8", code: 3, bytes: 1 },
-    Dtype { name: "F8_E5M2", code: 4, bytes: 1 },
-    Dtype { name: "F8_E4M3", code: 5, bytes: 1 },
-    Dtype { name: "F8_E8M0", code: 6, bytes: 1 },
-    Dtype { name: "F8_E4M3FNUZ", code: 7, bytes: 1 },
-    Dtype { name: "F8_E5M2FNUZ", code: 8, bytes: 1 },
-    Dtype { name: "I16", code: 9, bytes: 2 },
-    Dtype { name: "U16", code: 10, bytes: 2 },
-    Dtype { name: "F16", code: 11, bytes: 2 },
-    Dtype { name: "BF16", code: 12, bytes: 2 },
-    Dtype { name: "I32", code: 13, bytes: 4 },
-    Dtype { name: "U32", code: 14, bytes: 4 },
-    Dtype { name: "F32", code: 15, bytes: 4 },
-    Dtype { name: "C64", code: 16, bytes: 8 },
-    Dtype { name: "F64", code: 17, bytes: 8 },
-    Dtype { name: "I64", code: 18, bytes: 8 },
-    Dtype { name: "U64", code: 19, bytes: 8 },
+static DTYPES: [Dtype; 22] = [
+    Dtype { name: "BOOL", code: 1, bits: 8 },
+    Dtype { name: "U8", code: 2, bits: 8 },
+    Dtype { name: "I8", code: 3, bits: 8 },
+    Dtype { name: "F8_E5M2", code: 4, bits: 8 },
+    Dtype { name: "F8_E4M3", code: 5, bits: 8 },
+    Dtype { name: "F8_E8M0", code: 6, bits: 8 },
+    Dtype { name: "F8_E4M3FNUZ", code: 7, bits: 8 },
+    Dtype { name: "F8_E5M2FNUZ", code: 8, bits: 8 },
+    Dtype { name: "I16", code: 9, bits: 16 },
+    Dtype { name: "U16", code: 10, bits: 16 },
+    Dtype { name: "F16", code: 11, bits: 16 },
+    Dtype { name: "BF16", code: 12, bits: 16 },
+    Dtype { name: "I32", code: 13, bits: 32 },
+    Dtype { name: "U32", code: 14, bits: 32 },
+    Dtype { name: "F32", code: 15, bits: 32 },
+    Dtype { name: "C64", code: 16, bits: 64 },
+    Dtype { name: "F64", code: 17, bits: 64 },
+    Dtype { name: "I64", code: 18, bits: 64 },
+    Dtype { name: "U64", code: 19, bits: 64 },
+    // Several elements share a byte: `stored` says what their tiles are made of.
+    Dtype { name: "F4", code: 20, bits: 4 },
+    Dtype { name: "F6_E2M3", code: 21, bits: 6 },
+    Dtype { name: "F6_E3M2", code: 22, bits: 6 },
 ];
-
-/// Known to the format, but two or more elements share a byte.
-const SUB_BYTE: [&str; 3] = ["F4", "F6_E2M3", "F6_E3M2"];
 
 /// One tensor as its header describes it, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tensor {
-    pub(crate) name: String,
-    pub(crate) dtype: Dtype,
-    pub(crate) shape: Vec<u64>,
-    /// Product of all dimensions but the last; 1 for scalars and vectors.
-    pub(crate) rows: u64,
-    /// The last dimension; 1 for scalars.
-    pub(crate) cols: u64,
+    pub(crate) name: Box<str>,
+    pub(crate) dtype: &'static Dtype,
+    pub(crate) shape: Box<[u64]>,
+    /// The matrix that tiles are cut from.
+    pub(crate) stored: Stored,
     /// First byte, from the start of the data.
     pub(crate) offset: u64,
     /// Length in bytes: rows × cols × bytes of an element.
     pub(crate) bytes: u64,
+}
+
+/// A tensor's bytes as a matrix.
+///
+/// Rows are the product of all dimensions but the last, columns the last dimension; 1 where there is none. Where several
+/// elements share a byte, an element of the matrix is a byte: a row has its bytes, if it comes to whole bytes; if only
+/// the tensor does, all bytes are one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) rows: u64,
+    pub(crate) cols: u64,
+    pub(crate) element_bytes: u64,
+}
+
+/// What a header says, checked: every byte of the data belongs to exactly one tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeaderSummary {
+    /// Tensors that the header names.
+    pub tensors: u64,
+    /// Bytes of all tensors together: the length of the data.
+    pub bytes: u64,
+}
+
+/// Checks the JSON header of a safetensors file over `data_length` bytes of data: the parser of every commitment, on its
+/// own, for whoever wants to feed it hostile bytes.
+///
+/// # Errors
+/// [`HeaderError`].
+pub fn check_header(header: &[u8], data_length: u64) -> Result<HeaderSummary, HeaderError> {
+    let found = header.len() as u64;
+    if found > MAX_HEADER_BYTES {
+        return Err(HeaderError::TooLarge { found, cap: MAX_HEADER_BYTES });
+    }
+    let tensors = parse_header(header, data_length)?;
+    let bytes = tensors.iter().fold(0u64, |sum, tensor| sum.saturating_add(tensor.bytes));
+    Ok(HeaderSummary { tensors: tensors.len() as u64, bytes })
 }
 
 /// Reads the `u64` before the header.
@@ -123,10 +159,10 @@ fn cover_exactly(tensors: &[Tensor], data_length: u64) -> Result<(), HeaderError
     for Tensor { name, offset, bytes, .. } in tensors {
         let (tensor, begin) = (name, *offset);
         if begin > expected {
-            return Err(HeaderError::Gap { tensor: tensor.clone(), begin, expected });
+            return Err(HeaderError::Gap { tensor: tensor.to_string(), begin, expected });
         }
         if begin < expected {
-            return Err(HeaderError::Overlap { tensor: tensor.clone(), begin, expected });
+            return Err(HeaderError::Overlap { tensor: tensor.to_string(), begin, expected });
         }
         expected = begin.saturating_add(*bytes);
     }
@@ -156,8 +192,7 @@ struct RawTensor {
 }
 
 enum RawDtype {
-    Known(Dtype),
-    SubByte(&'static str),
+    Known(&'static Dtype),
     Unknown(String),
 }
 
@@ -173,29 +208,48 @@ impl RawTensor {
         let Self { dtype, shape: RawShape(shape), data_offsets: (begin, end) } = self;
         let dtype = match dtype {
             RawDtype::Known(dtype) => dtype,
-            RawDtype::SubByte(dtype) => return Err(HeaderError::SubByteDtype { tensor: name, dtype }),
             RawDtype::Unknown(dtype) => return Err(HeaderError::UnknownDtype { tensor: name, dtype }),
         };
-        let Some((rows, cols, needed)) = extents(&shape, dtype.bytes) else {
+        let Some((elements, bits)) = elements(&shape).and_then(|count| Some((count, count.checked_mul(dtype.bits)?)))
+        else {
             return Err(HeaderError::Shape { tensor: name });
         };
+        if !bits.is_multiple_of(8) {
+            return Err(HeaderError::PartByte { tensor: name, dtype: dtype.name, elements });
+        }
+        let needed = bits / 8;
         if end.checked_sub(begin) != Some(needed) {
             return Err(HeaderError::Size { tensor: name, needed, begin, end });
         }
-        Ok(Tensor { name, dtype, shape, rows, cols, offset: begin, bytes: needed })
+        let Some(stored) = stored(&shape, dtype, needed) else {
+            return Err(HeaderError::Shape { tensor: name });
+        };
+        Ok(Tensor { name: name.into(), dtype, shape: shape.into(), stored, offset: begin, bytes: needed })
     }
 }
 
-/// Rows, columns and bytes of a shape; `None` when one of them cannot be counted exactly.
-fn extents(shape: &[u64], element_bytes: u64) -> Option<(u64, u64, u64)> {
+/// Number of elements of a shape; `None` when it cannot be counted exactly. An extent of 0 does not excuse the others.
+fn elements(shape: &[u64]) -> Option<u64> {
     let (cols, outer) = shape.split_last().map_or((1, shape), |(last, outer)| (*last, outer));
-    let mut rows = 1u64;
-    for &extent in outer {
-        rows = rows.checked_mul(extent)?;
-    }
-    let bytes = rows.checked_mul(cols)?.checked_mul(element_bytes)?;
-    let small = shape.iter().chain([&rows]).all(|&extent| extent < EXTENT_LIMIT);
-    small.then_some((rows, cols, bytes))
+    rows(outer)?.checked_mul(cols)
+}
+
+fn rows(outer: &[u64]) -> Option<u64> {
+    outer.iter().try_fold(1u64, |rows, &extent| rows.checked_mul(extent))
+}
+
+/// The matrix of a tensor's bytes; `None` when an extent is no packed field element.
+fn stored(shape: &[u64], dtype: &Dtype, bytes: u64) -> Option<Stored> {
+    let (cols, outer) = shape.split_last().map_or((1, shape), |(last, outer)| (*last, outer));
+    let rows = rows(outer)?;
+    let row_bits = cols.checked_mul(dtype.bits)?;
+    let small = shape.iter().chain([&rows, &bytes]).all(|&extent| extent < EXTENT_LIMIT);
+    let stored = match (dtype.bits.is_multiple_of(8), row_bits.is_multiple_of(8)) {
+        (true, _) => Stored { rows, cols, element_bytes: dtype.bits / 8 },
+        (false, true) => Stored { rows, cols: row_bits / 8, element_bytes: 1 },
+        (false, false) => Stored { rows: 1, cols: bytes, element_bytes: 1 },
+    };
+    small.then_some(stored)
 }
 
 impl<'de> Deserialize<'de> for RawHeader {
@@ -267,13 +321,8 @@ impl<T> Visitor<'_> for Text<T> {
 impl<'de> Deserialize<'de> for RawDtype {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(Text(|text| {
-            if let Some(dtype) = DTYPES.iter().find(|dtype| dtype.name == text) {
-                return Self::Known(*dtype);
-            }
-            match SUB_BYTE.into_iter().find(|name| *name == text) {
-                Some(name) => Self::SubByte(name),
-                None => Self::Unknown(text.chars().take(DTYPE_NAME_SHOWN).collect()),
-            }
+            let known = DTYPES.iter().find(|dtype| dtype.name == text);
+            known.map_or_else(|| Self::Unknown(text.chars().take(DTYPE_NAME_SHOWN).collect()), Self::Known)
         }))
     }
 }

@@ -7,10 +7,13 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 use weighbridge_attest_types::{Culprit, Digest32, Domain, PoseidonDigest, sha256};
 
-use crate::checkpoint::commit_with;
-use crate::roots::{BUFFER_BYTES, Effort};
+use crate::checkpoint::{Cut, algebraic_with, commit_with};
+use crate::roots::Buffers;
 use crate::safetensors::{MAX_HEADER_BYTES, Tensor, all_dtypes, parse_header};
-use crate::{CheckpointDigests, CommitError, HeaderError, commit_checkpoint, digest_elements, pack7, poseidon};
+use crate::{
+    CheckpointDigests, CommitError, Effort, HeaderError, algebraic_root, commit_checkpoint, digest_elements, fast_root,
+    file_digests, pack7, poseidon,
+};
 
 mod hostile;
 
@@ -28,8 +31,8 @@ struct Sample {
 }
 
 fn sample(name: &str, dtype: &'static str, shape: &[u64]) -> Sample {
-    let size = all_dtypes().iter().find(|known| known.name == dtype).unwrap().bytes;
-    let length = shape.iter().product::<u64>() * size;
+    let bits = all_dtypes().iter().find(|known| known.name == dtype).unwrap().bits;
+    let length = shape.iter().product::<u64>() * bits / 8;
     // Bytes without a period of 16, so that a tile taken from a wrong place has other bytes.
     let bytes = (0..length).map(|i| u8::try_from((i * i + 7 * i + name.len() as u64) % 251).unwrap()).collect();
     Sample { name: name.to_owned(), dtype, shape: shape.to_vec(), bytes }
@@ -70,7 +73,7 @@ fn write_raw(folder: &Path, name: &str, header: &[u8], data: &[u8]) -> PathBuf {
 }
 
 fn commit(files: &[PathBuf]) -> Result<CheckpointDigests, CommitError> {
-    commit_checkpoint(files, &mut |_, _| ())
+    commit_checkpoint(files, Effort::threads(2), &mut |_, _| ())
 }
 
 fn commit_samples(samples: &[Sample]) -> CheckpointDigests {
@@ -108,8 +111,13 @@ fn by_definition(samples: &[Sample]) -> (Digest32, PoseidonDigest) {
 }
 
 fn tiles_by_definition(name: &str, code: u64, shape: &[u64], bytes: &[u8]) -> Vec<PoseidonDigest> {
-    let cols = shape.last().copied().unwrap_or(1);
-    let rows: u64 = shape.iter().rev().skip(1).product();
+    let mut cols = shape.last().copied().unwrap_or(1);
+    let mut rows: u64 = shape.iter().rev().skip(1).product();
+    if code >= 20 {
+        // Bytes, in rows where a row comes to whole bytes.
+        rows = if cols * [4, 6, 6][usize::try_from(code - 20).unwrap()] % 8 == 0 { rows } else { 1 };
+        cols = bytes.len() as u64 / rows.max(1);
+    }
     let size = bytes.len() as u64 / (rows * cols).max(1);
     let mut leaves = Vec::new();
     for (r, c) in (0..rows.div_ceil(16)).flat_map(|r| (0..cols.div_ceil(16)).map(move |c| (r, c))) {
@@ -148,12 +156,29 @@ fn tree(domain: Domain, level: u64, nodes: &[PoseidonDigest]) -> Option<Poseidon
 fn both_roots_are_their_definition_whatever_the_buffer_and_the_threads() {
     let folder = TempDir::new().unwrap();
     let mut samples = model();
-    samples.push(sample("many-tiles", "U8", &[200, 300]));
+    samples.extend([
+        sample("many-tiles", "U8", &[200, 300]),
+        sample("vector", "F32", &[5_003]),
+        sample("wide", "BF16", &[18, 3_000]),
+        sample("tall", "F64", &[900, 1]),
+        sample("fp4", "F4", &[33, 34]),
+        sample("fp4-odd-rows", "F4", &[4, 3]),
+        sample("fp6", "F6_E2M3", &[20, 3, 4]),
+        sample("fp6-vector", "F6_E3M2", &[1_000]),
+        sample("fp4-empty", "F4", &[0, 3]),
+    ]);
+    samples.extend((0..300).map(|i| sample(&format!("small.{i}"), "F16", &[i % 5, 3])));
     let files = [write(folder.path(), "model.safetensors", &samples)];
-    for (buffer_bytes, workers) in [(0, 1), (0, 3), (4_096, 1), (6_400, 2), (BUFFER_BYTES, 1), (BUFFER_BYTES, 3)] {
-        let digests = commit_with(&files, Effort { buffer_bytes, workers }, &mut |_, _| ()).unwrap();
+    let expected = by_definition(&samples);
+    for (job_bytes, band_bytes, threads) in
+        [(0, 0, 1), (0, 0, 3), (0, 60_000, 2), (6_400, 0, 2), (70_000, 60_000, 1), (1 << 20, 8 << 20, 3)]
+    {
+        let cut = Cut { threads, buffers: Buffers::new(job_bytes, band_bytes), slice_bytes: Some(1_000) };
+        let digests = commit_with(&files, cut, &mut |_, _| ()).unwrap();
         let found = (digests.fast_root, digests.algebraic_root);
-        assert_eq!(found, by_definition(&samples), "buffer {buffer_bytes}, {workers} workers");
+        assert_eq!(found, expected, "{job_bytes}, {band_bytes}, {threads} threads");
+        let alone = algebraic_with(&files, cut, &mut |_, _| ()).unwrap();
+        assert_eq!(alone, expected.1, "{job_bytes}, {band_bytes}, {threads} threads");
     }
 }
 
@@ -244,7 +269,7 @@ fn progress_ends_at_the_announced_total() {
     let folder = TempDir::new().unwrap();
     let files = [write(folder.path(), "model.safetensors", &model())];
     let mut seen = Vec::new();
-    commit_checkpoint(&files, &mut |done, total| seen.push((done, total))).unwrap();
+    commit_checkpoint(&files, Effort::threads(3), &mut |done, total| seen.push((done, total))).unwrap();
     assert!(seen.is_sorted());
     let (done, total) = *seen.last().unwrap();
     assert_eq!(done, total);
@@ -259,7 +284,8 @@ fn commit_while(
     let folder = TempDir::new().unwrap();
     let file = write(folder.path(), "model.safetensors", samples);
     let (mut acted, mut reached) = (false, 0);
-    let outcome = commit_with(std::slice::from_ref(&file), Effort { buffer_bytes: 0, workers: 1 }, &mut |done, _| {
+    let cut = Cut { threads: 1, buffers: Buffers::new(0, 0), slice_bytes: Some(1) };
+    let outcome = commit_with(std::slice::from_ref(&file), cut, &mut |done, _| {
         reached = done;
         if done >= when && !acted {
             acted = true;

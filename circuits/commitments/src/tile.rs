@@ -13,12 +13,14 @@
 //! | 1 | data type code (`safetensors.rs`) |
 //! | 2 | rows and columns of the tensor |
 //! | ⌈256·s/7⌉ | `pack7` of the tile's 256·s bytes (s = bytes of an element), row by row, zeros where the tensor ends |
-
-use std::thread;
+//!
+//! Where several elements share a byte (`F4`, `F6_E2M3`, `F6_E3M2`), the matrix is made of bytes and s = 1: the format
+//! fixes how many bytes such a tensor has, and nothing about the order of bits in them (`safetensors.rs`, `Stored`).
 
 use weighbridge_attest_types::{Domain, PoseidonDigest, sha256};
 
-use crate::safetensors::Tensor;
+use crate::merkle::subtrees;
+use crate::safetensors::{Stored, Tensor};
 use crate::{digest_elements, pack7, poseidon};
 
 /// Rows and columns of a tile: square, so that one tree serves row strips and column strips.
@@ -27,24 +29,18 @@ pub(crate) const TILE: u64 = 16;
 pub(crate) const SCHEME: u64 = 1;
 /// Bytes of a tile of the widest element.
 const MAX_TILE_BYTES: usize = 16 * 16 * 8;
-/// A thread is worth its start from here on: 64 tiles take about a millisecond.
-const MIN_TILES_PER_WORKER: u64 = 64;
 
 /// What every leaf of a tensor says about the tensor.
 #[derive(Debug)]
 pub(crate) struct TensorHeader {
     name_hash: [u64; 5],
     dtype_code: u64,
-    element_bytes: u64,
-    rows: u64,
-    cols: u64,
+    stored: Stored,
 }
 
-/// A part of a tensor in memory: whole tiles, cut only where the tensor ends.
-#[derive(Debug)]
-pub(crate) struct Block<'a> {
-    /// Rows one after the other, without anything between.
-    pub(crate) bytes: &'a [u8],
+/// A part of a tensor: whole tiles, cut only where the tensor ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Block {
     /// Tile row of the first tile.
     pub(crate) tile_row: u64,
     /// Tile column of the first tile.
@@ -53,58 +49,68 @@ pub(crate) struct Block<'a> {
     pub(crate) cols: u64,
 }
 
-impl TensorHeader {
-    pub(crate) fn new(tensor: &Tensor) -> Self {
-        Self {
-            name_hash: name_hash(tensor),
-            dtype_code: tensor.dtype.code,
-            element_bytes: tensor.dtype.bytes,
-            rows: tensor.rows,
-            cols: tensor.cols,
-        }
+impl Stored {
+    /// Bytes of one row.
+    pub(crate) const fn row_bytes(self) -> u64 {
+        self.cols.saturating_mul(self.element_bytes)
     }
 
-    /// Leaves of all tiles of a block, row-major; `workers` threads share the work.
-    pub(crate) fn leaves(&self, block: &Block<'_>, workers: u64) -> Vec<PoseidonDigest> {
+    /// Number of tiles.
+    pub(crate) const fn tiles(self) -> u64 {
+        self.rows.div_ceil(TILE).saturating_mul(self.cols.div_ceil(TILE))
+    }
+
+    /// Everything as one block.
+    pub(crate) const fn whole(self) -> Block {
+        Block { tile_row: 0, tile_col: 0, rows: self.rows, cols: self.cols }
+    }
+}
+
+impl Block {
+    /// Number of tiles.
+    pub(crate) const fn tiles(self) -> u64 {
+        self.rows.div_ceil(TILE).saturating_mul(self.cols.div_ceil(TILE))
+    }
+}
+
+impl TensorHeader {
+    pub(crate) fn new(tensor: &Tensor) -> Self {
+        Self { name_hash: name_hash(tensor), dtype_code: tensor.dtype.code, stored: tensor.stored }
+    }
+
+    /// What the tiles of a block add to the tensor's tree. `bytes` holds the block's rows without anything between;
+    /// its tiles must be neighbours in the tensor's order, which whole bands are, and parts of one band.
+    pub(crate) fn subtrees(&self, block: Block, bytes: &[u8]) -> Vec<(u64, PoseidonDigest)> {
         let per_row = block.cols.div_ceil(TILE);
-        let count = block.rows.div_ceil(TILE).saturating_mul(per_row);
-        let some = |from: u64, to: u64| -> Vec<PoseidonDigest> {
-            let place = |tile: u64| (tile.checked_div(per_row), tile.checked_rem(per_row));
-            let leaf = |tile| self.leaf(block, place(tile).0.unwrap_or_default(), place(tile).1.unwrap_or_default());
-            (from..to.min(count)).map(leaf).collect()
-        };
-        let share = count.div_ceil(workers.max(1)).max(MIN_TILES_PER_WORKER);
-        if share >= count {
-            return some(0, count);
-        }
-        thread::scope(|scope| {
-            let starts = (0..count).step_by(usize::try_from(share).unwrap_or(usize::MAX));
-            let handles: Vec<_> =
-                starts.map(|start| scope.spawn(move || some(start, start.saturating_add(share)))).collect();
-            let joined = handles.into_iter().map(thread::ScopedJoinHandle::join);
-            joined.flat_map(|leaves| leaves.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-        })
+        let first = block.tile_row.saturating_mul(self.stored.cols.div_ceil(TILE)).saturating_add(block.tile_col);
+        let places = (0..block.rows.div_ceil(TILE)).flat_map(|row| (0..per_row).map(move |col| (row, col)));
+        let mut tile = [0u8; MAX_TILE_BYTES];
+        subtrees(Domain::TileNode, first, places.map(|(row, col)| self.leaf(block, bytes, (row, col), &mut tile)))
     }
 
     /// The leaf of one tile, given by its place in the block.
-    fn leaf(&self, block: &Block<'_>, row: u64, col: u64) -> PoseidonDigest {
+    fn leaf(&self, block: Block, bytes: &[u8], (row, col): (u64, u64), tile: &mut [u8; MAX_TILE_BYTES]) -> PoseidonDigest {
         let true_rows = block.rows.saturating_sub(row.saturating_mul(TILE)).min(TILE);
         let true_cols = block.cols.saturating_sub(col.saturating_mul(TILE)).min(TILE);
-        let size = |elements: u64| usize::try_from(elements.saturating_mul(self.element_bytes)).unwrap_or(usize::MAX);
+        let size = |elements: u64| {
+            usize::try_from(elements.saturating_mul(self.stored.element_bytes)).unwrap_or(usize::MAX)
+        };
         let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
 
-        let mut tile = [0u8; MAX_TILE_BYTES];
-        let rows = block.bytes.chunks_exact(size(block.cols).max(1)).skip(count(row.saturating_mul(TILE)));
+        tile.fill(0);
+        let rows = bytes.chunks_exact(size(block.cols).max(1)).skip(count(row.saturating_mul(TILE)));
         let sides = tile.chunks_exact_mut(size(TILE).max(1));
+        let from = size(col.saturating_mul(TILE));
+        let to = from.saturating_add(size(true_cols));
         for (side, source) in sides.zip(rows.take(count(true_rows))) {
-            let source = source.iter().skip(size(col.saturating_mul(TILE))).take(size(true_cols));
+            let source = source.get(from..to).unwrap_or_default();
             side.iter_mut().zip(source).for_each(|(to, from)| *to = *from);
         }
 
         let mut elements = vec![SCHEME];
         elements.extend(self.name_hash);
         elements.extend([block.tile_row.saturating_add(row), block.tile_col.saturating_add(col)]);
-        elements.extend([true_rows, true_cols, self.dtype_code, self.rows, self.cols]);
+        elements.extend([true_rows, true_cols, self.dtype_code, self.stored.rows, self.stored.cols]);
         elements.extend(pack7(tile.get(..size(TILE * TILE)).unwrap_or_default()));
         poseidon(Domain::TileLeaf, &elements)
     }
