@@ -15,6 +15,7 @@ use weighbridge_commitments::CommitError;
 use weighbridge_ledger::LedgerError;
 
 use crate::html::HtmlError;
+use crate::oms::OmsError;
 
 /// Why a command did not do its work.
 #[derive(Debug, Error)]
@@ -222,6 +223,18 @@ pub enum CliError {
     /// A checkpoint.
     #[error(transparent)]
     Commit(CommitError),
+    /// A model's files, their signature or its key.
+    #[error("{}", path.display())]
+    Oms {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: OmsError,
+    },
+    /// A signature over several paths.
+    #[error("a signature is about one model; name one folder or one file beside --oms-signature")]
+    OneModel,
     /// The page.
     #[error(transparent)]
     Html(HtmlError),
@@ -259,6 +272,8 @@ impl CliError {
             Self::NoDefaultStatement(source) | Self::Prove(source) => source.culprit(),
             Self::Assemble(source) => source.culprit(),
             Self::Commit(source) => source.culprit(),
+            Self::Oms { source, .. } => source.culprit(),
+            Self::OneModel => Culprit::Usage,
             Self::Html(source) => source.culprit(),
             Self::Output(_) | Self::Clock => Culprit::Unavailable,
             Self::Json(..) => Culprit::Internal,
@@ -292,6 +307,8 @@ impl CliError {
             Self::Prove(_) => "not-proven",
             Self::Assemble(_) => "not-assembled",
             Self::Commit(_) => "checkpoint-refused",
+            Self::Oms { source, .. } => source.code(),
+            Self::OneModel => "command-line",
             Self::Html(_) => "page-not-written",
             Self::Json(..) => "json-not-written",
         }
@@ -333,6 +350,14 @@ impl CliError {
             Self::Prove(source) if source.culprit() == Culprit::Rejected => {
                 "choose a statement that is true of the declared total, or --declared none"
             }
+            Self::Oms { source: OmsError::Key, .. } => "name the signer's public key, not the private one",
+            Self::Oms { source: OmsError::OtherKey { .. } | OmsError::Signature, .. } => {
+                "get the signer's key from the signer; if it is the right one, the signature is not theirs"
+            }
+            Self::Oms { source: OmsError::Differ(_) | OmsError::Uncovered(_), .. } => {
+                "get the files again, or ask the signer which files belong to the model"
+            }
+            Self::Oms { .. } | Self::OneModel => return None,
             Self::Prove(_) | Self::Assemble(_) | Self::Commit(_) | Self::Html(_) | Self::Output(_) | Self::Json(..) => {
                 return None;
             }

@@ -212,8 +212,7 @@ fn open_all(files: &[PathBuf]) -> Result<Vec<Shard>, CommitError> {
         shards.push(shard);
     }
     shards.sort_by(|left, right| left.source.name().cmp(right.source.name()));
-    if let Some([first, _]) = shards.array_windows().find(|[left, right]| left.source.name() == right.source.name())
-    {
+    if let Some([first, _]) = shards.array_windows().find(|[left, right]| left.source.name() == right.source.name()) {
         return Err(CommitError::DuplicateFile { name: first.source.name().to_owned() });
     }
     refuse_shared_names(&shards)?;

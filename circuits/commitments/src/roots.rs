@@ -201,7 +201,8 @@ impl<'a, 'c, 's> Roots<'a, 'c, 's> {
             self.fold.add(done);
         }
         let fast_root = Digest32(self.fast.finalize().into());
-        let algebraic_root = if self.wanted.algebraic { self.fold.tensors.finish()? } else { PoseidonDigest::default() };
+        let algebraic_root =
+            if self.wanted.algebraic { self.fold.tensors.finish()? } else { PoseidonDigest::default() };
         Some((fast_root, algebraic_root))
     }
 

@@ -89,12 +89,17 @@ impl TensorHeader {
     }
 
     /// The leaf of one tile, given by its place in the block.
-    fn leaf(&self, block: Block, bytes: &[u8], (row, col): (u64, u64), tile: &mut [u8; MAX_TILE_BYTES]) -> PoseidonDigest {
+    fn leaf(
+        &self,
+        block: Block,
+        bytes: &[u8],
+        (row, col): (u64, u64),
+        tile: &mut [u8; MAX_TILE_BYTES],
+    ) -> PoseidonDigest {
         let true_rows = block.rows.saturating_sub(row.saturating_mul(TILE)).min(TILE);
         let true_cols = block.cols.saturating_sub(col.saturating_mul(TILE)).min(TILE);
-        let size = |elements: u64| {
-            usize::try_from(elements.saturating_mul(self.stored.element_bytes)).unwrap_or(usize::MAX)
-        };
+        let size =
+            |elements: u64| usize::try_from(elements.saturating_mul(self.stored.element_bytes)).unwrap_or(usize::MAX);
         let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
 
         tile.fill(0);

@@ -2,13 +2,13 @@
 //! **Does not know** intervals. **Spec.** TRAINING §5 (Trust).
 
 use weighbridge_attest_types::CheckpointCommitment;
-use weighbridge_commitments::{CommitError, commit_checkpoint};
+use weighbridge_commitments::{CommitError, Effort, commit_checkpoint};
 use weighbridge_daemon_api::CheckpointRequest;
 
 /// Reads and commits; blocks for as long as the files are large.
 pub(super) fn commit(request: &CheckpointRequest) -> Result<CheckpointCommitment, CommitError> {
     let mut told = 0u64;
-    let digests = commit_checkpoint(&request.files, &mut |done, total| {
+    let digests = commit_checkpoint(&request.files, Effort::polite(), &mut |done, total| {
         // One line per tenth: a 500 GB checkpoint should not look like a hang.
         let tenth = done.saturating_mul(10).checked_div(total).unwrap_or(0);
         if tenth > told {

@@ -13,7 +13,7 @@ use weighbridge_attest_types::{
     Bundle, Canonical, CheckpointRoots, Culprit, Flops, Gflop, MAX_INTERVAL_MILLIS, MIN_INTERVAL_MILLIS, NodeWitness,
     RosterDevice, RosterRow, RunManifest, ThresholdReport, TrustAnchors, built_in_profiles,
 };
-use weighbridge_commitments::{CommitError, commit_checkpoint, commit_spec};
+use weighbridge_commitments::{CommitError, Effort, commit_checkpoint, commit_spec};
 use weighbridge_daemon_api::{NodeDevice, NodeInfo, RunEnded};
 use weighbridge_tests_simulator::World;
 use weighbridge_verifier::{CliError, HtmlError, assemble_bundle, render_html};
@@ -236,7 +236,7 @@ impl<'a> Stage<'a> {
         let model = Perceptron::new(&self.spec, GemmCounter::default()).map_err(fault.internal())?;
         let optimizer = Momentum::new(&model, &self.spec).map_err(fault.internal())?;
         let files = write_checkpoint(&self.output.node(0), 0, &model, &optimizer).map_err(fault.unavailable())?;
-        let digests = commit_checkpoint(&files, &mut |_, _| {}).map_err(fault.by(CommitError::culprit))?;
+        let digests = commit_checkpoint(&files, Effort::polite(), &mut |_, _| {}).map_err(fault.by(CommitError::culprit))?;
         Ok(CheckpointRoots { fast_root: digests.fast_root, algebraic_root: digests.algebraic_root })
     }
 
