@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{Canonical, CodecError, Decoder, Encoder, framed};
-use crate::{Digest32, Domain, PoseidonDigest, Signature64, UnixMillis};
+use crate::{Digest32, Domain, PoseidonDigest, Signature64, UnixMillis, sha256};
 
 /// What a quote answers.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -69,6 +69,18 @@ pub struct SignedReceipt {
     pub head: PoseidonDigest,
     /// Ed25519 over [`SignedReceipt::signing_bytes`].
     pub signature: Signature64,
+}
+
+/// Longest answer of a timestamp authority that is read. Public ones send 3 to 8 KiB, with all certificates.
+pub const MAX_TIMESTAMP_BYTES: usize = 32 * 1024;
+
+/// *Not after*, by an RFC 3161 timestamp: the message imprint over a head. SHA-256 of framed domain, node key digest,
+/// index, head; the token itself says the time, and the head holds the run's genesis.
+#[must_use]
+pub fn timestamp_imprint(node_key_digest: Digest32, index: u64, head: PoseidonDigest) -> Digest32 {
+    let mut out = Domain::TimeStamp.encoder();
+    out.put(&node_key_digest).put(&index).put(&head);
+    sha256(&out.finish())
 }
 
 impl SignedNonce {
