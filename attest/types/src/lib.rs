@@ -28,7 +28,9 @@ pub use anchors::{AnchorGradeError, BeaconAnchor, BeaconScheme, CertificateAncho
 pub use beacon::BeaconToken;
 pub use binding::{Binding, BindingStage, device_evidence_digest};
 pub use bundle::{Bundle, BundleError, MAX_BUNDLE_BYTES, MAX_MEMBER_BYTES, MAX_MEMBERS, Member, MemberDigest};
-pub use challenge::{Challenge, MAX_TIMESTAMP_BYTES, SignedNonce, SignedReceipt, timestamp_imprint};
+pub use challenge::{
+    Challenge, MAX_TIMESTAMP_BYTES, SignedNonce, SignedReceipt, TimestampResponse, timestamp_imprint, timestamp_query,
+};
 pub use claims::{BoundValue, ChipFamily, Grade, NotChecked, PlatformClaims, TcbStatus};
 pub use codec::{Canonical, CodecError, Decoder, Encoder, MAX_FIELD_BYTES};
 pub use counters::{MAX_READING, PRESENT_DECLARED, PRESENT_ENERGY, PRESENT_METERED, Presence, Reading, ReadingError};
