@@ -5,6 +5,7 @@
 mod commands;
 mod kill;
 mod support;
+mod tokens;
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};

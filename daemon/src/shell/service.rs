@@ -11,7 +11,8 @@ use tokio::task::{JoinSet, spawn_blocking};
 use weighbridge_attest_collect::{Collector, collect_set};
 use weighbridge_attest_types::{Binding, Challenge, CheckpointCommitment, EvidenceSet, NodeKey};
 use weighbridge_daemon_api::{
-    Acknowledged, ChallengeRequest, CheckpointRequest, NodeInfo, NodeState, RunEnded, RunStarted, StepReport, WorkUnitReport,
+    Acknowledged, ChallengeRequest, CheckpointRequest, NodeInfo, NodeState, RunEnded, RunStarted, StepReport,
+    WorkUnitReport,
 };
 
 use super::checkpoint_files;

@@ -182,6 +182,11 @@ impl Served {
         self.client.get(paths::NODE).await.unwrap()
     }
 
+    /// A timestamp over any imprint.
+    pub(super) fn stamp(&self, imprint: Digest32) -> Vec<u8> {
+        self.world.timestamp_authority().stamp(imprint, WORLD_START)
+    }
+
     pub(super) fn nonce(&self) -> SignedNonce {
         self.world.time_authority().issue_nonce(WORLD_START)
     }

@@ -6,8 +6,8 @@ mod prose;
 
 use weighbridge_attest_types::{
     BracketLine, CheckpointCommitment, CheckpointLine, CoverageLine, DeviceLine, Digest32, Flops, GapLine, Grade,
-    NodeLine, ProfileLine, RosterDevice, RunManifest, ThresholdProfile, ThresholdReport, TrustAnchors,
-    UnixMillis, built_in_profiles,
+    NodeLine, ProfileLine, RosterDevice, RunManifest, ThresholdProfile, ThresholdReport, TrustAnchors, UnixMillis,
+    built_in_profiles,
 };
 
 use crate::coverage::{NodeTime, cover};

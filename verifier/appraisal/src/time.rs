@@ -235,11 +235,11 @@ fn not_after(
         checks.record(&path, "time-receipt", Err(Finding::unknown(open)));
     }
     let about = (row, parts);
-    let receipt = parts.receipt.as_ref().and_then(|token| by_receipt(&path, token, about, ledger, &anchors.time, checks));
+    let receipt =
+        parts.receipt.as_ref().and_then(|token| by_receipt(&path, token, about, ledger, &anchors.time, checks));
     let path = format!("{}/{}", parts.folder, name::TIMESTAMP);
     let stamped = parts.timestamp.as_ref();
-    let stamped =
-        stamped.and_then(|token| timestamp::check(&path, token, about, ledger, &anchors.timestamp, checks));
+    let stamped = stamped.and_then(|token| timestamp::check(&path, token, about, ledger, &anchors.timestamp, checks));
     receipt.into_iter().chain(stamped).min_by_key(TokenTime::at)
 }
 

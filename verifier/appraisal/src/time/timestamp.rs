@@ -116,7 +116,7 @@ fn covers_last(index: Option<u64>, parts: &NodeParts) -> CheckResult {
     }
 }
 
-/// The end of the second after an instant: what a certificate's dates are compared with.
+/// Whole seconds of an instant: what a certificate's dates are compared with.
 const fn seconds(at: UnixMillis) -> u64 {
     at.0.div_euclid(1_000)
 }

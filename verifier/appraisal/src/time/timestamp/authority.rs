@@ -37,10 +37,7 @@ impl TimestampToken {
     /// # Errors
     /// [`TimestampError::UnknownRoot`] where none of the roots has to do with it; [`TimestampError::Path`] where the
     /// path to one of them does not hold.
-    pub fn check_authority<'r>(
-        &self,
-        roots: &'r [CertificateAnchor],
-    ) -> Result<&'r CertificateAnchor, TimestampError> {
+    pub fn check_authority<'r>(&self, roots: &'r [CertificateAnchor]) -> Result<&'r CertificateAnchor, TimestampError> {
         let mut worst = TimestampError::UnknownRoot;
         for root in roots {
             match self.path_to(root) {

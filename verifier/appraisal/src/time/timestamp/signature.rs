@@ -11,9 +11,9 @@ use cms::signed_data::SignerIdentifier;
 use der::asn1::{Any, ObjectIdentifier, OctetString};
 use der::{Decode, Encode as _, Sequence};
 use ring::digest::{Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, SHA512, digest};
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 use webpki::EndEntityCert;
 use webpki::ring as algorithms;
-use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 
 use super::token::{SHA_256, TST_INFO, der_of, is_bare, unreadable};
 use super::{TimestampError, TimestampToken, seconds};
@@ -134,15 +134,19 @@ impl TimestampToken {
             return Err(broken("its certificate was not signed along"));
         }
         // The first of each list is the signer's.
-        let old = old.is_none_or(|list| list.certs.first().is_some_and(|id| {
-            let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, &der);
-            hash.as_ref() == id.cert_hash.as_bytes() && is_issuer(id.issuer_serial.as_ref(), certificate)
-        }));
-        let new = new.is_none_or(|list| list.certs.first().is_some_and(|id| {
-            let hash = id.hash_algorithm.as_ref().map_or(Some(&SHA256), hash_of).map(|hash| digest(hash, &der));
-            hash.is_some_and(|hash| hash.as_ref() == id.cert_hash.as_bytes())
-                && is_issuer(id.issuer_serial.as_ref(), certificate)
-        }));
+        let old = old.is_none_or(|list| {
+            list.certs.first().is_some_and(|id| {
+                let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, &der);
+                hash.as_ref() == id.cert_hash.as_bytes() && is_issuer(id.issuer_serial.as_ref(), certificate)
+            })
+        });
+        let new = new.is_none_or(|list| {
+            list.certs.first().is_some_and(|id| {
+                let hash = id.hash_algorithm.as_ref().map_or(Some(&SHA256), hash_of).map(|hash| digest(hash, &der));
+                hash.is_some_and(|hash| hash.as_ref() == id.cert_hash.as_bytes())
+                    && is_issuer(id.issuer_serial.as_ref(), certificate)
+            })
+        });
         if old && new { Ok(()) } else { Err(broken("another certificate was signed along")) }
     }
 
@@ -191,7 +195,10 @@ fn is_issuer(named: Option<&IssuerSerial>, certificate: &Certificate) -> bool {
 }
 
 /// An extension's value, where it is there.
-pub(super) fn extension<T: for<'a> Decode<'a>>(certificate: &Certificate, oid: ObjectIdentifier) -> Option<(bool, Option<T>)> {
+pub(super) fn extension<T: for<'a> Decode<'a>>(
+    certificate: &Certificate,
+    oid: ObjectIdentifier,
+) -> Option<(bool, Option<T>)> {
     let mut all = certificate.tbs_certificate.extensions.iter().flatten();
     let found = all.find(|extension| extension.extn_id == oid)?;
     Some((found.critical, T::from_der(found.extn_value.as_bytes()).ok()))

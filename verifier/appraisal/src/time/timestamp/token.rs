@@ -5,7 +5,7 @@
 use cms::cert::CertificateChoices;
 use cms::cert::x509::Certificate;
 use cms::content_info::CmsVersion;
-use cms::signed_data::{SignedData, SignerInfo};
+use cms::signed_data::{SignedData, SignerIdentifier, SignerInfo};
 use der::asn1::{Any, ObjectIdentifier, OctetStringRef};
 use der::{Decode as _, Encode as _, Tag, Tagged as _};
 use weighbridge_attest_types::{Digest32, MAX_TIMESTAMP_BYTES, UnixMillis};
@@ -65,10 +65,22 @@ impl TimestampToken {
         };
         let algorithms = digest_algorithms.as_slice();
         if version != CmsVersion::V3 || crls.is_some() || signer.unsigned_attrs.is_some() {
-            return Err(form("the signed data has another version, revocation lists or unsigned attributes".to_owned()));
+            return Err(form(
+                "the signed data has another version, revocation lists or unsigned attributes".to_owned(),
+            ));
         }
-        if !matches!(algorithms, [one] if one.oid == signer.digest_alg.oid) {
-            return Err(form("the digest algorithms are not that of the signer alone".to_owned()));
+        let bare = [&signer.digest_alg, &signer.signature_algorithm].into_iter().chain(algorithms);
+        if !matches!(algorithms, [one] if one.oid == signer.digest_alg.oid)
+            || !bare.into_iter().all(|one| is_bare(one.parameters.as_ref()))
+        {
+            return Err(form("the digest algorithms are not that of the signer alone, bare".to_owned()));
+        }
+        let fitting = match signer.sid {
+            SignerIdentifier::IssuerAndSerialNumber(_) => CmsVersion::V1,
+            SignerIdentifier::SubjectKeyIdentifier(_) => CmsVersion::V3,
+        };
+        if signer.version != fitting {
+            return Err(form("the signer's version does not fit how it is named".to_owned()));
         }
         if encap_content_info.econtent_type != TST_INFO {
             return Err(form(format!("content type {} is not TSTInfo", encap_content_info.econtent_type)));
@@ -78,7 +90,10 @@ impl TimestampToken {
         let (imprint, made, accuracy_millis) = read_info(&content)?;
         let certificates = certificates.map(|set| set.0.into_vec()).unwrap_or_default();
         if !(1..=MAX_CERTIFICATES).contains(&certificates.len()) {
-            return Err(form(format!("{} certificates; ask for them, and for at most {MAX_CERTIFICATES}", certificates.len())));
+            return Err(form(format!(
+                "{} certificates; ask for them, and for at most {MAX_CERTIFICATES}",
+                certificates.len()
+            )));
         }
         let plain = |choice| match choice {
             CertificateChoices::Certificate(certificate) => Ok(certificate),
