@@ -2,6 +2,9 @@
 //! **Does not know** where anchor files lie. **Spec.** PROTOCOL §6: a built-in root lends `attested`, an injected one
 //! only `simulated`; EVIDENCE §1.3 and §2.2 for the pins.
 
+mod beacon;
+mod timestamp;
+
 use serde::Deserialize;
 use thiserror::Error;
 use weighbridge_attest_types::{
@@ -76,7 +79,8 @@ impl AnchorFileError {
     }
 }
 
-/// The vendors' roots of this release, pinned by key, grade attested. No time authority is built in.
+/// The vendors' roots of this release, pinned by key, and two public beacons, grade attested. No time authority and no
+/// timestamp authority is built in.
 #[must_use]
 pub fn built_in_anchors() -> TrustAnchors {
     let pinned = |name: &str, spki_sha256| CertificateAnchor {
@@ -89,6 +93,8 @@ pub fn built_in_anchors() -> TrustAnchors {
         intel: vec![pinned("Intel SGX Root CA", INTEL_SGX_ROOT)],
         nvidia_device: vec![pinned("NVIDIA Device Identity CA", NVIDIA_DEVICE_ROOT)],
         time: Vec::new(),
+        beacons: beacon::built_in(),
+        timestamp: Vec::new(),
     }
 }
 
@@ -113,6 +119,8 @@ pub fn parse_anchor_file(bytes: &[u8], into: &mut TrustAnchors) -> Result<(), An
         AnchorKind::IntelSgxRoot => add_root(file, Curve::P256, &mut into.intel),
         AnchorKind::NvidiaDeviceRoot => add_root(file, Curve::P384, &mut into.nvidia_device),
         AnchorKind::TimeAuthority => add_authority(file, &mut into.time),
+        AnchorKind::DrandChain => beacon::add(file, &mut into.beacons),
+        AnchorKind::TimestampAuthorityRoot => timestamp::add(file, &mut into.timestamp),
     }
 }
 
@@ -123,9 +131,10 @@ fn check_name(name: &str, anchors: &TrustAnchors) -> Result<(), AnchorFileError>
     if !fits {
         return Err(AnchorFileError::Name { name: name.escape_default().to_string() });
     }
-    let TrustAnchors { intel, nvidia_device, time } = anchors;
-    let certified = intel.iter().chain(nvidia_device).map(|anchor| &anchor.name);
-    let mut taken = certified.chain(time.iter().map(|anchor| &anchor.name));
+    let TrustAnchors { intel, nvidia_device, time, beacons, timestamp } = anchors;
+    let certified = intel.iter().chain(nvidia_device).chain(timestamp).map(|anchor| &anchor.name);
+    let clocks = time.iter().map(|anchor| &anchor.name).chain(beacons.iter().map(|anchor| &anchor.name));
+    let mut taken = certified.chain(clocks);
     match taken.any(|taken| taken.eq_ignore_ascii_case(name)) {
         true => Err(AnchorFileError::NameRepeated { name: name.to_owned() }),
         false => Ok(()),
@@ -141,6 +150,7 @@ struct AnchorFile {
     kind: AnchorKind,
     certificate_pem: Option<String>,
     key: Option<Digest32>,
+    chain: Option<beacon::ChainFile>,
 }
 
 #[derive(Deserialize)]
@@ -149,11 +159,13 @@ enum AnchorKind {
     IntelSgxRoot,
     NvidiaDeviceRoot,
     TimeAuthority,
+    DrandChain,
+    TimestampAuthorityRoot,
 }
 
 fn add_root(file: AnchorFile, curve: Curve, into: &mut Vec<CertificateAnchor>) -> Result<(), AnchorFileError> {
-    let AnchorFile { name, grade, certificate_pem: Some(pem), key: None, .. } = file else {
-        return Err(AnchorFileError::Format("a root has `certificate_pem` and no `key`".to_owned()));
+    let AnchorFile { name, grade, certificate_pem: Some(pem), key: None, chain: None, .. } = file else {
+        return Err(AnchorFileError::Format("a root has `certificate_pem` and neither `key` nor `chain`".to_owned()));
     };
     let (der, pin) = read_root(&pem, curve).map_err(|why| AnchorFileError::Anchor { name: name.clone(), why })?;
     if let Some(earlier) = into.iter().find(|anchor| anchor.spki_sha256 == pin) {
@@ -182,8 +194,9 @@ fn read_root(pem: &str, curve: Curve) -> Result<(Vec<u8>, Digest32), String> {
 }
 
 fn add_authority(file: AnchorFile, into: &mut Vec<TimeAnchor>) -> Result<(), AnchorFileError> {
-    let AnchorFile { name, grade, certificate_pem: None, key: Some(key), .. } = file else {
-        return Err(AnchorFileError::Format("a time authority has `key` and no `certificate_pem`".to_owned()));
+    let AnchorFile { name, grade, certificate_pem: None, key: Some(key), chain: None, .. } = file else {
+        let shape = "a time authority has `key` and neither `certificate_pem` nor `chain`";
+        return Err(AnchorFileError::Format(shape.to_owned()));
     };
     if let Some(earlier) = into.iter().find(|anchor| anchor.key == key) {
         return Err(AnchorFileError::Repeated { name, earlier: earlier.name.clone() });

@@ -2,7 +2,7 @@
 //! **Does not know** how anything is done. **Spec.** HOUSE §9 example 9.
 
 use serde::de::DeserializeOwned;
-use weighbridge_attest_types::{Culprit, NodeKey, RunManifest, SignedNonce, SignedReceipt};
+use weighbridge_attest_types::{Culprit, NodeKey, RunManifest};
 use weighbridge_daemon_api::{
     ChallengeRequest, CheckpointRequest, EndRequest, NodeState, Problem, ReceiptRequest, RunStartRequest, StepReport,
     WorkUnitReport, paths,
@@ -13,8 +13,8 @@ use weighbridge_daemon_api::{
 pub enum Action {
     /// Tell all that is public.
     Describe,
-    /// Quote under a nonce: the key before a run, a fresh head in one.
-    Challenge(SignedNonce),
+    /// Quote under a nonce or a beacon round: the key before a run, a fresh head in one.
+    Challenge(ChallengeRequest),
     /// Open the chain.
     StartRun(Box<RunManifest>),
     /// A step was completed.
@@ -25,8 +25,8 @@ pub enum Action {
     Checkpoint(CheckpointRequest),
     /// Seal and quote the last interval.
     End,
-    /// Keep the receipt over the last head.
-    Receipt(SignedReceipt),
+    /// Keep the receipt or the timestamp over the last head.
+    Receipt(ReceiptRequest),
     /// Hand out the public export.
     Export(Option<NodeKey>),
     /// Hand out the private witness, to the daemon's own user and root.
@@ -52,13 +52,13 @@ impl Action {
             paths::NODE => Ok(Self::Describe),
             paths::EXPORT => Ok(Self::Export(node_key(query)?)),
             paths::WITNESS => Ok(Self::Witness(node_key(query)?)),
-            paths::CHALLENGE => message(body).map(|ChallengeRequest { nonce }| Self::Challenge(nonce)),
+            paths::CHALLENGE => message(body).map(Self::Challenge),
             paths::RUN_START => message(body).map(|RunStartRequest { manifest }| Self::StartRun(Box::new(manifest))),
             paths::STEP => message(body).map(Self::Step),
             paths::WORK_UNIT => message(body).map(Self::WorkUnit),
             paths::CHECKPOINT => message(body).map(Self::Checkpoint),
             paths::END => message(body).map(|EndRequest {}| Self::End),
-            paths::RECEIPT => message(body).map(|ReceiptRequest { receipt }| Self::Receipt(receipt)),
+            paths::RECEIPT => message(body).map(Self::Receipt),
             _ => Err(no_such_path(path)),
         }
     }

@@ -25,6 +25,7 @@ use crate::store::{Store, StoreError};
 pub use outcome::CommandError;
 
 mod outcome;
+mod tokens;
 
 #[derive(Debug, Parser)]
 #[command(name = "weighbridged", version, about = "Weighs a training node: signs and quotes what its job reports")]
@@ -53,6 +54,12 @@ enum Command {
     Status,
     /// Writes the public export, or, as a separate act, the private witness.
     Export(ExportArguments),
+    /// Has the node key quoted under a public beacon round, or a fresh head in a run
+    Challenge(tokens::ChallengeArguments),
+    /// Prints the last head and the message imprint for a timestamp over it
+    Head(tokens::HeadArguments),
+    /// Hands in a timestamp over the last head, after the run has ended
+    Receipt(tokens::ReceiptArguments),
     /// Lists which evidence interfaces this machine offers, and what to do about the others.
     Doctor,
     /// Looks at the configuration.
@@ -124,6 +131,9 @@ fn perform(file: Option<&Path>, command: &Command) -> Result<Printed, CommandErr
         Command::Run => run(config),
         Command::Status => status(&config),
         Command::Export(arguments) => export_node(&config, arguments),
+        Command::Challenge(arguments) => tokens::challenge(&config, arguments),
+        Command::Head(arguments) => tokens::head(&config, arguments),
+        Command::Receipt(arguments) => tokens::receipt(&config, arguments),
         Command::Doctor => doctor(&config),
         Command::Config(ConfigCommand::Check) => check_config(&config),
     }

@@ -175,14 +175,14 @@ impl NodeError {
             Self::Checkpoint(_) => "write the file completely, then report the checkpoint again; the run goes on",
             Self::Manifest(_) => "build the manifest from GET /v1/node of every node",
             Self::NotLegal { .. } => "look at `weighbridged status`",
-            Self::NoKeyQuote => "post a time authority's nonce to /v1/challenge first",
+            Self::NoKeyQuote => "post a time authority's nonce or a beacon round to /v1/challenge first",
             Self::Roster { .. } => "build this node's row from its GET /v1/node, after its last challenge",
             Self::IntervalLimits { .. } => {
                 "change `interval_millis` in the manifest, or the limits in the configuration"
             }
             Self::OtherRun(_) => "end that run first",
             Self::Devices(_) => "bring the devices back (`nvidia-smi`, `weighbridged doctor`), then start again",
-            Self::Receipt { .. } => "ask for a receipt over what POST /v1/end answered",
+            Self::Receipt { .. } => "ask for a receipt or a timestamp over what POST /v1/end answered",
             Self::NoLedger(_) => "start a run first, or name another --node-key",
             Self::TooLarge(_) => "raise `attest_every_intervals` or `interval_millis` for runs of this length",
             Self::NotYours { .. } => "run `weighbridged export --witness` as that user or as root",

@@ -44,7 +44,10 @@ pub fn public(store: &Store, node_key: Option<NodeKey>) -> Result<Vec<u8>, NodeE
     let start = store.start(generation)?.ok_or_else(|| store.damaged("starts"))?;
     let manifest = store.manifest(generation)?.ok_or_else(|| store.damaged("manifests"))?;
     let key = store.key_evidence(generation)?.ok_or_else(|| store.damaged("key-evidence"))?;
-    let nonce = store.nonce(generation)?.ok_or_else(|| store.damaged("nonces"))?;
+    let (nonce, beacon) = (store.nonce(generation)?, store.beacon(generation)?);
+    if nonce.is_none() && beacon.is_none() {
+        return Err(store.damaged("nonces").into());
+    }
     let ledger = NodeLedger { start, entries: store.entries(generation)? };
 
     let mut export = Bundle::new_export();
@@ -54,9 +57,17 @@ pub fn public(store: &Store, node_key: Option<NodeKey>) -> Result<Vec<u8>, NodeE
     insert("run-manifest".to_owned(), manifest.to_bytes())?;
     insert("ledger".to_owned(), ledger.to_bytes())?;
     insert("evidence/key".to_owned(), key)?;
-    insert("time/nonce".to_owned(), nonce.to_bytes())?;
+    if let Some(nonce) = nonce {
+        insert("time/nonce".to_owned(), nonce.to_bytes())?;
+    }
+    if let Some(beacon) = beacon {
+        insert("time/beacon".to_owned(), beacon.to_bytes())?;
+    }
     if let Some(receipt) = store.receipt(generation)? {
         insert("time/receipt".to_owned(), receipt.to_bytes())?;
+    }
+    if let Some(timestamp) = store.timestamp(generation)? {
+        insert("time/timestamp".to_owned(), timestamp.as_bytes().to_vec())?;
     }
     for (index, set) in store.evidence(generation)? {
         insert(format!("evidence/{index:08}"), set)?;

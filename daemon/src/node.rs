@@ -5,9 +5,11 @@
 use weighbridge_attest_collect::{CpuIdentity, DeviceIdentity};
 use weighbridge_attest_types::{
     Binding, Canonical, ChainStart, Challenge, Device, Digest32, EvidenceSet, LedgerEntry, PoseidonDigest, QuotedHead,
-    RosterRow, RunManifest, SignedNonce, SignedReceipt, WitnessRow, device_set_digest, sha256,
+    RosterRow, RunManifest, WitnessRow, device_set_digest, sha256, timestamp_imprint,
 };
-use weighbridge_daemon_api::{HeadInfo, NodeDevice, NodeInfo, NodeState, RunEnded, RunStarted};
+use weighbridge_daemon_api::{
+    ChallengeRequest, HeadInfo, NodeDevice, NodeInfo, NodeState, ReceiptRequest, RunEnded, RunStarted,
+};
 use weighbridge_ledger::head_0;
 
 use crate::effects::{Effect, Effects};
@@ -56,13 +58,12 @@ pub struct Node {
     limits: Limits,
     key_quote: Option<Digest32>,
     run: Option<Run>,
-    receipted: bool,
     failed: bool,
 }
 
 impl Node {
-    /// Opens the node of this boot, or makes a new key from `fresh`: after a reboot, and after a run whose receipt is
-    /// kept.
+    /// Opens the node of this boot, or makes a new key from `fresh`: after a reboot, and after a run whose receipt or
+    /// timestamp is kept.
     ///
     /// # Errors
     /// [`NodeError`]; also when an open run's devices are not those of the platform.
@@ -75,7 +76,7 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let last = store.generations()?.last().copied().filter(|generation| generation.boot_id == boot_id);
         let last = match last {
-            Some(generation) if store.receipt(generation.number)?.is_none() => Some(generation),
+            Some(generation) if !store.is_closed(generation.number)? => Some(generation),
             _ => None,
         };
         match last {
@@ -84,7 +85,7 @@ impl Node {
                 let keys = NodeKeys::new(fresh)?;
                 let generation = store.begin_generation(keys.node_key(), boot_id, fresh)?;
                 let (key_quote, run) = (None, None);
-                Ok(Self { store, generation, keys, identity, limits, key_quote, run, receipted: false, failed: false })
+                Ok(Self { store, generation, keys, identity, limits, key_quote, run, failed: false })
             }
         }
     }
@@ -111,7 +112,7 @@ impl Node {
                 Some(Run::restore(start, store.entries(number)?, intervals)?)
             }
         };
-        Ok(Self { store, generation, keys, identity, limits, key_quote, run, receipted: false, failed: false })
+        Ok(Self { store, generation, keys, identity, limits, key_quote, run, failed: false })
     }
 
     /// All that is public.
@@ -160,16 +161,16 @@ impl Node {
         Ok(Binding::head(chain.start().genesis, key, chain.head(), chain.last_index(), challenge))
     }
 
-    /// Keeps the evidence that introduces the node key, and the nonce it answers.
+    /// Keeps the evidence that introduces the node key, and the nonce or beacon round it answers.
     ///
     /// # Errors
     /// [`NodeError`]; when a run has started meanwhile, its roster already names the older quote.
-    pub fn keep_key_quote(&mut self, nonce: &SignedNonce, set: &EvidenceSet) -> Result<(), NodeError> {
+    pub fn keep_key_quote(&mut self, answered: &ChallengeRequest, set: &EvidenceSet) -> Result<(), NodeError> {
         if self.run.is_some() {
             return Err(NodeError::NotLegal { action: "challenge", state: self.state() });
         }
         let set = set.to_bytes();
-        self.keep(&[Row::KeyQuote { set: &set, nonce }])?;
+        self.keep(&[Row::KeyQuote { set: &set, answered }])?;
         self.key_quote = Some(sha256(&set));
         Ok(())
     }
@@ -257,22 +258,30 @@ impl Node {
         Some((RunEnded { index, head, node_key_digest }, run.intervals.last_quoted() == index))
     }
 
-    /// Keeps the receipt over the last head; false when it was kept before.
+    /// Keeps the receipt or the timestamp over the last head; false when one was kept before. Who signed it, a Verifier
+    /// judges: of a timestamp only the imprint is looked for.
     ///
     /// # Errors
     /// [`NodeError::Receipt`] when it is about something else.
-    pub fn keep_receipt(&mut self, receipt: &SignedReceipt) -> Result<bool, NodeError> {
+    pub fn keep_receipt(&mut self, request: &ReceiptRequest) -> Result<bool, NodeError> {
         let (ended, _) = self.ended().ok_or(NodeError::NotLegal { action: "receipt", state: self.state() })?;
         let differs = |why| Err(NodeError::Receipt { why });
-        if receipt.node_key_digest != ended.node_key_digest {
-            return differs("it names another node key");
-        }
-        if (receipt.index, receipt.head) != (ended.index, ended.head) {
-            return differs("it names another head");
-        }
-        let counted = !self.receipted;
-        self.keep(&[Row::Receipt(receipt)])?;
-        self.receipted = true;
+        let RunEnded { index, head, node_key_digest } = ended;
+        let number = self.generation.number;
+        let (row, counted) = match request {
+            ReceiptRequest::Receipt(receipt) if receipt.node_key_digest != node_key_digest => {
+                return differs("it names another node key");
+            }
+            ReceiptRequest::Receipt(receipt) if (receipt.index, receipt.head) != (index, head) => {
+                return differs("it names another head");
+            }
+            ReceiptRequest::Timestamp(answer) if !answer.mentions(timestamp_imprint(node_key_digest, index, head)) => {
+                return differs("its imprint is not the one that `weighbridged head` prints");
+            }
+            ReceiptRequest::Receipt(receipt) => (Row::Receipt(receipt), self.store.receipt(number)?.is_none()),
+            ReceiptRequest::Timestamp(answer) => (Row::Timestamp(answer), self.store.timestamp(number)?.is_none()),
+        };
+        self.keep(&[row])?;
         Ok(counted)
     }
 

@@ -12,8 +12,10 @@ use redb::{
 };
 use serde::{Deserialize, Serialize};
 use weighbridge_attest_types::{
-    Canonical, ChainStart, LedgerEntry, NodeKey, RunManifest, SignedNonce, SignedReceipt, WitnessRow,
+    BeaconToken, Canonical, ChainStart, LedgerEntry, NodeKey, RunManifest, SignedNonce, SignedReceipt,
+    TimestampResponse, WitnessRow,
 };
+use weighbridge_daemon_api::ChallengeRequest;
 
 pub use error::StoreError;
 
@@ -37,6 +39,8 @@ const MANIFESTS: Table = Table::new("manifests");
 const STARTS: Table = Table::new("starts");
 const INTERVALS: Table = Table::new("intervals");
 const RECEIPTS: Table = Table::new("receipts");
+const BEACONS: Table = Table::new("beacons");
+const TIMESTAMPS: Table = Table::new("timestamps");
 const ENTRIES: ChainTable = ChainTable::new("entries");
 const WITNESSES: ChainTable = ChainTable::new("witnesses");
 const EVIDENCE: ChainTable = ChainTable::new("evidence");
@@ -56,12 +60,12 @@ pub struct Generation {
 /// One row to keep; several go into one durable transaction.
 #[derive(Debug)]
 pub enum Row<'a> {
-    /// The key quote's canonical set and the nonce it answers.
+    /// The key quote's canonical set and the nonce or beacon round it answers; the last one counts.
     KeyQuote {
         /// Canonical evidence set.
         set: &'a [u8],
-        /// The nonce.
-        nonce: &'a SignedNonce,
+        /// What it answers.
+        answered: &'a ChallengeRequest,
     },
     /// The run.
     Run {
@@ -88,6 +92,8 @@ pub enum Row<'a> {
     },
     /// The receipt over the last head.
     Receipt(&'a SignedReceipt),
+    /// The timestamp over the last head.
+    Timestamp(&'a TimestampResponse),
 }
 
 /// The opened store.
@@ -127,6 +133,7 @@ impl Store {
         store.write(|batch| {
             let tables = [GENERATIONS, SECRETS, KEY_EVIDENCE, NONCES, MANIFESTS, STARTS, INTERVALS, RECEIPTS];
             tables.into_iter().try_for_each(|table| batch.open_table(table).map(drop))?;
+            [BEACONS, TIMESTAMPS].into_iter().try_for_each(|table| batch.open_table(table).map(drop))?;
             [ENTRIES, WITNESSES, EVIDENCE].into_iter().try_for_each(|table| batch.open_table(table).map(drop))?;
             Ok(())
         })?;
@@ -199,7 +206,32 @@ impl Store {
         self.get(KEY_EVIDENCE, generation)
     }
 
-    /// The nonce that the key quote answers.
+    /// The beacon round that the key quote answers, if it answers one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn beacon(&self, generation: u32) -> Result<Option<BeaconToken>, StoreError> {
+        self.canonical(BEACONS, generation, "beacons")
+    }
+
+    /// The timestamp over the last head.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn timestamp(&self, generation: u32) -> Result<Option<TimestampResponse>, StoreError> {
+        let Some(bytes) = self.get(TIMESTAMPS, generation)? else { return Ok(None) };
+        TimestampResponse::new(bytes).map(Some).map_err(|_| self.damaged("timestamps"))
+    }
+
+    /// Whether somebody else's word about the last head is kept: the run of this key is over.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn is_closed(&self, generation: u32) -> Result<bool, StoreError> {
+        Ok(self.receipt(generation)?.is_some() || self.timestamp(generation)?.is_some())
+    }
+
+    /// The nonce that the key quote answers, if it answers one.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -341,9 +373,15 @@ fn put(batch: &WriteTransaction, generation: u32, row: &Row<'_>) -> Result<(), r
         Ok(())
     };
     match row {
-        Row::KeyQuote { set, nonce } => {
+        Row::KeyQuote { set, answered } => {
             plain(KEY_EVIDENCE, set)?;
-            plain(NONCES, &nonce.to_bytes())
+            // One quote answers one question: what an earlier quote answered goes with it.
+            let (table, other, bytes) = match answered {
+                ChallengeRequest::Nonce(nonce) => (NONCES, BEACONS, nonce.to_bytes()),
+                ChallengeRequest::Beacon(round) => (BEACONS, NONCES, round.to_bytes()),
+            };
+            batch.open_table(other)?.remove(generation)?;
+            plain(table, &bytes)
         }
         Row::Run { manifest, start } => {
             plain(MANIFESTS, &manifest.to_bytes())?;
@@ -359,6 +397,7 @@ fn put(batch: &WriteTransaction, generation: u32, row: &Row<'_>) -> Result<(), r
         }
         Row::Evidence { index, set } => linked(EVIDENCE, *index, set),
         Row::Receipt(receipt) => plain(RECEIPTS, &receipt.to_bytes()),
+        Row::Timestamp(answer) => plain(TIMESTAMPS, answer.as_bytes()),
     }
 }
 

@@ -5,6 +5,7 @@
 mod commands;
 mod kill;
 mod support;
+mod tokens;
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -135,7 +136,7 @@ async fn what_is_not_legal_now_is_refused_by_name() {
     let mut another = wanted.clone();
     another.model_id.push('2');
     assert_eq!(served.try_start(&another).await.unwrap_err().code, "other-run");
-    let foreign = ReceiptRequest { receipt: served.receipt() };
+    let foreign = ReceiptRequest::Receipt(served.receipt());
     let early = served.client.post::<_, Acknowledged>(paths::RECEIPT, &foreign).await;
     assert_eq!(support::problem(early).code, "not-legal-now");
     served.clock.advance(1_000);
@@ -417,7 +418,7 @@ async fn requests_that_are_no_message_are_problems() {
 #[test]
 fn messages_have_the_form_that_is_published() {
     let nonce = SignedNonce::from_bytes(&[0; 136]).unwrap();
-    let text = serde_json::to_value(ChallengeRequest { nonce }).unwrap();
+    let text = serde_json::to_value(ChallengeRequest::Nonce(nonce)).unwrap();
     let keys: Vec<_> = text["nonce"].as_object().unwrap().keys().cloned().collect();
     assert_eq!(keys, ["authority", "issued", "nonce", "signature"]);
     let request = RunStartRequest { manifest: RunManifest::from_bytes(&support::empty_manifest().to_bytes()).unwrap() };

@@ -12,7 +12,7 @@ use weighbridge_attest_types::{
     Binding, BindingStage, Canonical, ChainStart, Challenge, CheckpointCommitment, CheckpointRoots, Device,
     DeviceEvidence, DeviceMillis, DeviceTime, Digest32, Domain, Encoder, EvidenceKind, FileDigest, IntervalPublic,
     NodeKey, PoseidonDigest, Presence, QuotedHead, Reading, RosterDevice, RosterRow, RunManifest, UnixMillis,
-    device_evidence_digest, device_set_digest, entry_signing_bytes,
+    device_evidence_digest, device_set_digest, entry_signing_bytes, timestamp_imprint, timestamp_query,
 };
 use weighbridge_commitments::{commit_spec, digest_elements, pack7, poseidon, salt_elements};
 use weighbridge_ledger::{head_0, meter_commitment, next_head, reading_salt};
@@ -86,7 +86,7 @@ fn domains() -> Value {
     use Domain::{
         Device, DeviceSet, Entry, Evidence, FastRoot, Genesis, GpuNonce, GpuNonceKey, Head, Head0, Meter, Public,
         ReportData, ReportDataKey, Salt, Seed, Spec, TensorLeaf, TensorNode, TileLeaf, TileNode, TimeNonce,
-        TimeReceipt, Window,
+        TimeReceipt, TimeStamp, Window,
     };
     let all = [
         Genesis,
@@ -107,6 +107,7 @@ fn domains() -> Value {
         Seed,
         TimeNonce,
         TimeReceipt,
+        TimeStamp,
         Spec,
         TileLeaf,
         TileNode,
@@ -295,6 +296,13 @@ fn golden() -> Value {
             "head": head,
             "signing_bytes": hex::encode(entry_signing_bytes(genesis, 12, head)),
         },
+        "timestamp": {
+            "node_key_digest": key,
+            "index": 12,
+            "head": head,
+            "imprint": timestamp_imprint(key, 12, head),
+            "query": hex::encode(timestamp_query(timestamp_imprint(key, 12, head))),
+        },
         "evidence": {
             "devices": evidence().iter().map(evidence_row).collect::<Vec<_>>(),
             "digest": device_evidence_digest(&evidence()),
@@ -342,7 +350,7 @@ fn golden_vectors_are_derived_again_by_other_code() {
 }
 
 /// Every place whose value is an output; a changed one must be noticed, or the derivation proves nothing.
-const OUTPUTS: [&str; 24] = [
+const OUTPUTS: [&str; 26] = [
     "/framing/3/framed",
     "/framing/13/framed",
     "/domains/0/element",
@@ -362,6 +370,8 @@ const OUTPUTS: [&str; 24] = [
     "/head_0/1/input/17",
     "/head_i/input/15",
     "/entry/signing_bytes",
+    "/timestamp/imprint",
+    "/timestamp/query",
     "/evidence/digest",
     "/bindings/0/gpu_nonce",
     "/bindings/0/report_data",

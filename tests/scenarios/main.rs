@@ -11,3 +11,4 @@ mod real_evidence;
 mod simulated_evidence;
 mod support;
 mod tampered_bundle;
+mod time_tokens;

@@ -6,6 +6,7 @@ mod evidence;
 mod ledgers;
 mod statements;
 mod times;
+mod tokens;
 
 use std::sync::OnceLock;
 
@@ -15,9 +16,9 @@ use weighbridge_appraisal::{
 use weighbridge_attest::built_in_anchors;
 use weighbridge_attest_collect::Collector;
 use weighbridge_attest_types::{
-    Binding, Bundle, Canonical, ChainStart, Culprit, Device, DeviceMillis, Digest32, EvidenceSet, Flops, NodeLedger,
-    PoseidonDigest, Presence, RunManifest, SignedNonce, SignedReceipt, ThresholdReport, TrustAnchors, UnixMillis,
-    device_evidence_digest,
+    BeaconToken, Binding, Bundle, Canonical, ChainStart, Culprit, Device, DeviceMillis, Digest32, EvidenceSet, Flops,
+    NodeLedger, PoseidonDigest, Presence, RunManifest, SignedNonce, SignedReceipt, ThresholdReport, TrustAnchors,
+    UnixMillis, device_evidence_digest,
 };
 use weighbridge_circuits::{DeclaredRelation, ThresholdPublic};
 use weighbridge_tests::{SAMPLE_START, SampleRun};
@@ -207,6 +208,7 @@ fn every_check_is_in_the_table_and_every_breaker_of_the_table_exists() {
         include_str!("tampered_bundle/ledgers.rs"),
         include_str!("tampered_bundle/statements.rs"),
         include_str!("tampered_bundle/times.rs"),
+        include_str!("tampered_bundle/tokens.rs"),
     ];
     for breaker in table.split('`').filter(|word| word.starts_with("breaker_")) {
         let defined = sources.iter().any(|source| source.contains(&format!("fn {breaker}(")));

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use weighbridge_attest_collect::{Collector, collect_set};
 use weighbridge_attest_types::{
-    Binding, Bundle, Canonical, ChainStart, Challenge, CheckpointRoots, DeviceMillis, DeviceTime, Digest32,
-    EvidenceSet, Flops, IntervalPublic, LedgerEntry, Member, NodeKey, NodeLedger, PoseidonDigest, Presence, QuotedHead,
-    Reading, RosterDevice, RosterRow, RunManifest, Signature64, SignedNonce, SignedReceipt, UnixMillis, WitnessRow,
-    device_set_digest, entry_signing_bytes, sha256,
+    BeaconToken, Binding, Bundle, Canonical, ChainStart, Challenge, CheckpointRoots, DeviceMillis, DeviceTime,
+    Digest32, EvidenceSet, Flops, IntervalPublic, LedgerEntry, Member, NodeKey, NodeLedger, PoseidonDigest, Presence,
+    QuotedHead, Reading, RosterDevice, RosterRow, RunManifest, Signature64, SignedNonce, SignedReceipt, UnixMillis,
+    WitnessRow, device_set_digest, entry_signing_bytes, sha256, timestamp_imprint,
 };
 use weighbridge_circuits::{ChainWitness, DeclaredRelation, ThresholdProof, prove_threshold};
 use weighbridge_commitments::commit_spec;
@@ -43,6 +43,10 @@ pub struct SampleNode {
     pub nonce: SignedNonce,
     /// *Not after*.
     pub receipt: Option<SignedReceipt>,
+    /// Instead of the nonce.
+    pub beacon: Option<BeaconToken>,
+    /// Beside the receipt or instead of it.
+    pub timestamp: Option<Vec<u8>>,
     key: Ed25519KeyPair,
     pending_quote: Option<QuotedHead>,
 }
@@ -107,6 +111,33 @@ impl SampleRun {
     /// Quotes the last head of every node.
     pub fn quote_all(&mut self) {
         self.nodes.iter_mut().for_each(SampleNode::quote);
+    }
+
+    /// Has every key quoted anew under a beacon round; the run starts again from the new roster.
+    ///
+    /// # Panics
+    /// When a simulated platform does not answer.
+    pub fn answer_beacon(&mut self, round: &BeaconToken) {
+        for node in &mut self.nodes {
+            let binding = Binding::key(node.node_key().digest(), Challenge::BeaconRound(round.randomness()));
+            node.key_set = collect_set(&node.platform, binding).expect("a simulated platform answers");
+            node.beacon = Some(round.clone());
+        }
+        self.manifest.roster = self.nodes.iter().map(roster_row).collect();
+        for (node, row) in self.nodes.iter_mut().zip(&self.manifest.roster) {
+            node.restart(self.manifest.genesis(), row, None);
+        }
+    }
+
+    /// Hands every node a timestamp over its last head instead of a receipt.
+    pub fn timestamps(&mut self) {
+        let authority = self.world.timestamp_authority();
+        for node in &mut self.nodes {
+            let (index, head) = node.tip();
+            let imprint = timestamp_imprint(node.node_key().digest(), index, head);
+            node.timestamp = Some(authority.stamp(imprint, UnixMillis(node.wall_end().0 + BRACKET_SLACK)));
+            node.receipt = None;
+        }
     }
 
     /// Hands every node a receipt over its last head.
@@ -256,7 +287,13 @@ impl SampleNode {
         for (index, set) in &self.evidence {
             put(format!("evidence/{index:08}"), set.to_bytes());
         }
-        put("time/nonce".to_owned(), self.nonce.to_bytes());
+        match &self.beacon {
+            Some(beacon) => put("time/beacon".to_owned(), beacon.to_bytes()),
+            None => put("time/nonce".to_owned(), self.nonce.to_bytes()),
+        }
+        if let Some(timestamp) = &self.timestamp {
+            put("time/timestamp".to_owned(), timestamp.clone());
+        }
         if let Some(receipt) = &self.receipt {
             put("time/receipt".to_owned(), receipt.to_bytes());
         }
@@ -290,6 +327,8 @@ fn introduce(world: &World, platform: SimulatedNode, index: u32) -> SampleNode {
         key_set,
         nonce,
         receipt: None,
+        beacon: None,
+        timestamp: None,
         key,
         pending_quote: None,
     }

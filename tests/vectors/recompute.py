@@ -303,6 +303,16 @@ def section_entry(row, golden):
     expect("entry", framed.hex(), row["signing_bytes"])
 
 
+def section_timestamp(row, golden):
+    expect("timestamp: node key", row["node_key_digest"], golden["node_key"]["digest"])
+    about = digest(row["node_key_digest"]) + u64(row["index"]) + digest(row["head"])
+    imprint = sha256(string("weighbridge/timestamp/v1") + about)
+    expect("timestamp: imprint", imprint.hex(), row["imprint"])
+    # TimeStampReq: version 1, SHA-256 with NULL, the imprint, certReq TRUE (RFC 3161 section 2.4.1).
+    query = bytes.fromhex("30390201013031300d060960864801650304020105000420") + imprint + bytes.fromhex("0101ff")
+    expect("timestamp: query", query.hex(), row["query"])
+
+
 def section_evidence(row, _):
     expect("evidence_digest", evidence_digest(row["devices"]), row["digest"])
 

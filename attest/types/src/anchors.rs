@@ -39,6 +39,54 @@ pub struct TimeAnchor {
     pub key: Digest32,
 }
 
+/// How a beacon signs its rounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BeaconScheme {
+    /// `pedersen-bls-chained`: key on G1, signature on G2 over the previous signature and the round.
+    Chained,
+    /// `bls-unchained-g1-rfc9380`: key on G2, signature on G1 over the round alone.
+    UnchainedG1,
+}
+
+impl BeaconScheme {
+    /// The name that drand gives it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chained => "pedersen-bls-chained",
+            Self::UnchainedG1 => "bls-unchained-g1-rfc9380",
+        }
+    }
+
+    /// Bytes of its public key.
+    #[must_use]
+    pub const fn key_bytes(self) -> usize {
+        match self {
+            Self::Chained => 48,
+            Self::UnchainedG1 => 96,
+        }
+    }
+}
+
+/// A chain of beacon rounds, pinned with everything that its hash covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BeaconAnchor {
+    /// Name shown to people.
+    pub name: String,
+    /// Grade of a bracket that starts with one of its rounds.
+    pub grade: Grade,
+    /// Hash of the chain's parameters: its identity.
+    pub chain_hash: Digest32,
+    /// Group key, compressed.
+    pub public_key: Vec<u8>,
+    /// Unix time of round 1, in seconds.
+    pub genesis_seconds: u64,
+    /// Seconds from one round to the next.
+    pub period_seconds: u32,
+    /// How rounds are signed.
+    pub scheme: BeaconScheme,
+}
+
 /// Everything a Verifier trusts at the start.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TrustAnchors {
@@ -48,4 +96,8 @@ pub struct TrustAnchors {
     pub nvidia_device: Vec<CertificateAnchor>,
     /// Time authorities.
     pub time: Vec<TimeAnchor>,
+    /// Randomness beacons.
+    pub beacons: Vec<BeaconAnchor>,
+    /// Roots of RFC 3161 timestamp authorities.
+    pub timestamp: Vec<CertificateAnchor>,
 }

@@ -39,6 +39,8 @@ pub enum Domain {
     TimeNonce,
     /// A signed receipt over a head (*not after*).
     TimeReceipt,
+    /// What an RFC 3161 timestamp over a head is about (*not after*).
+    TimeStamp,
     /// A salted commitment to the numeric spec and schedule.
     Spec,
     /// A leaf of the algebraic checkpoint tree: one tile.
@@ -76,6 +78,7 @@ impl Domain {
             Self::Seed => "weighbridge/seed/v1",
             Self::TimeNonce => "weighbridge/time-nonce/v1",
             Self::TimeReceipt => "weighbridge/time-receipt/v1",
+            Self::TimeStamp => "weighbridge/timestamp/v1",
             Self::Spec => "weighbridge/spec/v1",
             Self::TileLeaf => "weighbridge/tile-leaf/v1",
             Self::TileNode => "weighbridge/tile-node/v1",

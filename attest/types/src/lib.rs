@@ -3,6 +3,7 @@
 //! **Spec.** PROTOCOL §3: fixed arrays and integers raw little-endian, strings after a `u32` length, lists after a count.
 
 mod anchors;
+mod beacon;
 mod binding;
 mod bundle;
 mod challenge;
@@ -23,10 +24,13 @@ mod training;
 mod units;
 mod witness;
 
-pub use anchors::{AnchorGradeError, CertificateAnchor, TimeAnchor, TrustAnchors};
+pub use anchors::{AnchorGradeError, BeaconAnchor, BeaconScheme, CertificateAnchor, TimeAnchor, TrustAnchors};
+pub use beacon::BeaconToken;
 pub use binding::{Binding, BindingStage, device_evidence_digest};
 pub use bundle::{Bundle, BundleError, MAX_BUNDLE_BYTES, MAX_MEMBER_BYTES, MAX_MEMBERS, Member, MemberDigest};
-pub use challenge::{Challenge, SignedNonce, SignedReceipt};
+pub use challenge::{
+    Challenge, MAX_TIMESTAMP_BYTES, SignedNonce, SignedReceipt, TimestampResponse, timestamp_imprint, timestamp_query,
+};
 pub use claims::{BoundValue, ChipFamily, Grade, NotChecked, PlatformClaims, TcbStatus};
 pub use codec::{Canonical, CodecError, Decoder, Encoder, MAX_FIELD_BYTES};
 pub use counters::{MAX_READING, PRESENT_DECLARED, PRESENT_ENERGY, PRESENT_METERED, Presence, Reading, ReadingError};

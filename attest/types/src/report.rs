@@ -103,6 +103,12 @@ pub struct NodeLine {
     pub not_before: Option<UnixMillis>,
     /// External *not after* of the node's bracket.
     pub not_after: Option<UnixMillis>,
+    /// What says *not before*: `nonce` or `beacon`.
+    #[serde(default)]
+    pub not_before_by: Option<String>,
+    /// What says *not after*: `receipt` or `timestamp`.
+    #[serde(default)]
+    pub not_after_by: Option<String>,
     /// Grade of its evidence.
     pub grade: Grade,
 }

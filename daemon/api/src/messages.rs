@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use weighbridge_attest_types::{
-    Device, Digest32, EvidenceKind, Flops, NodeKey, PoseidonDigest, RunManifest, SignedNonce, SignedReceipt,
+    BeaconToken, Challenge, Device, Digest32, EvidenceKind, Flops, NodeKey, PoseidonDigest, RunManifest, SignedNonce,
+    SignedReceipt, TimestampResponse,
 };
 
 /// Where a node stands. A node key has one run.
@@ -64,12 +65,25 @@ pub struct NodeInfo {
     pub head: Option<HeadInfo>,
 }
 
-/// A time authority's nonce: quotes made from now on answer it.
+/// What a quote is to answer, so that it cannot be older. In JSON an object with exactly one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ChallengeRequest {
-    /// The nonce as signed.
-    pub nonce: SignedNonce,
+#[serde(rename_all = "lowercase")]
+pub enum ChallengeRequest {
+    /// A time authority's nonce, as signed.
+    Nonce(SignedNonce),
+    /// A round of a public randomness beacon.
+    Beacon(BeaconToken),
+}
+
+impl ChallengeRequest {
+    /// What goes into the quote.
+    #[must_use]
+    pub fn challenge(&self) -> Challenge {
+        match self {
+            Self::Nonce(token) => Challenge::VerifierNonce(token.nonce),
+            Self::Beacon(token) => Challenge::BeaconRound(token.randomness()),
+        }
+    }
 }
 
 /// Starts the run; every node gets the same bytes.
@@ -153,12 +167,14 @@ pub struct RunEnded {
     pub node_key_digest: Digest32,
 }
 
-/// A time authority's receipt over the last head.
+/// Somebody else's word that it saw the last head. In JSON an object with exactly one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReceiptRequest {
-    /// The receipt as signed.
-    pub receipt: SignedReceipt,
+#[serde(rename_all = "lowercase")]
+pub enum ReceiptRequest {
+    /// A time authority's receipt, as signed.
+    Receipt(SignedReceipt),
+    /// The answer of an RFC 3161 timestamp authority, in hex.
+    Timestamp(TimestampResponse),
 }
 
 #[cfg(test)]

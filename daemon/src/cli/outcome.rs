@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 
 use thiserror::Error as ThisError;
 use weighbridge_attest_types::Culprit;
@@ -35,6 +36,28 @@ pub enum CommandError {
     /// A configuration that cannot be printed.
     #[error("the configuration cannot be printed")]
     Render(#[source] toml::ser::Error),
+    /// A token file that cannot be read.
+    #[error("{} could not be read", path.display())]
+    TokenUnreadable {
+        /// File.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A token file that is not what it should be.
+    #[error("{} is not {what}: {why}", path.display())]
+    Token {
+        /// File.
+        path: PathBuf,
+        /// What it should be.
+        what: &'static str,
+        /// Why it is not.
+        why: String,
+    },
+    /// No head to stamp.
+    #[error("the node has no head yet; start a run first")]
+    NoHead,
     /// Neither export was asked for.
     #[error("name --out FILE or --witness DIR")]
     NothingAsked,
@@ -58,8 +81,8 @@ impl CommandError {
             Self::Write(error) => error.culprit(),
             Self::Runtime(_) | Self::Incomplete => Culprit::Unavailable,
             Self::Render(_) => Culprit::Internal,
-            Self::NothingAsked => Culprit::Usage,
-            Self::WitnessBytes => Culprit::Malformed,
+            Self::NothingAsked | Self::NoHead | Self::TokenUnreadable { .. } => Culprit::Usage,
+            Self::WitnessBytes | Self::Token { .. } => Culprit::Malformed,
         }
     }
 
@@ -74,6 +97,9 @@ impl CommandError {
             Self::Write(_) => "not-written",
             Self::Runtime(_) => "runtime",
             Self::Render(_) => "render",
+            Self::TokenUnreadable { .. } => "token-unreadable",
+            Self::Token { .. } => "token-malformed",
+            Self::NoHead => "no-head",
             Self::NothingAsked => "nothing-asked",
             Self::WitnessBytes => "answer-malformed",
             Self::Incomplete => "interfaces-missing",

@@ -9,9 +9,10 @@ use rustix::process::geteuid;
 use serde::Serialize;
 use tokio::task::{JoinSet, spawn_blocking};
 use weighbridge_attest_collect::{Collector, collect_set};
-use weighbridge_attest_types::{Binding, Challenge, CheckpointCommitment, EvidenceSet, NodeKey, SignedNonce};
+use weighbridge_attest_types::{Binding, Challenge, CheckpointCommitment, EvidenceSet, NodeKey};
 use weighbridge_daemon_api::{
-    Acknowledged, CheckpointRequest, NodeInfo, NodeState, RunEnded, RunStarted, StepReport, WorkUnitReport,
+    Acknowledged, ChallengeRequest, CheckpointRequest, NodeInfo, NodeState, RunEnded, RunStarted, StepReport,
+    WorkUnitReport,
 };
 
 use super::checkpoint_files;
@@ -71,7 +72,7 @@ impl Service {
         self.on_node(legal).await?;
         match action {
             Action::Describe => self.describe().await,
-            Action::Challenge(nonce) => self.to_the_end(|service| async move { service.challenge(nonce).await }).await,
+            Action::Challenge(asked) => self.to_the_end(|service| async move { service.challenge(asked).await }).await,
             Action::StartRun(manifest) => {
                 self.on_node(move |node, now| node.start_run(&manifest, now)).await.map(Answer::Started)
             }
@@ -151,13 +152,13 @@ impl Service {
         Ok(Answer::Acknowledged(Acknowledged { counted }))
     }
 
-    async fn challenge(self: &Arc<Self>, nonce: SignedNonce) -> Result<Answer, NodeError> {
+    async fn challenge(self: &Arc<Self>, asked: ChallengeRequest) -> Result<Answer, NodeError> {
         let _turn = self.attesting.lock().await;
-        let challenge = Challenge::VerifierNonce(nonce.nonce);
+        let challenge = asked.challenge();
         if self.on_node(|node, _| Ok(node.state())).await? == NodeState::Waiting {
             let binding = self.on_node(move |node, _| Ok(node.key_binding(challenge))).await?;
             let set = self.collect(binding).await?;
-            self.on_node(move |node, _| node.keep_key_quote(&nonce, &set)).await?;
+            self.on_node(move |node, _| node.keep_key_quote(&asked, &set)).await?;
         } else {
             let fresh = move |node: &mut Node, now| {
                 // The last head will do unless it is quoted already: one head, one quote. Where a quote waits to be

@@ -55,7 +55,15 @@ fn folder_and_file_are_their_owners_alone_and_rows_outlive_the_process() {
     let folder = parent.path().join("state");
     let store = Store::open(&folder).unwrap();
     let generation = store.begin_generation(NodeKey([3; 32]), [4; 16], SECRETS_1).unwrap();
-    store.keep(1, &[Row::KeyQuote { set: b"set", nonce: &nonce(9) }]).unwrap();
+    let round = BeaconToken::new(Digest32([1; 32]), 7, Vec::new(), vec![0x80; 48]).unwrap();
+    let answered = ChallengeRequest::Beacon(round.clone());
+    store.keep(1, &[Row::KeyQuote { set: b"first", answered: &answered }]).unwrap();
+    assert_eq!((store.beacon(1).unwrap(), store.nonce(1).unwrap()), (Some(round), None));
+    let answered = ChallengeRequest::Nonce(nonce(9));
+    store.keep(1, &[Row::KeyQuote { set: b"set", answered: &answered }]).unwrap();
+    let stamp = TimestampResponse::new(vec![0x30, 1, 5]).unwrap();
+    assert!(!store.is_closed(1).unwrap());
+    store.keep(1, &[Row::Timestamp(&stamp)]).unwrap();
     store.keep(1, &[Row::Evidence { index: 12, set: b"later" }, Row::Evidence { index: 3, set: b"early" }]).unwrap();
     drop(store);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -64,7 +72,8 @@ fn folder_and_file_are_their_owners_alone_and_rows_outlive_the_process() {
     assert_eq!(store.generations().unwrap(), [generation]);
     assert_eq!(store.secrets(1).unwrap(), Some(SECRETS_1));
     assert_eq!(store.key_evidence(1).unwrap().as_deref(), Some(&b"set"[..]));
-    assert_eq!(store.nonce(1).unwrap(), Some(nonce(9)));
+    assert_eq!((store.nonce(1).unwrap(), store.beacon(1).unwrap()), (Some(nonce(9)), None));
+    assert_eq!((store.timestamp(1).unwrap(), store.is_closed(1).unwrap()), (Some(stamp), true));
     assert_eq!(store.evidence(1).unwrap(), [(3, b"early".to_vec()), (12, b"later".to_vec())]);
     assert_eq!(store.evidence(2).unwrap(), []);
 }

@@ -153,7 +153,7 @@ impl Cluster {
     /// [`ClusterError`].
     pub(crate) fn challenge(&self, mut nonce: impl FnMut() -> SignedNonce) -> Result<Vec<NodeInfo>, ClusterError> {
         self.each(|node| {
-            let request = ChallengeRequest { nonce: nonce() };
+            let request = ChallengeRequest::Nonce(nonce());
             self.runtime.block_on(node.client.post(paths::CHALLENGE, &request))
         })
     }
@@ -174,7 +174,7 @@ impl Cluster {
     pub(crate) fn end_run(&self, receipt: impl Fn(&RunEnded) -> SignedReceipt) -> Result<Vec<RunEnded>, ClusterError> {
         self.each(|node| {
             let ended: RunEnded = self.runtime.block_on(node.client.post(paths::END, &EndRequest {}))?;
-            let request = ReceiptRequest { receipt: receipt(&ended) };
+            let request = ReceiptRequest::Receipt(receipt(&ended));
             let _: Acknowledged = self.runtime.block_on(node.client.post(paths::RECEIPT, &request))?;
             Ok(ended)
         })

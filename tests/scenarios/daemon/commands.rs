@@ -14,7 +14,7 @@ fn weighbridged() -> Command {
 }
 
 /// A configuration that looks for devices where no machine has any.
-fn nowhere(folder: &Path, extra: &str) -> PathBuf {
+pub(super) fn nowhere(folder: &Path, extra: &str) -> PathBuf {
     let config = config_in(folder);
     let text = format!(
         "state_dir = {:?}\nsocket = {:?}\ntsm_report = \"/nonexistent/tsm/report\"\n\
@@ -26,11 +26,11 @@ fn nowhere(folder: &Path, extra: &str) -> PathBuf {
     file
 }
 
-fn with_config(file: &Path, words: &[&str]) -> Ran {
+pub(super) fn with_config(file: &Path, words: &[&str]) -> Ran {
     run(weighbridged().arg("--config").arg(file).args(words))
 }
 
-fn json(ran: &Ran) -> Value {
+pub(super) fn json(ran: &Ran) -> Value {
     serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {}", ran.stdout))
 }
 

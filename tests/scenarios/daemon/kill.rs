@@ -75,7 +75,7 @@ async fn acknowledged_work_survives_kill_nine() {
     let mut node = NodeProcess::start(folder.path());
     eventually(|| async { client.get::<NodeInfo>(paths::NODE).await.ok() }).await;
     let nonce = World::new(SEED, WORLD_START).time_authority().issue_nonce(WORLD_START);
-    let info: NodeInfo = client.post(paths::CHALLENGE, &ChallengeRequest { nonce }).await.unwrap();
+    let info: NodeInfo = client.post(paths::CHALLENGE, &ChallengeRequest::Nonce(nonce)).await.unwrap();
     let manifest = manifest(&info, info.key_quote.unwrap());
     let _: RunStarted = client.post(paths::RUN_START, &RunStartRequest { manifest: manifest.clone() }).await.unwrap();
 

@@ -182,6 +182,11 @@ impl Served {
         self.client.get(paths::NODE).await.unwrap()
     }
 
+    /// A timestamp over any imprint.
+    pub(super) fn stamp(&self, imprint: Digest32) -> Vec<u8> {
+        self.world.timestamp_authority().stamp(imprint, WORLD_START)
+    }
+
     pub(super) fn nonce(&self) -> SignedNonce {
         self.world.time_authority().issue_nonce(WORLD_START)
     }
@@ -196,7 +201,7 @@ impl Served {
     }
 
     pub(super) async fn challenge(&self, nonce: &SignedNonce) -> NodeInfo {
-        self.client.post(paths::CHALLENGE, &ChallengeRequest { nonce: nonce.clone() }).await.unwrap()
+        self.client.post(paths::CHALLENGE, &ChallengeRequest::Nonce(nonce.clone())).await.unwrap()
     }
 
     /// Has the key quoted and builds the manifest from what the node says of itself.
@@ -236,7 +241,7 @@ impl Served {
         let ended: RunEnded = self.client.post(paths::END, &EndRequest {}).await.unwrap();
         let authority = self.world.time_authority();
         let receipt = authority.receipt(WORLD_START, ended.node_key_digest, ended.index, ended.head);
-        let request = ReceiptRequest { receipt };
+        let request = ReceiptRequest::Receipt(receipt);
         for counted in [true, false] {
             let kept: Acknowledged = self.client.post(paths::RECEIPT, &request).await.unwrap();
             assert_eq!(kept.counted, counted);

@@ -42,7 +42,8 @@ pub(crate) fn oid(arcs: &[u64]) -> Vec<u8> {
     value(0x06, &bytes)
 }
 
-fn value(tag: u8, content: &[u8]) -> Vec<u8> {
+/// Any tag over its content.
+pub(crate) fn value(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len()).expect("extensions stay below 64 KiB");
     let [high, low] = length.to_be_bytes();
     let header = match length {

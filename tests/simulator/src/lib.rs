@@ -15,6 +15,7 @@ mod pki;
 #[cfg(test)]
 mod readers;
 mod tdx;
+mod timestamp;
 mod world;
 
 pub use authority::TimeAuthority;
@@ -24,4 +25,5 @@ pub use intel::PlatformTcb;
 pub use node::SimulatedNode;
 pub use nvidia::SimulatedGpu;
 pub use tdx::{TdxOptions, TdxPlatform};
+pub use timestamp::TimestampAuthority;
 pub use world::{AnchorFile, World};

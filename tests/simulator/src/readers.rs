@@ -265,9 +265,12 @@ fn anchor_files_name_what_they_are() {
     let (world, folder) = (world(), tempfile::tempdir().unwrap());
     let roots = folder.path().join("roots");
     world.write_trust_roots(&roots).unwrap();
-    for (kind, field) in
-        [("intel-sgx-root", "certificate_pem"), ("nvidia-device-root", "certificate_pem"), ("time-authority", "key")]
-    {
+    for (kind, field) in [
+        ("intel-sgx-root", "certificate_pem"),
+        ("nvidia-device-root", "certificate_pem"),
+        ("time-authority", "key"),
+        ("timestamp-authority-root", "certificate_pem"),
+    ] {
         let bytes = std::fs::read(roots.join(format!("{kind}.anchor.json"))).unwrap();
         let anchor: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         let fields: Vec<_> = anchor.as_object().unwrap().keys().map(String::as_str).collect();

@@ -15,6 +15,7 @@ use crate::node::SimulatedNode;
 use crate::nvidia::{NvidiaPki, SimulatedGpu};
 use crate::pki::{self, Validity};
 use crate::tdx::{TdxOptions, TdxPlatform};
+use crate::timestamp::TimestampAuthority;
 
 const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
 /// Archived bundles must verify years later.
@@ -39,6 +40,7 @@ pub struct World {
     intel: IntelPki,
     nvidia: NvidiaPki,
     authority: TimeAuthority,
+    timestamps: TimestampAuthority,
 }
 
 impl World {
@@ -53,6 +55,7 @@ impl World {
             intel: IntelPki::grow(seed, validity),
             nvidia: NvidiaPki::grow(seed, validity),
             authority: TimeAuthority::grow(seed),
+            timestamps: TimestampAuthority::grow(seed, validity),
         }
     }
 
@@ -80,6 +83,12 @@ impl World {
     #[must_use]
     pub fn time_authority(&self) -> TimeAuthority {
         self.authority.clone()
+    }
+
+    /// The RFC 3161 timestamp authority.
+    #[must_use]
+    pub fn timestamp_authority(&self) -> TimestampAuthority {
+        self.timestamps.clone()
     }
 
     /// Collateral for every TDX platform of this world, as `QuoteCollateralV3` JSON.
@@ -130,6 +139,11 @@ impl World {
                 certificate(self.nvidia.root.certificate().pem()),
             ),
             self.anchor("time-authority.anchor.json", "time-authority", ("key", self.authority.key().to_string())),
+            self.anchor(
+                "timestamp-authority-root.anchor.json",
+                "timestamp-authority-root",
+                certificate(self.timestamps.root_pem()),
+            ),
         ]
     }
 

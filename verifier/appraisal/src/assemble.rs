@@ -174,7 +174,7 @@ fn insert_export(bundle: &mut Bundle, export: &Bundle, position: usize, folder: 
     for (member, bytes) in export.iter() {
         match member {
             name::MANIFEST => {}
-            name::LEDGER | name::KEY_EVIDENCE | name::NONCE | name::RECEIPT => {
+            name::LEDGER | name::KEY_EVIDENCE | name::NONCE | name::RECEIPT | name::BEACON | name::TIMESTAMP => {
                 insert(bundle, format!("{folder}/{member}"), bytes.to_vec())?;
             }
             _ if head_quote_index(member).is_some() => insert(bundle, format!("{folder}/{member}"), bytes.to_vec())?,

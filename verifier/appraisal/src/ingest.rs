@@ -5,12 +5,14 @@
 use std::collections::BTreeMap;
 
 use weighbridge_attest_types::{
-    Bundle, Canonical, Digest32, EvidenceSet, NodeLedger, RunManifest, SignedNonce, SignedReceipt, UnixMillis, sha256,
+    BeaconToken, Bundle, Canonical, Digest32, EvidenceSet, NodeLedger, RunManifest, SignedNonce, SignedReceipt,
+    UnixMillis, sha256,
 };
 use weighbridge_circuits::ThresholdPublic;
 
 use crate::check::{Checks, Finding};
 use crate::text;
+use crate::time::TimestampToken;
 
 /// Names of members that stand alone.
 pub(crate) mod name {
@@ -27,6 +29,8 @@ pub(crate) mod name {
     pub(crate) const KEY_EVIDENCE: &str = "evidence/key";
     pub(crate) const NONCE: &str = "time/nonce";
     pub(crate) const RECEIPT: &str = "time/receipt";
+    pub(crate) const BEACON: &str = "time/beacon";
+    pub(crate) const TIMESTAMP: &str = "time/timestamp";
 }
 
 /// Digits of a node or endorsement number.
@@ -71,6 +75,8 @@ pub(crate) struct NodeParts {
     pub(crate) head_quotes: Vec<HeadQuotePart>,
     pub(crate) nonce: Option<SignedNonce>,
     pub(crate) receipt: Option<SignedReceipt>,
+    pub(crate) beacon: Option<BeaconToken>,
+    pub(crate) timestamp: Option<TimestampToken>,
 }
 
 /// One evidence set with the digest that ledgers and rosters cite.
@@ -144,6 +150,8 @@ struct NodeDraft {
     head_quotes: Vec<HeadQuotePart>,
     nonce: Option<SignedNonce>,
     receipt: Option<SignedReceipt>,
+    beacon: Option<BeaconToken>,
+    timestamp: Option<TimestampToken>,
 }
 
 /// A member that has no place, or does not parse there.
@@ -178,6 +186,8 @@ impl Draft {
             name::KEY_EVIDENCE => draft.key_quote = Some(evidence(member, bytes)?),
             name::NONCE => draft.nonce = Some(parse(bytes)?),
             name::RECEIPT => draft.receipt = Some(parse(bytes)?),
+            name::BEACON => draft.beacon = Some(parse(bytes)?),
+            name::TIMESTAMP => draft.timestamp = Some(timestamp(bytes)?),
             _ => {
                 let index = head_quote_index(rest).ok_or_else(unknown)?;
                 if self.head_quotes >= MAX_HEAD_QUOTES {
@@ -248,9 +258,10 @@ impl Draft {
 
 impl NodeDraft {
     fn finish(self, number: u64) -> Option<NodeParts> {
-        let Self { ledger, key_quote, head_quotes, nonce, receipt } = self;
+        let Self { ledger, key_quote, head_quotes, nonce, receipt, beacon, timestamp } = self;
         let folder = node_folder(number);
-        Some(NodeParts { folder, ledger: ledger?, key_quote: key_quote?, head_quotes, nonce, receipt })
+        let (ledger, key_quote) = (ledger?, key_quote?);
+        Some(NodeParts { folder, ledger, key_quote, head_quotes, nonce, receipt, beacon, timestamp })
     }
 }
 
@@ -267,6 +278,10 @@ fn number(text: &str, width: usize) -> Option<u64> {
 
 fn parse<T: Canonical>(bytes: &[u8]) -> Result<T, Misplaced> {
     T::from_bytes(bytes).map_err(|error| ("member-parses", Finding::malformed(text::chain(&error))))
+}
+
+fn timestamp(bytes: &[u8]) -> Result<TimestampToken, Misplaced> {
+    TimestampToken::parse(bytes).map_err(|error| ("member-parses", Finding::malformed(text::chain(&error))))
 }
 
 fn evidence(path: &str, bytes: &[u8]) -> Result<EvidencePart, Misplaced> {

@@ -29,7 +29,7 @@ mod totals;
 mod verdict;
 mod verify_bundle;
 
-pub use self::time::CLOCK_SKEW_MILLIS;
+pub use self::time::{BeaconError, CLOCK_SKEW_MILLIS, TimestampError, TimestampToken, beacon_time};
 pub use assemble::{AssembleError, AssembleParts, assemble};
 pub use check::{Check, CheckStatus, Outcome};
 pub use verify_bundle::{AppraisalTime, VerifyOptions, verify_bundle};

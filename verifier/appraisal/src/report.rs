@@ -6,15 +6,15 @@ mod prose;
 
 use weighbridge_attest_types::{
     BracketLine, CheckpointCommitment, CheckpointLine, CoverageLine, DeviceLine, Digest32, Flops, GapLine, Grade,
-    NodeLine, ProfileLine, RosterDevice, RunManifest, ThresholdProfile, ThresholdReport, TimeAnchor, TrustAnchors,
-    UnixMillis, built_in_profiles,
+    NodeLine, ProfileLine, RosterDevice, RunManifest, ThresholdProfile, ThresholdReport, TrustAnchors, UnixMillis,
+    built_in_profiles,
 };
 
 use crate::coverage::{NodeTime, cover};
 use crate::nodes::CheckedNode;
 use crate::policy::Appraised;
 use crate::proof::CheckedDeclared;
-use crate::time::{NodeBracket, Period, TokenTime};
+use crate::time::{NodeBracket, Period, TokenAnchor, TokenTime};
 use crate::totals::{CeilingRate, ceiling_of, inventory_bound};
 use crate::verdict::{Bracket, Completeness, judge};
 
@@ -186,6 +186,8 @@ fn node_line(node: &CheckedNode<'_>, times: &NodeBracket, period: &Period) -> No
         quotes: node.chain().parts().head_quotes.len() as u64,
         not_before: times.not_before().map(TokenTime::at),
         not_after: times.not_after().map(TokenTime::at),
+        not_before_by: times.not_before().map(|token| token.by().to_owned()),
+        not_after_by: times.not_after().map(|token| token.by().to_owned()),
         grade: node.grade(),
     }
 }
@@ -231,18 +233,18 @@ fn rate_bases(appraised: &Appraised<'_>) -> Vec<String> {
 }
 
 /// Time anchors whose tokens count, each once.
-fn time_anchors(brackets: &[NodeBracket]) -> Vec<&TimeAnchor> {
+fn time_anchors(brackets: &[NodeBracket]) -> Vec<&TokenAnchor> {
     let tokens = brackets.iter().flat_map(|node| [node.not_before(), node.not_after()]).flatten();
     let mut anchors: Vec<_> = tokens.map(TokenTime::anchor).collect();
-    anchors.sort_unstable_by_key(|anchor| anchor.key);
-    anchors.dedup_by_key(|anchor| anchor.key);
+    anchors.sort_unstable_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
+    anchors.dedup();
     anchors
 }
 
 fn anchor_lines(appraised: &Appraised<'_>, brackets: &[NodeBracket], anchors: &TrustAnchors) -> Vec<String> {
     let time = time_anchors(brackets).into_iter().map(|anchor| {
-        let TimeAnchor { name, grade, key } = anchor;
-        format!("{name} ({}, Ed25519 {key})", grade.as_str())
+        let TokenAnchor { name, grade, fingerprint } = anchor;
+        format!("{name} ({}, {fingerprint})", grade.as_str())
     });
     appraised.anchor_lines(anchors).into_iter().chain(time).collect()
 }

@@ -1,21 +1,35 @@
-//! **Duty.** The external time bracket: *not before* a signed nonce inside the key quote, *not after* a signed receipt
-//! over the chain's last head, and whether the ledger's own clock fits in between.
+//! **Duty.** The external time bracket: *not before* a signed nonce or a beacon round inside the key quote, *not after* a
+//! signed receipt or a timestamp over the chain's last head, and whether the ledger's own clock fits in between.
 //! **Knows** Ed25519 and time anchors. **Does not know** device rates or policy, and reads no clock.
 //! **Spec.** PROTOCOL §3 (time bracket), COMPUTE §9.
 //!
 //! A token that contradicts its chain, or whose signature does not hold, is a failure whoever signed it. A token that
 //! is absent, or whose authority is no anchor, only leaves the bracket open: the clock is then the host's.
 
+mod beacon;
+mod timestamp;
+
 use ring::signature::{ED25519, UnparsedPublicKey};
 use weighbridge_attest_types::{
-    Challenge, Digest32, Grade, IntervalPublic, LedgerEntry, PoseidonDigest, RosterRow, Signature64, SignedNonce,
-    SignedReceipt, TimeAnchor, TrustAnchors, UnixMillis,
+    BeaconAnchor, CertificateAnchor, Challenge, Digest32, Grade, IntervalPublic, LedgerEntry, PoseidonDigest,
+    RosterRow, Signature64, SignedNonce, SignedReceipt, TimeAnchor, TrustAnchors, UnixMillis,
 };
 use weighbridge_ledger::CheckedLedger;
 
 use crate::check::{CheckResult, Checks, Finding};
 use crate::ingest::{NodeParts, name};
 use crate::text;
+
+pub use beacon::{BeaconError, beacon_time};
+pub use timestamp::{TimestampError, TimestampToken};
+
+/// What an end of a bracket is, as the report names it.
+pub(crate) mod by {
+    pub(crate) const NONCE: &str = "nonce";
+    pub(crate) const BEACON: &str = "beacon";
+    pub(crate) const RECEIPT: &str = "receipt";
+    pub(crate) const TIMESTAMP: &str = "timestamp";
+}
 
 /// How far a ledger's wall clock may lie outside the bracket. Authority and host are two machines: clocks disciplined
 /// by NTP over a public network agree within a few hundred milliseconds; two seconds also cover a smeared leap second.
@@ -26,11 +40,37 @@ pub const CLOCK_SKEW_MILLIS: u64 = 2_000;
 const CLOCK_SLEW_PPM: u64 = 500;
 const MILLION: u64 = 1_000_000;
 
+/// The anchor of one end: its name, what it lends, and how a person recognises it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TokenAnchor {
+    pub(crate) name: String,
+    pub(crate) grade: Grade,
+    pub(crate) fingerprint: String,
+}
+
+impl TokenAnchor {
+    fn authority(anchor: &TimeAnchor) -> Self {
+        let TimeAnchor { name, grade, key } = anchor;
+        Self { name: name.clone(), grade: *grade, fingerprint: format!("Ed25519 {key}") }
+    }
+
+    fn beacon(anchor: &BeaconAnchor) -> Self {
+        let BeaconAnchor { name, grade, chain_hash, .. } = anchor;
+        Self { name: name.clone(), grade: *grade, fingerprint: format!("drand chain {chain_hash}") }
+    }
+
+    fn timestamp(anchor: &CertificateAnchor) -> Self {
+        let CertificateAnchor { name, grade, spki_sha256, .. } = anchor;
+        Self { name: name.clone(), grade: *grade, fingerprint: format!("key SHA-256 {spki_sha256}") }
+    }
+}
+
 /// One end of a bracket, signed by a trust anchor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TokenTime {
     at: UnixMillis,
-    anchor: TimeAnchor,
+    by: &'static str,
+    anchor: TokenAnchor,
 }
 
 impl TokenTime {
@@ -38,7 +78,12 @@ impl TokenTime {
         self.at
     }
 
-    pub(crate) const fn anchor(&self) -> &TimeAnchor {
+    /// `nonce`, `beacon`, `receipt` or `timestamp`.
+    pub(crate) const fn by(&self) -> &'static str {
+        self.by
+    }
+
+    pub(crate) const fn anchor(&self) -> &TokenAnchor {
         &self.anchor
     }
 }
@@ -137,8 +182,8 @@ pub(crate) fn bracket_node(
     checks: &mut Checks,
 ) -> NodeBracket {
     let bracket = NodeBracket {
-        not_before: not_before(parts, &anchors.time, checks),
-        not_after: not_after(row, parts, ledger, &anchors.time, checks),
+        not_before: not_before(parts, anchors, checks),
+        not_after: not_after(row, parts, ledger, anchors, checks),
     };
     let path = format!("{}/time", parts.folder);
     let publics = || parts.ledger.entries.iter().map(|entry| &entry.public);
@@ -148,44 +193,74 @@ pub(crate) fn bracket_node(
     bracket
 }
 
-fn not_before(parts: &NodeParts, anchors: &[TimeAnchor], checks: &mut Checks) -> Option<TokenTime> {
+/// The later of what a nonce and a beacon round say. The key quote answers one of them; the other is refused.
+fn not_before(parts: &NodeParts, anchors: &TrustAnchors, checks: &mut Checks) -> Option<TokenTime> {
     let path = format!("{}/{}", parts.folder, name::NONCE);
-    let Some(token) = &parts.nonce else {
-        let open = "absent: nobody outside says that the run did not start before its clock says";
+    if parts.nonce.is_none() && parts.beacon.is_none() {
+        let open = "absent, and no beacon round: nobody outside says that the run did not start before its clock says";
         checks.record(&path, "time-nonce", Err(Finding::unknown(open)));
-        return None;
-    };
-    let SignedNonce { authority, issued, nonce, signature } = token;
-    let signed = SignedNonce::signing_bytes(*issued, *nonce);
-    let mut holds = checks.record(&path, "time-nonce-signature", is_signed(authority, &signed, signature));
-    holds = checks.record(&path, "time-nonce-challenge", is_answered(*nonce, parts)) && holds;
-    let anchor = anchor_of(&path, "time-nonce-authority", authority, anchors, checks);
-    anchor.filter(|_| holds).map(|anchor| TokenTime { at: *issued, anchor })
+    }
+    let nonce = parts.nonce.as_ref().and_then(|token| by_nonce(&path, token, parts, &anchors.time, checks));
+    let path = format!("{}/{}", parts.folder, name::BEACON);
+    let beacon = parts.beacon.as_ref().and_then(|token| beacon::check(&path, token, parts, &anchors.beacons, checks));
+    nonce.into_iter().chain(beacon).max_by_key(TokenTime::at)
 }
 
+fn by_nonce(
+    path: &str,
+    token: &SignedNonce,
+    parts: &NodeParts,
+    anchors: &[TimeAnchor],
+    checks: &mut Checks,
+) -> Option<TokenTime> {
+    let SignedNonce { authority, issued, nonce, signature } = token;
+    let signed = SignedNonce::signing_bytes(*issued, *nonce);
+    let mut holds = checks.record(path, "time-nonce-signature", is_signed(authority, &signed, signature));
+    holds = checks.record(path, "time-nonce-challenge", is_answered(*nonce, parts)) && holds;
+    let anchor = anchor_of(path, "time-nonce-authority", authority, anchors, checks);
+    anchor.filter(|_| holds).map(|anchor| TokenTime { at: *issued, by: by::NONCE, anchor })
+}
+
+/// The earlier of what a receipt and a timestamp over the last head say. Each must be genuine.
 fn not_after(
     row: &RosterRow,
     parts: &NodeParts,
     ledger: Option<&CheckedLedger>,
-    anchors: &[TimeAnchor],
+    anchors: &TrustAnchors,
     checks: &mut Checks,
 ) -> Option<TokenTime> {
     let path = format!("{}/{}", parts.folder, name::RECEIPT);
-    let Some(token) = &parts.receipt else {
-        let open = "absent: nobody outside says that the run had ended when its clock says";
+    if parts.receipt.is_none() && parts.timestamp.is_none() {
+        let open = "absent, and no timestamp: nobody outside says that the run had ended when its clock says";
         checks.record(&path, "time-receipt", Err(Finding::unknown(open)));
-        return None;
-    };
+    }
+    let about = (row, parts);
+    let receipt =
+        parts.receipt.as_ref().and_then(|token| by_receipt(&path, token, about, ledger, &anchors.time, checks));
+    let path = format!("{}/{}", parts.folder, name::TIMESTAMP);
+    let stamped = parts.timestamp.as_ref();
+    let stamped = stamped.and_then(|token| timestamp::check(&path, token, about, ledger, &anchors.timestamp, checks));
+    receipt.into_iter().chain(stamped).min_by_key(TokenTime::at)
+}
+
+fn by_receipt(
+    path: &str,
+    token: &SignedReceipt,
+    (row, parts): (&RosterRow, &NodeParts),
+    ledger: Option<&CheckedLedger>,
+    anchors: &[TimeAnchor],
+    checks: &mut Checks,
+) -> Option<TokenTime> {
     let SignedReceipt { authority, received, node_key_digest, index, head, signature } = token;
     let signed = SignedReceipt::signing_bytes(*received, *node_key_digest, *index, *head);
-    let mut holds = checks.record(&path, "time-receipt-signature", is_signed(authority, &signed, signature));
-    holds = checks.record(&path, "time-receipt-node", names_key(*node_key_digest, row)) && holds;
-    holds = checks.record(&path, "time-receipt-head", names_head(*index, *head, ledger)) && holds;
+    let mut holds = checks.record(path, "time-receipt-signature", is_signed(authority, &signed, signature));
+    holds = checks.record(path, "time-receipt-node", names_key(*node_key_digest, row)) && holds;
+    holds = checks.record(path, "time-receipt-head", names_head(*index, *head, ledger)) && holds;
     let closes = covers_last(*index, parts);
     holds = closes.is_ok() && holds;
-    checks.record(&path, "time-receipt-last", closes);
-    let anchor = anchor_of(&path, "time-receipt-authority", authority, anchors, checks);
-    anchor.filter(|_| holds).map(|anchor| TokenTime { at: *received, anchor })
+    checks.record(path, "time-receipt-last", closes);
+    let anchor = anchor_of(path, "time-receipt-authority", authority, anchors, checks);
+    anchor.filter(|_| holds).map(|anchor| TokenTime { at: *received, by: by::RECEIPT, anchor })
 }
 
 fn is_signed(authority: &Digest32, message: &[u8], signature: &Signature64) -> CheckResult {
@@ -244,7 +319,7 @@ fn anchor_of(
     authority: &Digest32,
     anchors: &[TimeAnchor],
     checks: &mut Checks,
-) -> Option<TimeAnchor> {
+) -> Option<TokenAnchor> {
     let anchor = anchors.iter().find(|anchor| anchor.key == *authority);
     let result = match anchor {
         Some(anchor) => Ok(format!("`{}` ({}) is a trust anchor", anchor.name, anchor.grade.as_str())),
@@ -253,7 +328,7 @@ fn anchor_of(
         ))),
     };
     checks.record(path, code, result);
-    anchor.cloned()
+    anchor.map(TokenAnchor::authority)
 }
 
 fn is_ordered(bracket: &NodeBracket) -> CheckResult {
@@ -263,7 +338,10 @@ fn is_ordered(bracket: &NodeBracket) -> CheckResult {
     let (from, to) = (text::instant(before.at), text::instant(after.at));
     match after.at >= before.at {
         true => Ok(format!("not before {from}, not after {to}")),
-        false => Err(Finding::untrusted(format!("received at {to}, before the nonce was issued at {from}"))),
+        false => {
+            let (before, after) = (before.by, after.by);
+            Err(Finding::untrusted(format!("not after {to} by {after}, but not before {from} by {before}")))
+        }
     }
 }
 

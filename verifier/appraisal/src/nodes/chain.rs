@@ -184,6 +184,8 @@ mod tests {
             head_quotes: quotes.collect(),
             nonce: None,
             receipt: None,
+            beacon: None,
+            timestamp: None,
         }
     }
 

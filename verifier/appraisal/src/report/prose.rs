@@ -61,8 +61,9 @@ pub(super) fn assumptions(rate_bases: &[String], has_proof: bool, has_time: bool
     ];
     if has_time {
         lines.push(format!(
-            "The time authorities are honest: nonces are not told to anybody before they are issued, and receipts \
-             carry the time at which the head was seen. A host clock may differ by {CLOCK_SKEW_MILLIS} ms."
+            "The time anchors are honest: nonces and beacon rounds are not known to anybody before their time, and \
+             receipts and timestamps carry the time at which the head was seen. A host clock may differ by \
+             {CLOCK_SKEW_MILLIS} ms."
         ));
     }
     if has_proof {

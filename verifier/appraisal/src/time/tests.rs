@@ -86,6 +86,8 @@ fn parts() -> NodeParts {
         head_quotes: vec![],
         nonce: Some(nonce(&authority, ISSUED)),
         receipt: Some(receipt(&authority, RECEIVED, 1, ledger.head(1).unwrap())),
+        beacon: None,
+        timestamp: None,
         ledger: NodeLedger { start: *ledger.start(), entries },
     }
 }
@@ -240,7 +242,8 @@ fn more_counted_time_than_there_was_is_refused() {
 
 #[test]
 fn the_period_spans_all_nodes_and_one_open_end_leaves_it_to_the_hosts() {
-    let token = |at| Some(TokenTime { at: UnixMillis(at), anchor: anchors().time.remove(0) });
+    let anchor = TokenAnchor::authority(&anchors().time.remove(0));
+    let token = |at| Some(TokenTime { at: UnixMillis(at), by: by::NONCE, anchor: anchor.clone() });
     let node = |from, to| NodeBracket { not_before: token(from), not_after: token(to) };
     let entry = |public| LedgerEntry { public, meter: PoseidonDigest::default(), signature: Signature64([0; 64]) };
     let (first, second) = ([entry(interval(1, 50))], [entry(interval(2, 70))]);
