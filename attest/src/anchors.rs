@@ -10,10 +10,12 @@ use thiserror::Error;
 use weighbridge_attest_types::{
     AnchorGradeError, CertificateAnchor, Culprit, Digest32, Grade, TimeAnchor, TrustAnchors, UnixMillis,
 };
+use x509_parser::prelude::X509Certificate;
 
 use crate::budget::{MAX_ANCHOR_FILE_BYTES, MAX_ANCHOR_NAME_BYTES};
 use crate::error::{EvidenceError, Failure, Failures};
 use crate::pem::pem_certificates;
+use crate::schemes::check_amd_root;
 use crate::x509::{Curve, Window, check_root, parse_chain, spki_sha256};
 
 /// SHA-256 of the SubjectPublicKeyInfo of "Intel SGX Root CA" (2018-05-21 … 2049-12-31).
@@ -27,6 +29,24 @@ pub(crate) const INTEL_SGX_ROOT: Digest32 = Digest32([
 const NVIDIA_DEVICE_ROOT: Digest32 = Digest32([
     0xa9, 0x0c, 0x4e, 0xb5, 0xac, 0xfd, 0x3e, 0x3d, 0x03, 0xa2, 0x5d, 0xb6, 0xa2, 0x6b, 0x84, 0xf7, 0x20, 0xad, 0x05,
     0x03, 0x19, 0x6c, 0x62, 0x7c, 0x21, 0xdd, 0xd4, 0x8d, 0xd8, 0x5b, 0x06, 0xa4,
+]);
+
+/// SHA-256 of the SubjectPublicKeyInfo of "ARK-Milan" (2020-10-22 … 2045-10-22).
+const AMD_MILAN_ROOT: Digest32 = Digest32([
+    0x9f, 0x05, 0x6b, 0xee, 0x44, 0x37, 0x7e, 0x29, 0x30, 0x8c, 0xb5, 0xff, 0xa8, 0x95, 0xbd, 0xfb, 0x62, 0xd1, 0x88,
+    0x81, 0xfa, 0x6b, 0xed, 0x8d, 0x6f, 0x07, 0x5b, 0x02, 0x04, 0x08, 0x9c, 0xb9,
+]);
+
+/// SHA-256 of the SubjectPublicKeyInfo of "ARK-Genoa" (2022-01-26 … 2047-01-26).
+const AMD_GENOA_ROOT: Digest32 = Digest32([
+    0x42, 0x9a, 0x69, 0xc9, 0x42, 0x2a, 0xa2, 0x58, 0xee, 0x4d, 0x8d, 0xb5, 0xfc, 0xda, 0x9c, 0x64, 0x70, 0xef, 0x15,
+    0xf8, 0xcd, 0x5a, 0x9c, 0xeb, 0xd6, 0xcb, 0xc7, 0xd9, 0x0b, 0x86, 0x38, 0x31,
+]);
+
+/// SHA-256 of the SubjectPublicKeyInfo of "ARK-Turin" (2023-05-15 … 2048-05-15).
+const AMD_TURIN_ROOT: Digest32 = Digest32([
+    0x4f, 0x12, 0x54, 0x10, 0x56, 0x3a, 0x2a, 0xb9, 0xa5, 0x03, 0x56, 0xf9, 0x24, 0x3f, 0x6f, 0xe0, 0xb6, 0xf7, 0x3d,
+    0xe9, 0x86, 0x03, 0xf5, 0x3f, 0x90, 0x33, 0x9c, 0x70, 0xe9, 0xd7, 0xad, 0x08,
 ]);
 
 const FORMAT: &str = "weighbridge/trust-anchor/v1";
@@ -92,6 +112,11 @@ pub fn built_in_anchors() -> TrustAnchors {
     TrustAnchors {
         intel: vec![pinned("Intel SGX Root CA", INTEL_SGX_ROOT)],
         nvidia_device: vec![pinned("NVIDIA Device Identity CA", NVIDIA_DEVICE_ROOT)],
+        amd: vec![
+            pinned("AMD ARK-Milan", AMD_MILAN_ROOT),
+            pinned("AMD ARK-Genoa", AMD_GENOA_ROOT),
+            pinned("AMD ARK-Turin", AMD_TURIN_ROOT),
+        ],
         time: Vec::new(),
         beacons: beacon::built_in(),
         timestamp: Vec::new(),
@@ -116,8 +141,11 @@ pub fn parse_anchor_file(bytes: &[u8], into: &mut TrustAnchors) -> Result<(), An
         return Err(AnchorGradeError { name: file.name, grade: file.grade }.into());
     }
     match file.kind {
-        AnchorKind::IntelSgxRoot => add_root(file, Curve::P256, &mut into.intel),
-        AnchorKind::NvidiaDeviceRoot => add_root(file, Curve::P384, &mut into.nvidia_device),
+        AnchorKind::IntelSgxRoot => add_root(file, |root, at| check_root(root, Curve::P256, at), &mut into.intel),
+        AnchorKind::NvidiaDeviceRoot => {
+            add_root(file, |root, at| check_root(root, Curve::P384, at), &mut into.nvidia_device)
+        }
+        AnchorKind::AmdRoot => add_root(file, check_amd_root, &mut into.amd),
         AnchorKind::TimeAuthority => add_authority(file, &mut into.time),
         AnchorKind::DrandChain => beacon::add(file, &mut into.beacons),
         AnchorKind::TimestampAuthorityRoot => timestamp::add(file, &mut into.timestamp),
@@ -131,8 +159,8 @@ fn check_name(name: &str, anchors: &TrustAnchors) -> Result<(), AnchorFileError>
     if !fits {
         return Err(AnchorFileError::Name { name: name.escape_default().to_string() });
     }
-    let TrustAnchors { intel, nvidia_device, time, beacons, timestamp } = anchors;
-    let certified = intel.iter().chain(nvidia_device).chain(timestamp).map(|anchor| &anchor.name);
+    let TrustAnchors { intel, nvidia_device, amd, time, beacons, timestamp } = anchors;
+    let certified = intel.iter().chain(nvidia_device).chain(amd).chain(timestamp).map(|anchor| &anchor.name);
     let clocks = time.iter().map(|anchor| &anchor.name).chain(beacons.iter().map(|anchor| &anchor.name));
     let mut taken = certified.chain(clocks);
     match taken.any(|taken| taken.eq_ignore_ascii_case(name)) {
@@ -158,16 +186,20 @@ struct AnchorFile {
 enum AnchorKind {
     IntelSgxRoot,
     NvidiaDeviceRoot,
+    AmdRoot,
     TimeAuthority,
     DrandChain,
     TimestampAuthorityRoot,
 }
 
-fn add_root(file: AnchorFile, curve: Curve, into: &mut Vec<CertificateAnchor>) -> Result<(), AnchorFileError> {
+/// What makes a certificate one vendor's kind of root.
+type RootCheck = fn(&X509Certificate<'_>, &mut Window) -> Vec<Failure>;
+
+fn add_root(file: AnchorFile, check: RootCheck, into: &mut Vec<CertificateAnchor>) -> Result<(), AnchorFileError> {
     let AnchorFile { name, grade, certificate_pem: Some(pem), key: None, chain: None, .. } = file else {
         return Err(AnchorFileError::Format("a root has `certificate_pem` and neither `key` nor `chain`".to_owned()));
     };
-    let (der, pin) = read_root(&pem, curve).map_err(|why| AnchorFileError::Anchor { name: name.clone(), why })?;
+    let (der, pin) = read_root(&pem, check).map_err(|why| AnchorFileError::Anchor { name: name.clone(), why })?;
     if let Some(earlier) = into.iter().find(|anchor| anchor.spki_sha256 == pin) {
         return Err(AnchorFileError::Repeated { name, earlier: earlier.name.clone() });
     }
@@ -176,7 +208,7 @@ fn add_root(file: AnchorFile, curve: Curve, into: &mut Vec<CertificateAnchor>) -
 }
 
 /// One self-signed authority. Its dates are checked whenever a chain ends in it, at that chain's instant.
-fn read_root(pem: &str, curve: Curve) -> Result<(Vec<u8>, Digest32), String> {
+fn read_root(pem: &str, check: RootCheck) -> Result<(Vec<u8>, Digest32), String> {
     let ders = pem_certificates(pem.as_bytes()).map_err(|error: EvidenceError| error.to_string())?;
     let [der] = <[Vec<u8>; 1]>::try_from(ders).map_err(|all| format!("{} certificates instead of one", all.len()))?;
     let chain = std::slice::from_ref(&der);
@@ -184,7 +216,7 @@ fn read_root(pem: &str, curve: Curve) -> Result<(Vec<u8>, Digest32), String> {
     let [root] = certificates.as_slice() else {
         return Err("it has no certificate".to_owned());
     };
-    let failures = check_root(root, curve, &mut Window::new(UnixMillis(0)));
+    let failures = check(root, &mut Window::new(UnixMillis(0)));
     let lasting = failures.into_iter().filter(|failure| failure.code != "not-yet-valid");
     let pin = spki_sha256(root);
     match Failures::collect(lasting) {

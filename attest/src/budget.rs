@@ -30,3 +30,10 @@ pub(crate) const MAX_ANCHOR_FILE_BYTES: usize = 16 * 1024;
 
 /// Longest anchor name: it is printed on every line of a report. Source: ours.
 pub(crate) const MAX_ANCHOR_NAME_BYTES: usize = 120;
+
+/// Longest revocation list. Source: EVIDENCE §0 rule 5.
+pub(crate) const MAX_CRL_BYTES: usize = 1024 * 1024;
+
+/// Most VEK certificates that are tried for one report. Source: ours; a chip has one per TCB, and KDS dates each answer
+/// anew.
+pub(crate) const MAX_VEK_CANDIDATES: usize = 16;

@@ -1,6 +1,7 @@
 //! **Duty.** THE table of schemes: one line each, walked by [`verify`]. **Spec.** HOUSE §4 (Add a TEE).
 
 mod nvidia_gpu;
+mod sev_snp;
 mod tdx;
 
 use weighbridge_attest_types::{EvidenceKind, PlatformClaims, TrustAnchors, UnixMillis};
@@ -10,7 +11,9 @@ use crate::error::{EvidenceError, Failure};
 use crate::scheme::{RawEvidence, Scheme};
 use crate::verified::Verified;
 
-static SCHEMES: &[Entry] = &[entry::<nvidia_gpu::NvidiaGpu>(), entry::<tdx::Tdx>()];
+pub(crate) use self::sev_snp::check_root as check_amd_root;
+
+static SCHEMES: &[Entry] = &[entry::<nvidia_gpu::NvidiaGpu>(), entry::<sev_snp::SevSnp>(), entry::<tdx::Tdx>()];
 
 /// Verifies one piece of evidence: is it genuine at `now`, under which anchor, and what does it say?
 ///

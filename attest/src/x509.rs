@@ -146,7 +146,7 @@ impl Curve {
         }
     }
 
-    fn is_key_of(self, key: &SubjectPublicKeyInfo<'_>) -> bool {
+    pub(crate) fn is_key_of(self, key: &SubjectPublicKeyInfo<'_>) -> bool {
         let parameters = key.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
         key.algorithm.algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY
             && parameters == Some(self.curve_oid())
@@ -327,7 +327,7 @@ impl Envelope<'_> {
 }
 
 /// One DER value.
-fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+pub(crate) fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     let digits: Vec<u8> = content.len().to_be_bytes().into_iter().skip_while(|digit| *digit == 0).collect();
     let mut bytes = vec![tag];
     match (content.len(), u8::try_from(digits.len())) {
@@ -341,7 +341,7 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
 
 /// What a certificate's key is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum KeyRole {
+pub(crate) enum KeyRole {
     DataSigner,
     Authority,
     ListSigner,
@@ -358,7 +358,7 @@ impl KeyRole {
 }
 
 /// Basic constraints and key usage (RFC 5280 §4.2.1.3, §4.2.1.9). Both vendors always state key usage: absence fails.
-fn may(certificate: &X509Certificate<'_>, role: KeyRole) -> bool {
+pub(crate) fn may(certificate: &X509Certificate<'_>, role: KeyRole) -> bool {
     let (Ok(constraints), Ok(Some(usage))) = (certificate.basic_constraints(), certificate.key_usage()) else {
         return false;
     };
@@ -370,12 +370,12 @@ fn may(certificate: &X509Certificate<'_>, role: KeyRole) -> bool {
     }
 }
 
-fn path_length(certificate: &X509Certificate<'_>) -> Option<usize> {
+pub(crate) fn path_length(certificate: &X509Certificate<'_>) -> Option<usize> {
     let limit = certificate.basic_constraints().ok()??.value.path_len_constraint?;
     usize::try_from(limit).ok()
 }
 
-fn unknown_or_repeated_extension<'c>(extensions: &'c [X509Extension<'c>]) -> Option<&'c Oid<'c>> {
+pub(crate) fn unknown_or_repeated_extension<'c>(extensions: &'c [X509Extension<'c>]) -> Option<&'c Oid<'c>> {
     let understood = [OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_KEY_USAGE];
     let mut seen: Vec<&Oid<'_>> = Vec::new();
     for extension in extensions {
@@ -387,12 +387,15 @@ fn unknown_or_repeated_extension<'c>(extensions: &'c [X509Extension<'c>]) -> Opt
     None
 }
 
-fn find_anchor<'a>(root: &X509Certificate<'_>, anchors: &'a [CertificateAnchor]) -> Option<&'a CertificateAnchor> {
+pub(crate) fn find_anchor<'a>(
+    root: &X509Certificate<'_>,
+    anchors: &'a [CertificateAnchor],
+) -> Option<&'a CertificateAnchor> {
     let pin = spki_sha256(root);
     anchors.iter().find(|anchor| anchor.spki_sha256 == pin)
 }
 
-fn unknown_root(certificates: &[X509Certificate<'_>]) -> Failure {
+pub(crate) fn unknown_root(certificates: &[X509Certificate<'_>]) -> Failure {
     let found = certificates.last().map_or_else(
         || "there is no certificate".to_owned(),
         |root| format!("the chain ends in {:?} with key {}", text(root.subject()), spki_sha256(root)),
@@ -409,7 +412,7 @@ fn text(name: &x509_parser::x509::X509Name<'_>) -> String {
     name.iter_common_name().next().and_then(|name| name.as_str().ok()).unwrap_or("without a name").to_owned()
 }
 
-fn millis(time: ASN1Time) -> UnixMillis {
+pub(crate) fn millis(time: ASN1Time) -> UnixMillis {
     UnixMillis(u64::try_from(time.timestamp()).unwrap_or(0).saturating_mul(1000))
 }
 

@@ -80,6 +80,7 @@ fn a_simulated_quote_gives_whole_claims_of_its_anchors_grade() {
         measurement: Some(node.options().mrtd.to_vec()),
         valid_until: world.collateral_options().next_update,
         not_checked: found.not_checked.clone(),
+        snp: None,
     };
     assert_eq!(found, expected);
     assert_eq!(open(&found), ["tdx-second-chain", "tdx-event-log"]);

@@ -44,11 +44,21 @@ fn refused(change: impl Fn(&mut Value)) -> AnchorFileError {
 #[test]
 fn built_in_roots_are_attested_and_no_time_authority_is_built_in() {
     let anchors = built_in_anchors();
-    assert!(anchors.intel.iter().chain(&anchors.nvidia_device).all(|anchor| anchor.grade == Grade::Attested));
+    let certified = anchors.intel.iter().chain(&anchors.nvidia_device).chain(&anchors.amd);
+    assert!(certified.clone().all(|anchor| anchor.grade == Grade::Attested) && certified.count() == 5);
     let pins = [&anchors.intel[0].spki_sha256, &anchors.nvidia_device[0].spki_sha256].map(ToString::to_string);
     assert_eq!(pins[0], "a0af031289f5d5d4132f9186068a7fc13628633ba235777472e29b6b6c67a49e");
     assert_eq!(pins[1], "a90c4eb5acfd3e3d03a25db6a26b84f720ad0503196c627c21ddd48dd85b06a4");
     assert_eq!((anchors.intel.len(), anchors.nvidia_device.len(), anchors.time.len()), (1, 1, 0));
+    let amd: Vec<String> = anchors.amd.iter().map(|anchor| anchor.spki_sha256.to_string()).collect();
+    assert_eq!(
+        amd,
+        [
+            "9f056bee44377e29308cb5ffa895bdfb62d18881fa6bed8d6f075b0204089cb9",
+            "429a69c9422aa258ee4d8db5fcda9c6470ef15f8cd5a9cebd6cbc7d90b863831",
+            "4f125410563a2ab9a50356f9243f6fe0b6f73de98603f53f90339c70e9d7ad08",
+        ]
+    );
 }
 
 #[test]

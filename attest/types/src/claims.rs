@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Device, EvidenceKind, UnixMillis};
+use crate::{Device, EvidenceKind, SnpClaims, UnixMillis};
 
 /// How much a line of a report may lean on. It comes from the trust anchor, never from the evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,7 +104,8 @@ pub struct PlatformClaims {
     pub debug: Option<bool>,
     /// TDX SEPT_VE_DISABLE; `None` elsewhere.
     pub sept_ve_disable: Option<bool>,
-    /// TDX: a service TD is attached (MRSERVICETD ≠ 0) or migration is allowed; `None` elsewhere.
+    /// TDX: a service TD is attached (MRSERVICETD ≠ 0) or migration is allowed; SEV-SNP: a migration agent is allowed;
+    /// `None` elsewhere.
     pub migratable: Option<bool>,
     /// Launch measurement (MRTD), where there is one.
     pub measurement: Option<Vec<u8>>,
@@ -112,4 +113,6 @@ pub struct PlatformClaims {
     pub valid_until: UnixMillis,
     /// Checks that were not made.
     pub not_checked: Vec<NotChecked>,
+    /// What only SEV-SNP reports say; `None` elsewhere.
+    pub snp: Option<Box<SnpClaims>>,
 }

@@ -20,6 +20,7 @@ mod interval;
 mod policy;
 mod profile;
 mod report;
+mod snp;
 mod training;
 mod units;
 mod witness;
@@ -49,6 +50,7 @@ pub use report::{
     BracketLine, CheckpointLine, CoverageLine, DeclaredLine, DeviceLine, GapLine, NodeLine, ProfileLine,
     ThresholdReport, Verdict,
 };
+pub use snp::{SnpClaims, SnpGuestPolicy, SnpProduct, SnpRules, SnpSigner, SnpTcb, SnpTcbRules, SnpTcbs};
 pub use training::{CheckpointRoots, ManifestError, RosterDevice, RosterRow, RunManifest, SpecCommitment};
 pub use units::{DeviceMillis, FLOP_PER_GFLOP, Flops, Gflop, UnitError, UnixMillis};
 pub use witness::{NodeWitness, WitnessRow};

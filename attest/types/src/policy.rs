@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::TcbStatus;
+use crate::{SnpRules, TcbStatus};
 
 /// What a claim must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,14 +34,16 @@ pub struct AppraisalPolicy {
     pub debug: Requirement<bool>,
     /// TDX SEPT_VE_DISABLE.
     pub sept_ve_disable: Requirement<bool>,
-    /// TDX migration or service TD.
+    /// TDX migration or service TD; SEV-SNP migration agent.
     pub migratable: Requirement<bool>,
-    /// Allowed TCB statuses.
+    /// Allowed TCB statuses, where the vendor publishes one: AMD publishes none, `sev_snp` has minima instead.
     pub tcb_status: Requirement<TcbStatus>,
     /// Launch measurement of the node image, hex.
     pub measurement: Requirement<String>,
     /// Reference measurements of the GPU (RIM).
     pub gpu_reference_values: Requirement<bool>,
+    /// What only SEV-SNP guests are asked.
+    pub sev_snp: SnpRules,
 }
 
 impl AppraisalPolicy {
@@ -51,7 +53,7 @@ impl AppraisalPolicy {
         let waived = |reason: &str| Requirement::Waived { reason: reason.to_owned() };
         Self {
             id: "weighbridge-default".to_owned(),
-            version: 1,
+            version: 2,
             debug: Requirement::Equals(false),
             sept_ve_disable: Requirement::Equals(true),
             migratable: Requirement::Equals(false),
@@ -61,6 +63,7 @@ impl AppraisalPolicy {
                     .to_owned(),
             },
             gpu_reference_values: waived("GPU reference measurements (RIM) are not appraised yet"),
+            sev_snp: SnpRules::waived("AMD publishes no TCB status, and no minima or launch values are agreed on yet"),
         }
     }
 }

@@ -30,6 +30,7 @@ pub(super) fn claims(
         measurement: None,
         valid_until: window.until(),
         not_checked,
+        snp: None,
     }
 }
 

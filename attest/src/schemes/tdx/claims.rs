@@ -37,5 +37,6 @@ pub(super) fn claims(
         measurement: Some(quote.report.mrtd.to_vec()),
         valid_until: window.until(),
         not_checked,
+        snp: None,
     }
 }

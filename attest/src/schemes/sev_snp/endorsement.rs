@@ -1,0 +1,67 @@
+//! **Duty.** Knows AMD's certificates and revocation lists by their content, in DER or PEM, and reads them.
+//! **Does not know** whether anybody signed them. **Spec.** EVIDENCE §0 rule 5, §3.2.
+
+use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
+
+use crate::budget::{MAX_CHAIN_BYTES, MAX_CRL_BYTES};
+use crate::error::Failure;
+use crate::pem::pem_certificates;
+
+const DER_SEQUENCE: u8 = 0x30;
+const PEM: &[u8] = b"-----BEGIN ";
+/// Found in every VEK: the arcs 1.3.6.1.4.1.3704.1 of AMD's extensions.
+const AMD_ARCS: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x9c, 0x78, 0x01];
+/// Found in every other certificate and list, as subject or issuer.
+const ROOT_NAMES: [&[u8]; 3] = [b"ARK-Milan", b"ARK-Genoa", b"ARK-Turin"];
+
+/// One file: certificates, or a revocation list.
+#[derive(Debug)]
+pub(crate) enum AmdFile {
+    /// DER certificates in the order of the file.
+    Certificates(Vec<Vec<u8>>),
+    /// A DER revocation list.
+    Crl(Vec<u8>),
+}
+
+/// `None`: not AMD's.
+pub(super) fn recognise(bytes: &[u8]) -> Option<Result<AmdFile, Failure>> {
+    if bytes.starts_with(PEM) {
+        // What is no PEM is nobody's: its content cannot be looked into.
+        let ders = pem_certificates(bytes).ok()?;
+        return ders.iter().any(|der| is_amds(der)).then(|| read_certificates(ders));
+    }
+    is_amds(bytes).then(|| read_der(bytes))
+}
+
+fn is_amds(der: &[u8]) -> bool {
+    let contains = |wanted: &[u8]| der.windows(wanted.len()).any(|window| window == wanted);
+    der.first() == Some(&DER_SEQUENCE) && (contains(AMD_ARCS) || ROOT_NAMES.into_iter().any(contains))
+}
+
+fn read_der(bytes: &[u8]) -> Result<AmdFile, Failure> {
+    if bytes.len() > MAX_CRL_BYTES {
+        return Err(unreadable(format!("{} bytes are over the cap of {MAX_CRL_BYTES}", bytes.len())));
+    }
+    if let Ok(([], _)) = CertificateRevocationList::from_der(bytes) {
+        return Ok(AmdFile::Crl(bytes.to_vec()));
+    }
+    read_certificates(vec![bytes.to_vec()])
+}
+
+fn read_certificates(ders: Vec<Vec<u8>>) -> Result<AmdFile, Failure> {
+    for der in &ders {
+        if der.len() > MAX_CHAIN_BYTES {
+            return Err(unreadable(format!("a certificate of {} bytes is too long", der.len())));
+        }
+        match X509Certificate::from_der(der) {
+            Ok(([], _)) => {}
+            Ok(_) => return Err(unreadable("bytes follow the certificate".to_owned())),
+            Err(why) => return Err(unreadable(format!("neither a certificate nor a revocation list: {why}"))),
+        }
+    }
+    Ok(AmdFile::Certificates(ders))
+}
+
+fn unreadable(message: String) -> Failure {
+    Failure::new("amd-endorsement-unreadable", message)
+}
