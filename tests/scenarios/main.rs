@@ -7,6 +7,7 @@ mod daemon;
 mod golden;
 mod hostile_evidence;
 mod mutations;
+mod oms;
 mod real_evidence;
 mod simulated_evidence;
 mod support;
