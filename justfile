@@ -13,6 +13,10 @@ demo:
 test:
     cargo test --release --workspace
 
+# The Python packages that some tests call, into target/python; name it by WEIGHBRIDGE_PYTHON=target/python/bin/python.
+python:
+    tests/python/prepare
+
 # The architecture as a test: floors, sizes, lints, words, units, documents.
 law:
     cargo test --release --workspace --test law

@@ -7,6 +7,7 @@ mod daemon;
 mod golden;
 mod hostile_evidence;
 mod mutations;
+mod oms;
 mod real_evidence;
 mod real_snp;
 mod simulated_evidence;

@@ -118,7 +118,10 @@ impl OmsError {
 }
 
 #[cfg(test)]
-mod tests {
+mod tests;
+
+#[cfg(test)]
+mod paths {
     use super::*;
 
     #[test]

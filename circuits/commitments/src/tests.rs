@@ -359,3 +359,96 @@ fn roots_come_from_the_bytes_that_entered_the_files_digest() {
     let samples = [sample("narrow", "U8", &[200, 100]), sample("x", "U8", &[200, 100])];
     first_tensor_flipped_at(&samples, 2 * 20_000 + 200, |file| flip_from_the_end(file, 20_000 + 10));
 }
+
+#[test]
+fn one_two_and_four_shards_give_the_same_roots_by_every_way() {
+    let folder = TempDir::new().unwrap();
+    let mut samples = model();
+    samples.extend((0..40).map(|i| sample(&format!("block.{i}"), "F32", &[i % 7, 33])));
+    let expected = by_definition(&samples);
+    for shards in [1, 2, 4] {
+        let parts = (0..shards).map(|shard| samples.iter().skip(shard).step_by(shards).cloned().collect::<Vec<_>>());
+        let files: Vec<PathBuf> =
+            parts.enumerate().map(|(i, part)| write(folder.path(), &format!("{shards}-{i}"), &part)).collect();
+        for threads in [1, 2, 5] {
+            let effort = Effort::threads(threads);
+            let digests = commit_checkpoint(&files, effort, &mut |_, _| ()).unwrap();
+            assert_eq!((digests.fast_root, digests.algebraic_root), expected, "{shards} shards, {threads} threads");
+            assert_eq!(fast_root(&files, effort, &mut |_, _| ()).unwrap(), expected.0);
+            assert_eq!(algebraic_root(&files, effort, &mut |_, _| ()).unwrap(), expected.1);
+            assert_eq!(file_digests(&files, effort, &mut |_, _| ()).unwrap(), digests.files);
+        }
+    }
+}
+
+#[test]
+fn fast_root_alone_crosses_pieces_tensors_and_files() {
+    // Three pieces of 1 MiB, cut at places that fall into headers and tensors of two files.
+    let folder = TempDir::new().unwrap();
+    let samples: Vec<Sample> =
+        (0..9).map(|i| sample(&format!("t{}", (i * 5) % 9), "U8", &[1, 300_000 + i * 1_000])).collect();
+    let files = [write(folder.path(), "a", &samples[..4]), write(folder.path(), "b", &samples[4..])];
+    let mut seen = Vec::new();
+    let root = fast_root(&files, Effort::threads(3), &mut |done, total| seen.push((done, total))).unwrap();
+    assert_eq!(root, by_definition(&samples).0);
+    assert!(seen.is_sorted() && seen.last().is_some_and(|(done, total)| done == total), "{seen:?}");
+}
+
+#[test]
+fn tied_weights_under_two_names_are_two_tensors() {
+    let mut samples = vec![sample("lm_head", "F32", &[20, 20]), sample("embedding", "F32", &[20, 20])];
+    samples[1].bytes = samples[0].bytes.clone();
+    let tied = commit_samples(&samples);
+    assert_eq!((tied.tensors, tied.bytes), (2, 3_200));
+    assert_eq!((tied.fast_root, tied.algebraic_root), by_definition(&samples));
+    let one = commit_samples(&samples[..1]);
+    assert!(one.fast_root != tied.fast_root && one.algebraic_root != tied.algebraic_root);
+}
+
+#[test]
+fn empty_tensors_and_scalars_of_every_type_are_committed() {
+    let shapes: [&[u64]; 5] = [&[], &[0], &[0, 3], &[4, 0, 4], &[8]];
+    let mut samples = Vec::new();
+    for dtype in all_dtypes() {
+        // A scalar of less than a byte is no whole byte: the format has none.
+        let shapes = shapes.iter().filter(|shape| dtype.bits >= 8 || !shape.is_empty());
+        samples.extend(shapes.enumerate().map(|(i, shape)| sample(&format!("{}.{i}", dtype.name), dtype.name, shape)));
+    }
+    let digests = commit_samples(&samples);
+    assert_eq!((digests.fast_root, digests.algebraic_root), by_definition(&samples));
+    assert_eq!(digests.tensors, 19 * 5 + 3 * 4);
+}
+
+#[test]
+fn every_computation_sees_a_file_that_changes() {
+    type Compute = fn(&[PathBuf], &mut dyn FnMut(u64, u64)) -> Option<CommitError>;
+    let computations: [(&str, Compute); 3] = [
+        ("fast", |files, progress| fast_root(files, Effort::threads(1), progress).err()),
+        ("algebraic", |files, progress| algebraic_root(files, Effort::threads(1), progress).err()),
+        ("files", |files, progress| file_digests(files, Effort::threads(1), progress).err()),
+    ];
+    let actions: [Disturbance; 4] = [
+        ("rewritten", flip_last_byte),
+        ("shorter", |file| fs::File::options().write(true).open(file).unwrap().set_len(1_000).unwrap()),
+        ("longer", |file| fs::File::options().write(true).open(file).unwrap().set_len(9_000_000).unwrap()),
+        ("replaced", |file| {
+            let twin = file.with_extension("twin");
+            fs::copy(file, &twin).unwrap();
+            fs::rename(twin, file).unwrap();
+        }),
+    ];
+    for (what, compute) in computations {
+        for (how, action) in actions {
+            let folder = TempDir::new().unwrap();
+            let files = [write(folder.path(), "model", &[sample("vector", "U8", &[5_000_000 / 16, 4])])];
+            let mut acted = false;
+            let error = compute(&files, &mut |_, _| {
+                if !std::mem::replace(&mut acted, true) {
+                    action(&files[0]);
+                }
+            });
+            let error = error.unwrap_or_else(|| panic!("{what}: {how} was not seen"));
+            assert!(matches!(&error, CommitError::Changed { file } if *file == files[0]), "{what}, {how}: {error}");
+        }
+    }
+}

@@ -236,7 +236,8 @@ impl<'a> Stage<'a> {
         let model = Perceptron::new(&self.spec, GemmCounter::default()).map_err(fault.internal())?;
         let optimizer = Momentum::new(&model, &self.spec).map_err(fault.internal())?;
         let files = write_checkpoint(&self.output.node(0), 0, &model, &optimizer).map_err(fault.unavailable())?;
-        let digests = commit_checkpoint(&files, Effort::polite(), &mut |_, _| {}).map_err(fault.by(CommitError::culprit))?;
+        let digests =
+            commit_checkpoint(&files, Effort::polite(), &mut |_, _| {}).map_err(fault.by(CommitError::culprit))?;
         Ok(CheckpointRoots { fast_root: digests.fast_root, algebraic_root: digests.algebraic_root })
     }
 

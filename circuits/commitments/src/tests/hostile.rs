@@ -288,3 +288,56 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn thousands_of_mutated_headers_are_refused_or_cover_their_data_exactly() {
+    let folder = TempDir::new().unwrap();
+    let file = fs::read(write(folder.path(), "whole", &model())).unwrap();
+    let length = usize::try_from(u64::from_le_bytes(file[..8].try_into().unwrap())).unwrap();
+    let (header, data) = (&file[8..8 + length], (file.len() - 8 - length) as u64);
+    // A fixed generator: a failure can be repeated.
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    let words: [&[u8]; 10] =
+        [b"0", b"9", b"[", b"]", b"{", b"}", b",", b"\"", b"18446744073709551615", b"\"dtype\":\"F4\","];
+    let mut accepted = 0;
+    for _ in 0..6_000 {
+        let mut other = header.to_vec();
+        for _ in 0..=next(3) {
+            let at = next(other.len());
+            match next(5) {
+                0 => other[at] ^= 1 << next(8),
+                1 => drop(other.splice(at..at, words[next(words.len())].iter().copied())),
+                2 => drop(other.drain(at..(at + 1 + next(12)).min(other.len()))),
+                3 => {
+                    let from = next(other.len());
+                    let part = other[from..(from + 40).min(other.len())].to_vec();
+                    drop(other.splice(at..at, part));
+                }
+                _ => other.truncate(at.max(1)),
+            }
+            if other.is_empty() {
+                break;
+            }
+        }
+        let data = if next(4) == 0 { data + next(3) as u64 } else { data };
+        let Ok(tensors) = parse_header(&other, data) else {
+            assert!(crate::check_header(&other, data).is_err());
+            continue;
+        };
+        accepted += 1;
+        let mut at = 0;
+        for Tensor { name, dtype, shape, stored, offset, bytes } in &tensors {
+            assert_eq!(*offset, at, "{name}");
+            assert_eq!(bytes * 8, shape.iter().product::<u64>() * dtype.bits, "{name}");
+            assert_eq!(*bytes, stored.rows * stored.cols * stored.element_bytes, "{name}");
+            at += bytes;
+        }
+        let summary = crate::HeaderSummary { tensors: tensors.len() as u64, bytes: data };
+        assert_eq!((at, crate::check_header(&other, data).unwrap()), (data, summary));
+    }
+    assert!(accepted > 100, "only {accepted} mutations were accepted: the test says little");
+}
