@@ -8,6 +8,7 @@ mod golden;
 mod hostile_evidence;
 mod mutations;
 mod real_evidence;
+mod report;
 mod simulated_evidence;
 mod support;
 mod tampered_bundle;

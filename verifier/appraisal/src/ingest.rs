@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use weighbridge_attest_types::{
-    Bundle, Canonical, Digest32, EvidenceSet, NodeLedger, RunManifest, SignedNonce, SignedReceipt, UnixMillis, sha256,
+    Bundle, Canonical, Declarations, Digest32, EvidenceSet, NodeLedger, NodeWitness, RunManifest, SignedNonce,
+    SignedReceipt, UnixMillis, sha256,
 };
 use weighbridge_circuits::ThresholdPublic;
 
@@ -27,6 +28,8 @@ pub(crate) mod name {
     pub(crate) const KEY_EVIDENCE: &str = "evidence/key";
     pub(crate) const NONCE: &str = "time/nonce";
     pub(crate) const RECEIPT: &str = "time/receipt";
+    pub(crate) const DECLARATIONS: &str = "declarations.json";
+    pub(crate) const READINGS: &str = "readings";
 }
 
 /// Digits of a node or endorsement number.
@@ -55,6 +58,8 @@ pub(crate) struct Parts {
     pub(crate) nodes: BTreeMap<u64, NodeParts>,
     pub(crate) endorsements: Vec<Vec<u8>>,
     pub(crate) proof: Option<ProofParts>,
+    /// What the provider states beside the run.
+    pub(crate) declarations: Option<DeclarationsPart>,
     pub(crate) appraised_at: UnixMillis,
     pub(crate) report: Option<Vec<u8>>,
     /// Digest of all members but the report.
@@ -71,6 +76,15 @@ pub(crate) struct NodeParts {
     pub(crate) head_quotes: Vec<HeadQuotePart>,
     pub(crate) nonce: Option<SignedNonce>,
     pub(crate) receipt: Option<SignedReceipt>,
+    /// Openings of every interval, at level `open`.
+    pub(crate) readings: Option<NodeWitness>,
+}
+
+/// The provider's statement with the digest of its bytes.
+#[derive(Debug)]
+pub(crate) struct DeclarationsPart {
+    pub(crate) content: Declarations,
+    pub(crate) digest: Digest32,
 }
 
 /// One evidence set with the digest that ledgers and rosters cite.
@@ -130,6 +144,7 @@ struct Draft {
     nodes: BTreeMap<u64, NodeDraft>,
     head_quotes: usize,
     endorsements: Vec<Vec<u8>>,
+    declarations: Option<DeclarationsPart>,
     proof: Option<Vec<u8>>,
     public: Option<ThresholdPublic>,
     circuits: Option<Vec<u8>>,
@@ -144,6 +159,7 @@ struct NodeDraft {
     head_quotes: Vec<HeadQuotePart>,
     nonce: Option<SignedNonce>,
     receipt: Option<SignedReceipt>,
+    readings: Option<NodeWitness>,
 }
 
 /// A member that has no place, or does not parse there.
@@ -159,6 +175,7 @@ impl Draft {
             name::CIRCUITS => self.circuits = Some(bytes.to_vec()),
             name::PROOF => self.proof = Some(bytes.to_vec()),
             name::PROOF_PUBLIC => self.public = Some(parse(bytes)?),
+            name::DECLARATIONS => self.declarations = Some(declarations(bytes)?),
             _ => return self.place_numbered(member, bytes),
         }
         Ok(())
@@ -178,6 +195,7 @@ impl Draft {
             name::KEY_EVIDENCE => draft.key_quote = Some(evidence(member, bytes)?),
             name::NONCE => draft.nonce = Some(parse(bytes)?),
             name::RECEIPT => draft.receipt = Some(parse(bytes)?),
+            name::READINGS => draft.readings = Some(parse(bytes)?),
             _ => {
                 let index = head_quote_index(rest).ok_or_else(unknown)?;
                 if self.head_quotes >= MAX_HEAD_QUOTES {
@@ -222,6 +240,7 @@ impl Draft {
             nodes,
             head_quotes: _,
             endorsements,
+            declarations,
             proof,
             public,
             circuits,
@@ -239,6 +258,7 @@ impl Draft {
             nodes: nodes?,
             endorsements,
             proof,
+            declarations,
             appraised_at: appraised_at?,
             report,
             members,
@@ -248,9 +268,9 @@ impl Draft {
 
 impl NodeDraft {
     fn finish(self, number: u64) -> Option<NodeParts> {
-        let Self { ledger, key_quote, head_quotes, nonce, receipt } = self;
+        let Self { ledger, key_quote, head_quotes, nonce, receipt, readings } = self;
         let folder = node_folder(number);
-        Some(NodeParts { folder, ledger: ledger?, key_quote: key_quote?, head_quotes, nonce, receipt })
+        Some(NodeParts { folder, ledger: ledger?, key_quote: key_quote?, head_quotes, nonce, receipt, readings })
     }
 }
 
@@ -267,6 +287,13 @@ fn number(text: &str, width: usize) -> Option<u64> {
 
 fn parse<T: Canonical>(bytes: &[u8]) -> Result<T, Misplaced> {
     T::from_bytes(bytes).map_err(|error| ("member-parses", Finding::malformed(text::chain(&error))))
+}
+
+fn declarations(bytes: &[u8]) -> Result<DeclarationsPart, Misplaced> {
+    match Declarations::parse(bytes) {
+        Ok(content) => Ok(DeclarationsPart { content, digest: sha256(bytes) }),
+        Err(error) => Err(("member-parses", Finding::malformed(text::chain(&error)))),
+    }
 }
 
 fn evidence(path: &str, bytes: &[u8]) -> Result<EvidencePart, Misplaced> {

@@ -184,6 +184,7 @@ mod tests {
             head_quotes: quotes.collect(),
             nonce: None,
             receipt: None,
+            readings: None,
         }
     }
 

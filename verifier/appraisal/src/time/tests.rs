@@ -86,6 +86,7 @@ fn parts() -> NodeParts {
         head_quotes: vec![],
         nonce: Some(nonce(&authority, ISSUED)),
         receipt: Some(receipt(&authority, RECEIVED, 1, ledger.head(1).unwrap())),
+        readings: None,
         ledger: NodeLedger { start: *ledger.start(), entries },
     }
 }
