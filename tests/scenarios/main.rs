@@ -10,6 +10,7 @@ mod mutations;
 mod oms;
 mod real_evidence;
 mod real_snp;
+mod report;
 mod simulated_evidence;
 mod support;
 mod tampered_bundle;

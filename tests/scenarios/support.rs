@@ -2,8 +2,8 @@
 
 use weighbridge_appraisal::{AssembleParts, assemble};
 use weighbridge_attest::{built_in_anchors, parse_anchor_file};
-use weighbridge_attest_types::{Bundle, Flops, TrustAnchors};
-use weighbridge_tests::SampleRun;
+use weighbridge_attest_types::{Bundle, Flops, NodeWitness, TrustAnchors};
+use weighbridge_tests::{SampleNode, SampleRun};
 use weighbridge_tests_simulator::World;
 
 /// The bound of the demonstration profile.
@@ -20,10 +20,23 @@ pub(crate) fn anchors_of(world: &World) -> TrustAnchors {
 
 /// A run's bundle, with or without a proof that the declared total is at most [`BOUND`].
 pub(crate) fn assembled(run: &SampleRun, proven: bool) -> Result<Bundle, String> {
+    assembled_with(run, proven, None, false)
+}
+
+/// The same with a provider's statement, or with all readings shown.
+pub(crate) fn assembled_with(
+    run: &SampleRun,
+    proven: bool,
+    declarations: Option<Vec<u8>>,
+    open: bool,
+) -> Result<Bundle, String> {
+    let reading = |node: &SampleNode| NodeWitness { node_key: node.node_key(), rows: node.rows.clone() };
     let parts = AssembleParts {
         exports: run.exports(),
         endorsements: vec![run.world.collateral_json()],
         proof: proven.then(|| run.prove(BOUND)),
+        readings: run.nodes.iter().filter(|_| open).map(reading).collect(),
+        declarations,
         at: run.appraisal_instant(),
         anchors: anchors_of(&run.world),
     };

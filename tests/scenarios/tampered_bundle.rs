@@ -4,6 +4,7 @@
 
 mod evidence;
 mod ledgers;
+mod levels;
 mod statements;
 mod times;
 mod tokens;
@@ -206,6 +207,7 @@ fn every_check_is_in_the_table_and_every_breaker_of_the_table_exists() {
     let sources = [
         include_str!("tampered_bundle/evidence.rs"),
         include_str!("tampered_bundle/ledgers.rs"),
+        include_str!("tampered_bundle/levels.rs"),
         include_str!("tampered_bundle/statements.rs"),
         include_str!("tampered_bundle/times.rs"),
         include_str!("tampered_bundle/tokens.rs"),

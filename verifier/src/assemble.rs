@@ -9,15 +9,17 @@ mod witness;
 use std::path::{Path, PathBuf};
 
 use weighbridge_appraisal::{AssembleParts, assemble};
-use weighbridge_attest_types::{Bundle, MAX_MEMBER_BYTES, ThresholdReport, UnixMillis};
-use weighbridge_circuits::{DeclaredRelation, ThresholdProof, prove_threshold};
+use weighbridge_attest_types::{
+    Bundle, Declarations, MAX_DECLARATIONS_BYTES, MAX_MEMBER_BYTES, NodeWitness, ThresholdReport, UnixMillis,
+};
+use weighbridge_circuits::{ChainWitness, DeclaredRelation, ThresholdProof, prove_threshold};
 
 use crate::assemble::export::NodeExport;
 use crate::error::CliError;
 use crate::{files, trust_roots};
 
 pub use crate::assemble::statement::Statement;
-pub(crate) use crate::assemble::statement::profile;
+pub(crate) use crate::assemble::statement::known_id;
 
 /// What a bundle is made from.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +36,10 @@ pub struct AssembleJob<'a> {
     pub at: UnixMillis,
     /// What to prove about the declared total.
     pub statement: &'a Statement,
+    /// The provider's statement, if there is one.
+    pub declarations: Option<&'a Path>,
+    /// Whether the bundle shows the readings (level `open`).
+    pub open: bool,
     /// The bundle file.
     pub out: &'a Path,
 }
@@ -56,7 +62,10 @@ pub fn assemble_bundle(
 ) -> Result<ThresholdReport, CliError> {
     let statement = relation.map_or(Statement::SmallestThreshold, Statement::Relation);
     let trust_roots = Some(trust_roots);
-    AssembleJob { exports, witnesses, endorsements, trust_roots, at, statement: &statement, out }.run(progress)
+    let declarations = None;
+    let open = false;
+    AssembleJob { exports, witnesses, endorsements, trust_roots, at, statement: &statement, declarations, open, out }
+        .run(progress)
 }
 
 impl AssembleJob<'_> {
@@ -70,11 +79,21 @@ impl AssembleJob<'_> {
         let anchors = trust_roots::load(self.trust_roots)?;
         let exports = export::read_run(self.exports)?;
         let endorsements = read_endorsements(self.endorsements)?;
-        let proof = self.prove(&exports, progress)?;
+        let declarations = self.declarations.map(read_declarations).transpose()?;
+        let needs_openings = self.open || *self.statement != Statement::Omitted;
+        let chains = match needs_openings {
+            true => {
+                progress("holding readings against ledgers");
+                witness::open_chains(&exports, self.witnesses)?
+            }
+            false => Vec::new(),
+        };
+        let proof = self.prove(&exports, &chains, progress)?;
+        let readings = if self.open { openings(&exports, chains) } else { Vec::new() };
 
         progress("appraising");
         let exports = exports.into_iter().map(NodeExport::into_container).collect();
-        let parts = AssembleParts { exports, endorsements, proof, at: self.at, anchors };
+        let parts = AssembleParts { exports, endorsements, proof, readings, declarations, at: self.at, anchors };
         let bundle = assemble(parts).map_err(CliError::Assemble)?;
         let report = read_report(&bundle)?;
         progress("writing");
@@ -85,17 +104,30 @@ impl AssembleJob<'_> {
     fn prove(
         &self,
         exports: &[NodeExport],
+        chains: &[ChainWitness],
         progress: &mut dyn FnMut(&str),
     ) -> Result<Option<ThresholdProof>, CliError> {
         let genesis = exports.first().map(NodeExport::genesis).unwrap_or_default();
         if *self.statement == Statement::Omitted {
             return Ok(None);
         }
-        progress("holding readings against ledgers");
-        let chains = witness::open_chains(exports, self.witnesses)?;
-        let relation = self.statement.relation(genesis, &chains)?;
-        prove_threshold(genesis, &chains, relation, progress).map(Some).map_err(CliError::Prove)
+        let relation = self.statement.relation(genesis, chains)?;
+        prove_threshold(genesis, chains, relation, progress).map(Some).map_err(CliError::Prove)
     }
+}
+
+/// What an `open` bundle shows: the same openings that a prover uses.
+fn openings(exports: &[NodeExport], chains: Vec<ChainWitness>) -> Vec<NodeWitness> {
+    let opening =
+        |(export, chain): (&NodeExport, ChainWitness)| NodeWitness { node_key: export.node_key(), rows: chain.rows };
+    exports.iter().zip(chains).map(opening).collect()
+}
+
+/// Read before anything is proven: a statement that does not parse is the person's to mend.
+fn read_declarations(path: &Path) -> Result<Vec<u8>, CliError> {
+    let bytes = files::read_capped(path, MAX_DECLARATIONS_BYTES as u64)?;
+    let refused = |source| CliError::Declarations { path: path.to_owned(), source };
+    Declarations::parse(&bytes).map_err(refused).map(|_| bytes)
 }
 
 /// Every file once, in the order in which it was named.

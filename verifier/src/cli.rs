@@ -8,6 +8,7 @@ mod inspect;
 mod judgement;
 mod object;
 mod outcome;
+mod profiles;
 mod report;
 mod verify;
 
@@ -236,7 +237,8 @@ mod tests {
 
     #[test]
     fn an_unknown_profile_lists_the_known_ones() {
-        let known = "use one of: eu-ai-act-51-2, eu-gpai-2-1, us-ca-sb-53, demo";
+        let known = "use one of: eu-ai-act-51-2, eu-gpai-2-1, eu-modifier-systemic, eu-modifier-gpai, us-ca-sb-53, \
+                     us-ny-raise, us-eo-14110, demo";
         let (code, _, err) = answer("weighbridge report x --profile eu");
         assert_eq!(code, 2);
         assert!(err.contains("there is no threshold profile `eu`") && err.contains(known), "{err}");

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use thiserror::Error;
 use weighbridge_appraisal::AssembleError;
 use weighbridge_attest::AnchorFileError;
-use weighbridge_attest_types::{BundleError, CodecError, Culprit, Flops, NodeKey, built_in_profiles};
+use weighbridge_attest_types::{
+    BundleError, CodecError, Culprit, DeclarationsError, Flops, NodeKey, ProfileError, built_in_profiles,
+};
 use weighbridge_circuits::ProveError;
 use weighbridge_commitments::CommitError;
 use weighbridge_ledger::LedgerError;
@@ -73,6 +75,46 @@ pub enum CliError {
         /// The bound.
         bound: Flops,
     },
+    /// A threshold profile of the reader's own.
+    #[error("threshold profile {}", path.display())]
+    Profile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: ProfileError,
+    },
+    /// Two profiles of one id, or of one instrument at one time.
+    #[error("threshold profile {}: {why} `{id}`", path.display())]
+    ProfileClash {
+        /// Which file.
+        path: PathBuf,
+        /// How they clash.
+        why: &'static str,
+        /// With which.
+        id: String,
+    },
+    /// A folder without profiles.
+    #[error("{} holds no *.json file", path.display())]
+    NoProfiles {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The provider's statement.
+    #[error("the declarations in {}", path.display())]
+    Declarations {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: DeclarationsError,
+    },
+    /// Two statements about one quantity.
+    #[error("--level two-figures chooses what is proven; it cannot be combined with --declared")]
+    LevelAndStatement,
+    /// No cell of the grid holds.
+    #[error("no cell of the two-figure grid holds the declared total")]
+    NoCell,
     /// `--trust-roots` names something else.
     #[error("{} is not a folder", path.display())]
     NotAFolder {
@@ -250,6 +292,12 @@ impl CliError {
         match self {
             Self::Read { source, .. } | Self::Write { source, .. } => of_file(source),
             Self::UnknownProfile { .. }
+            | Self::Profile { .. }
+            | Self::ProfileClash { .. }
+            | Self::NoProfiles { .. }
+            | Self::Declarations { .. }
+            | Self::LevelAndStatement
+            | Self::NoCell
             | Self::Bounds { .. }
             | Self::FreeBound { .. }
             | Self::NotAFolder { .. }
@@ -289,6 +337,9 @@ impl CliError {
             Self::Write { .. } | Self::Output(_) => "output-unwritable",
             Self::Clock => "clock-before-1970",
             Self::UnknownProfile { .. } => "profile-unknown",
+            Self::Profile { .. } | Self::ProfileClash { .. } | Self::NoProfiles { .. } => "profile-refused",
+            Self::Declarations { .. } => "declarations-refused",
+            Self::LevelAndStatement | Self::NoCell => "level-not-possible",
             Self::Bounds { .. } | Self::FreeBound { .. } => "bounds-not-allowed",
             Self::NotAFolder { .. } | Self::NoAnchors { .. } => "trust-roots-empty",
             Self::Anchor { .. } => "trust-anchor-refused",
@@ -325,6 +376,12 @@ impl CliError {
             Self::UnknownProfile { .. } | Self::FreeBound { .. } => {
                 return Some(format!("use one of: {}", profile_ids()));
             }
+            Self::Profile { .. } => "docs/schemas/profile-v1.schema.json says what a profile holds",
+            Self::ProfileClash { .. } => "give your profile an id and dates of its own",
+            Self::NoProfiles { .. } => "name the file, or the folder that holds it",
+            Self::Declarations { .. } => "docs/schemas/declarations-v1.schema.json says what a statement holds",
+            Self::LevelAndStatement => "leave --declared out",
+            Self::NoCell => "assemble at another level",
             Self::Bounds { .. } => "swap the two profiles",
             Self::NotAFolder { .. } => "name the folder that holds the *.anchor.json files",
             Self::NoAnchors { .. } => "name a folder with anchor files, or leave --trust-roots out",

@@ -4,6 +4,7 @@
 
 mod drawing;
 mod escape;
+mod form;
 mod page;
 
 use askama::Template;
@@ -88,7 +89,7 @@ mod tests {
     #[test]
     fn without_a_warning_the_word_stands_nowhere_but_in_the_glossary() {
         let page = page(|report| {
-            report.warning.clear();
+            report.warning.text.clear();
             report.anchors.clear();
             report.bracket.grade = Grade::Attested;
             report.profiles.iter_mut().for_each(|line| line.grade = Grade::Attested);
@@ -109,6 +110,7 @@ mod tests {
             report.model_id = "\"><img src=x onerror='x'>&".to_owned();
             report.phase = "pre\u{202e}gniniart".to_owned();
             report.nodes[0].devices[0].sku = "</td></table><b>".to_owned();
+            report.fleet[0].sku = "</td></table><b>".to_owned();
             report.gaps[0].cause = "<i>because</i>".to_owned();
         });
         for raw in ["<script", "<img", "<b>", "<i>", "\u{202e}"] {
@@ -132,6 +134,7 @@ mod tests {
             let page = page(|report| {
                 (report.model_id, report.provider, report.phase) = (name.clone(), name.clone(), name.clone());
                 report.nodes.iter_mut().flat_map(|node| &mut node.devices).for_each(|line| line.sku = name.clone());
+                report.fleet.iter_mut().for_each(|line| line.sku = name.clone());
             });
             assert!(page.contains("<h1>Training compute report</h1>"));
             assert!(page.contains(&format!("Training compute report, declared model “{shown}”</title>")));
@@ -161,8 +164,15 @@ mod tests {
     #[test]
     fn nothing_is_fetched_and_nothing_runs() {
         let page = page(|_| ());
-        for word in ["<script", "<link", "src=", "href=", "url(", "@import", "http://", "https://", "javascript"] {
+        for word in ["<script", "<link", "src=", "url(", "@import", "http://", "https://", "javascript"] {
             assert!(!page.contains(word), "{word}");
+        }
+        // Links lead to words and sections of the page itself, and each of them exists.
+        let targets: Vec<&str> = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(!targets.is_empty());
+        for target in targets {
+            let id = target.strip_prefix('#').expect("a link within the page");
+            assert!(page.contains(&format!("id=\"{id}\"")), "{target}");
         }
         assert!(page.contains("default-src 'none'"));
         assert!(!include_str!("../templates/report.html").contains("|safe"));

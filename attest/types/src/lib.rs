@@ -11,6 +11,7 @@ mod claims;
 mod codec;
 mod counters;
 mod culprit;
+mod declarations;
 mod digest;
 mod domain;
 mod entry;
@@ -22,8 +23,11 @@ mod profile;
 mod report;
 mod snp;
 mod training;
+mod two_figures;
 mod units;
+mod utc;
 mod witness;
+mod work;
 
 pub use anchors::{AnchorGradeError, BeaconAnchor, BeaconScheme, CertificateAnchor, TimeAnchor, TrustAnchors};
 pub use beacon::BeaconToken;
@@ -36,6 +40,12 @@ pub use claims::{BoundValue, ChipFamily, Grade, NotChecked, PlatformClaims, TcbS
 pub use codec::{Canonical, CodecError, Decoder, Encoder, MAX_FIELD_BYTES};
 pub use counters::{MAX_READING, PRESENT_DECLARED, PRESENT_ENERGY, PRESENT_METERED, Presence, Reading, ReadingError};
 pub use culprit::Culprit;
+pub use declarations::{
+    Architecture, Attention, BaseCompute, BaseModel, Basis, Declarations, DeclarationsError, DeclaredPeriod,
+    EarlierReport, Energy, Estimate, Hardware, Interval, LifecycleLine, MAX_DECLARATIONS_BYTES, Method,
+    ModelDeclaration, ParameterCount, PeakBasis, Plan, ProviderDeclaration, STATED_MARGIN, Site, Sparsity,
+    StatedAmount, estimate_of,
+};
 pub use digest::{Digest32, GOLDILOCKS_ORDER, PoseidonDigest, sha256, sha512};
 pub use domain::Domain;
 pub use entry::{ChainStart, LedgerEntry, MAX_LEDGER_ENTRIES, NodeLedger, Signature64, entry_signing_bytes};
@@ -45,12 +55,19 @@ pub use interval::{
     CheckpointCommitment, DeviceTime, FileDigest, IntervalPublic, MAX_INTERVAL_MILLIS, MIN_INTERVAL_MILLIS, QuotedHead,
 };
 pub use policy::{AppraisalPolicy, Requirement};
-pub use profile::{Compare, ProfileError, Quantity, ThresholdProfile, built_in_profiles};
+pub use profile::{
+    Citation, Compare, Counts, Deadline, Fraction, MAX_PROFILE_BYTES, OperationKind, ProfileError, ProfileStatus,
+    Quantity, RelativeBase, RelativeTo, StraddlePolicy, ThresholdProfile, built_in_profiles,
+};
 pub use report::{
-    BracketLine, CheckpointLine, CoverageLine, DeclaredLine, DeviceLine, GapLine, NodeLine, ProfileLine,
-    ThresholdReport, Verdict,
+    AttemptLine, BracketLine, CheckpointLine, ClockLine, CoverageLine, DeclaredLine, DeclaredVerdict, DeviceLine,
+    EstimateLine, FleetLine, ForecastLine, GapLine, NodeLine, PeriodLine, ProfileLine, ProfileOrigin, RelativeLine,
+    Sentence, StatementLine, ThresholdReport, TotalLine, Trigger, Verdict, WorkLine,
 };
 pub use snp::{SnpClaims, SnpGuestPolicy, SnpProduct, SnpRules, SnpSigner, SnpTcb, SnpTcbRules, SnpTcbs};
 pub use training::{CheckpointRoots, ManifestError, RosterDevice, RosterRow, RunManifest, SpecCommitment};
+pub use two_figures::{TwoFigures, exact_words, two_figures};
 pub use units::{DeviceMillis, FLOP_PER_GFLOP, Flops, Gflop, UnitError, UnixMillis};
+pub use utc::{Instant, format_instant, parse_instant};
 pub use witness::{NodeWitness, WitnessRow};
+pub use work::{Inclusion, WorkClass};

@@ -1,9 +1,17 @@
 //! **Duty.** The compute-threshold report as data: what JSON and HTML both show. Every figure carries its grade.
 //! **Does not know** how any of it was derived (`weighbridge-appraisal`). **Spec.** COMPUTE §7–10.
 
+mod law;
+mod sentence;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Compare, Device, Digest32, Flops, Grade, NodeKey, PoseidonDigest, UnixMillis};
+pub use law::{
+    ClockLine, DeclaredVerdict, EstimateLine, ForecastLine, ProfileLine, ProfileOrigin, RelativeLine, Trigger, WorkLine,
+};
+pub use sentence::Sentence;
+
+use crate::{Declarations, Device, Digest32, Flops, Grade, NodeKey, PoseidonDigest, UnixMillis};
 
 /// Where an amount stands to a threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,45 +33,97 @@ pub enum Verdict {
 pub struct BracketLine {
     /// Lower bound, FLOP.
     pub lower: Flops,
+    /// Lower bound to two figures.
+    pub lower_two_figures: String,
     /// What the lower bound rests on.
-    pub lower_basis: String,
+    pub lower_basis: Sentence,
     /// Upper bound, FLOP; `null` when no ceiling rate is known for a device.
     pub upper: Option<Flops>,
+    /// Upper bound to two figures.
+    pub upper_two_figures: Option<String>,
     /// What the upper bound rests on.
-    pub upper_basis: String,
+    pub upper_basis: Sentence,
     /// Upper minus lower.
     pub width: Option<Flops>,
     /// Grade of the upper figure.
     pub grade: Grade,
     /// `external` or `host`: whose clock bounds the time.
     pub clock: String,
+    /// Whether evidence covers every device-second in scope; without it no verdict is `below`.
+    pub complete: bool,
+    /// What completeness rests on, or what is missing.
+    pub completeness: Sentence,
 }
 
-/// One threshold's line.
+/// The period that was weighed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ProfileLine {
-    /// Profile id.
-    pub id: String,
-    /// Profile version.
-    pub version: u32,
-    /// Instrument; `none` for a demonstration.
-    pub instrument: String,
-    /// Citation.
-    pub citation: String,
-    /// Status of the profile.
-    pub status: String,
-    /// Threshold, FLOP.
-    pub threshold: Flops,
-    /// Strictness.
-    pub compare: Compare,
-    /// The verdict.
-    pub verdict: Verdict,
-    /// A sentence that says why.
-    pub why: String,
-    /// What the verdict is about: `this run`, or `this run alone` where the threshold counts all compute of the model.
-    pub scope: String,
-    /// Grade of the evidence behind the verdict.
+pub struct PeriodLine {
+    /// Start.
+    pub from: UnixMillis,
+    /// End.
+    pub to: UnixMillis,
+    /// Length that is charged to each accelerator, if any is.
+    pub charged_millis: Option<u64>,
+}
+
+/// Accelerators of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FleetLine {
+    /// Chip family from certificates.
+    pub chip_family: String,
+    /// Exact model as the provider names it.
+    pub sku: String,
+    /// How many.
+    pub count: u64,
+    /// Milliseconds of all of them together in the period.
+    pub device_millis: Option<u64>,
+}
+
+/// Sum of one component of the readings, which an `open` bundle shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TotalLine {
+    /// `declared`, `metered` or `energy`.
+    pub component: String,
+    /// `FLOP` or `J`.
+    pub unit: String,
+    /// Exact sum; `null` where an interval has no reading of it, because absent is not zero.
+    pub total: Option<Flops>,
+    /// To two figures.
+    pub two_figures: Option<String>,
+    /// In words.
+    pub why: Sentence,
+    /// Grade.
+    pub grade: Grade,
+}
+
+/// One attempt of the run, as the checkpoints show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttemptLine {
+    /// Attempt.
+    pub attempt: u16,
+    /// Checkpoints seen of it.
+    pub checkpoints: u64,
+    /// Least step.
+    pub first_step: u64,
+    /// Greatest step.
+    pub last_step: u64,
+    /// Grade.
+    pub grade: Grade,
+}
+
+/// The provider's statement as the bundle holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatementLine {
+    /// SHA-256 of the member.
+    pub sha256: Digest32,
+    /// Its content.
+    pub content: Declarations,
+    /// Grade of all of it.
     pub grade: Grade,
 }
 
@@ -77,8 +137,10 @@ pub struct DeclaredLine {
     pub low: Option<Flops>,
     /// Upper bound of the relation, FLOP.
     pub high: Option<Flops>,
+    /// Least and most to two figures, for a statement on that grid.
+    pub two_figures: Option<String>,
     /// The sentence that is printed.
-    pub sentence: String,
+    pub sentence: Sentence,
     /// Always `declared` or `simulated`.
     pub grade: Grade,
 }
@@ -192,9 +254,11 @@ pub struct ThresholdReport {
     /// `weighbridge/report/v1`.
     pub format: String,
     /// `SIMULATED …` or empty; printed before everything else.
-    pub warning: String,
-    /// Disclosure level.
+    pub warning: Sentence,
+    /// Disclosure level: `open`, `sealed` or `two-figures`, as the members show it.
     pub level: String,
+    /// What the members at that level show.
+    pub level_basis: Sentence,
     /// Provider (declared).
     pub provider: String,
     /// Model (declared).
@@ -213,26 +277,44 @@ pub struct ThresholdReport {
     pub policy: String,
     /// Trust anchors used: name, grade, fingerprint.
     pub anchors: Vec<String>,
+    /// The period.
+    pub period: Option<PeriodLine>,
+    /// Accelerators by kind.
+    pub fleet: Vec<FleetLine>,
     /// The bracket.
     pub bracket: BracketLine,
+    /// A point figure for this run, if anybody names one.
+    pub estimate: Option<EstimateLine>,
     /// Verdict per profile.
     pub profiles: Vec<ProfileLine>,
+    /// Included and excluded work.
+    pub ledger: Vec<WorkLine>,
+    /// Forecast, if a plan is declared.
+    pub forecast: Option<ForecastLine>,
+    /// The provider's statement.
+    pub statement: Option<StatementLine>,
+    /// Exact totals, at level `open`.
+    pub totals: Vec<TotalLine>,
     /// Zero-knowledge statements about declared quantities.
     pub declared: Vec<DeclaredLine>,
     /// Audit sentence.
-    pub audit: String,
+    pub audit: Sentence,
     /// Nodes.
     pub nodes: Vec<NodeLine>,
     /// Coverage.
     pub coverage: CoverageLine,
     /// Gaps.
     pub gaps: Vec<GapLine>,
+    /// Attempts that the checkpoints show.
+    pub attempts: Vec<AttemptLine>,
     /// Checkpoints.
     pub checkpoints: Vec<CheckpointLine>,
     /// Checks that were not made, with reasons.
-    pub not_checked: Vec<String>,
+    pub not_checked: Vec<Sentence>,
     /// Assumptions.
-    pub assumptions: Vec<String>,
+    pub assumptions: Vec<Sentence>,
     /// What this report does not prove.
-    pub not_proven: Vec<String>,
+    pub not_proven: Vec<Sentence>,
+    /// What to type to check all of it again; `BUNDLE` and `DIR` are the reader's.
+    pub verify_command: String,
 }

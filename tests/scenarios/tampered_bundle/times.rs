@@ -111,6 +111,8 @@ fn breaker_time_nonce_by_its_absence() {
         exports,
         endorsements: vec![run.world.collateral_json()],
         proof: None,
+        readings: Vec::new(),
+        declarations: None,
         at: run.appraisal_instant(),
         anchors: anchors_of(&run.world),
     };

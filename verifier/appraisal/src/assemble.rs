@@ -2,10 +2,12 @@
 //! **Knows** member names of exports and bundles. **Does not know** files; proofs are made elsewhere.
 //! **Spec.** PROTOCOL §7–8 (`bundle assemble`).
 
+use std::collections::BTreeMap;
+
 use thiserror::Error;
 use weighbridge_attest_types::{
-    AppraisalPolicy, Bundle, BundleError, Canonical, CodecError, Culprit, Member, NodeKey, NodeLedger, RunManifest,
-    TrustAnchors, UnixMillis,
+    AppraisalPolicy, Bundle, BundleError, Canonical, CodecError, Culprit, Member, NodeKey, NodeLedger, NodeWitness,
+    RunManifest, TrustAnchors, UnixMillis,
 };
 use weighbridge_circuits::ThresholdProof;
 
@@ -28,6 +30,10 @@ pub struct AssembleParts {
     pub endorsements: Vec<Vec<u8>>,
     /// A statement about declared totals, if one is to be published.
     pub proof: Option<ThresholdProof>,
+    /// Openings of every chain, if the bundle is to show them (level `open`).
+    pub readings: Vec<NodeWitness>,
+    /// The provider's statement, if there is one, as bytes of JSON.
+    pub declarations: Option<Vec<u8>>,
     /// The instant of appraisal.
     pub at: UnixMillis,
     /// Whom the report trusts.
@@ -90,6 +96,9 @@ pub enum AssembleError {
     /// More endorsements than a bundle numbers.
     #[error("{0} endorsements; a bundle holds at most {MAX_ENDORSEMENTS}")]
     TooManyEndorsements(usize),
+    /// Readings of a key that has no ledger here.
+    #[error("readings of node key {0} were given, and no export has its ledger")]
+    NoLedger(NodeKey),
     /// The container refused a member.
     #[error("the bundle cannot hold a member")]
     Container(#[source] BundleError),
@@ -107,6 +116,7 @@ impl AssembleError {
             | Self::OtherRun(_)
             | Self::NotInRoster { .. }
             | Self::Repeated { .. }
+            | Self::NoLedger(_)
             | Self::TooManyEndorsements(_) => Culprit::Usage,
             Self::MissingMember { .. } | Self::UnknownMember { .. } | Self::Member { .. } | Self::Container(_) => {
                 Culprit::Malformed
@@ -128,9 +138,13 @@ fn refusals(checks: &[Check]) -> String {
 /// # Errors
 /// [`AssembleError`]; a bundle that would not verify is not made, and every failed check is listed.
 pub fn assemble(parts: AssembleParts) -> Result<Bundle, AssembleError> {
-    let AssembleParts { exports, endorsements, proof, at, anchors } = parts;
+    let AssembleParts { exports, endorsements, proof, readings, declarations, at, anchors } = parts;
     let mut bundle = Bundle::new_bundle();
     insert_nodes(&mut bundle, &exports)?;
+    insert_readings(&mut bundle, &readings)?;
+    if let Some(bytes) = declarations {
+        insert(&mut bundle, name::DECLARATIONS.to_owned(), bytes)?;
+    }
     insert_endorsements(&mut bundle, endorsements)?;
     if let Some(ThresholdProof { public, proof }) = proof {
         insert(&mut bundle, name::PROOF.to_owned(), proof)?;
@@ -180,6 +194,23 @@ fn insert_export(bundle: &mut Bundle, export: &Bundle, position: usize, folder: 
             _ if head_quote_index(member).is_some() => insert(bundle, format!("{folder}/{member}"), bytes.to_vec())?,
             _ => return Err(AssembleError::UnknownMember { export: position, member: member.to_owned() }),
         }
+    }
+    Ok(())
+}
+
+/// Puts every opening beside the ledger of its key.
+fn insert_readings(bundle: &mut Bundle, readings: &[NodeWitness]) -> Result<(), AssembleError> {
+    let ledger = |(member, bytes): (&str, &[u8])| {
+        let folder = member.strip_suffix(name::LEDGER)?;
+        Some((NodeLedger::from_bytes(bytes).ok()?.start.node_key, folder.to_owned()))
+    };
+    let folders: BTreeMap<NodeKey, String> = match readings.is_empty() {
+        true => BTreeMap::new(),
+        false => bundle.iter().filter_map(ledger).collect(),
+    };
+    for witness in readings {
+        let folder = folders.get(&witness.node_key).ok_or(AssembleError::NoLedger(witness.node_key))?;
+        insert(bundle, format!("{folder}{}", name::READINGS), witness.to_bytes())?;
     }
     Ok(())
 }

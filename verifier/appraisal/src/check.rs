@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use weighbridge_attest_types::{Culprit, ThresholdReport};
+use weighbridge_attest_types::{Culprit, ProfileOrigin, ThresholdProfile, ThresholdReport};
 
+use crate::report::judge_profiles;
 use crate::text;
 
 /// How one check ended.
@@ -53,6 +54,13 @@ impl Outcome {
     #[must_use]
     pub fn culprit(&self) -> Option<Culprit> {
         self.failures().filter_map(|check| check.culprit).min_by_key(|culprit| rank(*culprit))
+    }
+
+    /// Weighs the run against thresholds of the reader's own as well. Their lines are marked, and no bundle holds them.
+    pub fn judge_also(&mut self, profiles: &[ThresholdProfile]) {
+        if let Some(report) = &mut self.report {
+            judge_profiles(report, profiles, ProfileOrigin::Reader);
+        }
     }
 
     /// The checks that failed.

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use weighbridge_attest_types::{
-    BeaconToken, Bundle, Canonical, Digest32, EvidenceSet, NodeLedger, RunManifest, SignedNonce, SignedReceipt,
-    UnixMillis, sha256,
+    BeaconToken, Bundle, Canonical, Declarations, Digest32, EvidenceSet, NodeLedger, NodeWitness, RunManifest,
+    SignedNonce, SignedReceipt, UnixMillis, sha256,
 };
 use weighbridge_circuits::ThresholdPublic;
 
@@ -31,6 +31,8 @@ pub(crate) mod name {
     pub(crate) const RECEIPT: &str = "time/receipt";
     pub(crate) const BEACON: &str = "time/beacon";
     pub(crate) const TIMESTAMP: &str = "time/timestamp";
+    pub(crate) const DECLARATIONS: &str = "declarations.json";
+    pub(crate) const READINGS: &str = "readings";
 }
 
 /// Digits of a node or endorsement number.
@@ -59,6 +61,8 @@ pub(crate) struct Parts {
     pub(crate) nodes: BTreeMap<u64, NodeParts>,
     pub(crate) endorsements: Vec<Vec<u8>>,
     pub(crate) proof: Option<ProofParts>,
+    /// What the provider states beside the run.
+    pub(crate) declarations: Option<DeclarationsPart>,
     pub(crate) appraised_at: UnixMillis,
     pub(crate) report: Option<Vec<u8>>,
     /// Digest of all members but the report.
@@ -77,6 +81,15 @@ pub(crate) struct NodeParts {
     pub(crate) receipt: Option<SignedReceipt>,
     pub(crate) beacon: Option<BeaconToken>,
     pub(crate) timestamp: Option<TimestampToken>,
+    /// Openings of every interval, at level `open`.
+    pub(crate) readings: Option<NodeWitness>,
+}
+
+/// The provider's statement with the digest of its bytes.
+#[derive(Debug)]
+pub(crate) struct DeclarationsPart {
+    pub(crate) content: Declarations,
+    pub(crate) digest: Digest32,
 }
 
 /// One evidence set with the digest that ledgers and rosters cite.
@@ -136,6 +149,7 @@ struct Draft {
     nodes: BTreeMap<u64, NodeDraft>,
     head_quotes: usize,
     endorsements: Vec<Vec<u8>>,
+    declarations: Option<DeclarationsPart>,
     proof: Option<Vec<u8>>,
     public: Option<ThresholdPublic>,
     circuits: Option<Vec<u8>>,
@@ -152,6 +166,7 @@ struct NodeDraft {
     receipt: Option<SignedReceipt>,
     beacon: Option<BeaconToken>,
     timestamp: Option<TimestampToken>,
+    readings: Option<NodeWitness>,
 }
 
 /// A member that has no place, or does not parse there.
@@ -167,6 +182,7 @@ impl Draft {
             name::CIRCUITS => self.circuits = Some(bytes.to_vec()),
             name::PROOF => self.proof = Some(bytes.to_vec()),
             name::PROOF_PUBLIC => self.public = Some(parse(bytes)?),
+            name::DECLARATIONS => self.declarations = Some(declarations(bytes)?),
             _ => return self.place_numbered(member, bytes),
         }
         Ok(())
@@ -188,6 +204,7 @@ impl Draft {
             name::RECEIPT => draft.receipt = Some(parse(bytes)?),
             name::BEACON => draft.beacon = Some(parse(bytes)?),
             name::TIMESTAMP => draft.timestamp = Some(timestamp(bytes)?),
+            name::READINGS => draft.readings = Some(parse(bytes)?),
             _ => {
                 let index = head_quote_index(rest).ok_or_else(unknown)?;
                 if self.head_quotes >= MAX_HEAD_QUOTES {
@@ -232,6 +249,7 @@ impl Draft {
             nodes,
             head_quotes: _,
             endorsements,
+            declarations,
             proof,
             public,
             circuits,
@@ -249,6 +267,7 @@ impl Draft {
             nodes: nodes?,
             endorsements,
             proof,
+            declarations,
             appraised_at: appraised_at?,
             report,
             members,
@@ -258,10 +277,10 @@ impl Draft {
 
 impl NodeDraft {
     fn finish(self, number: u64) -> Option<NodeParts> {
-        let Self { ledger, key_quote, head_quotes, nonce, receipt, beacon, timestamp } = self;
+        let Self { ledger, key_quote, head_quotes, nonce, receipt, beacon, timestamp, readings } = self;
         let folder = node_folder(number);
         let (ledger, key_quote) = (ledger?, key_quote?);
-        Some(NodeParts { folder, ledger, key_quote, head_quotes, nonce, receipt, beacon, timestamp })
+        Some(NodeParts { folder, ledger, key_quote, head_quotes, nonce, receipt, beacon, timestamp, readings })
     }
 }
 
@@ -282,6 +301,13 @@ fn parse<T: Canonical>(bytes: &[u8]) -> Result<T, Misplaced> {
 
 fn timestamp(bytes: &[u8]) -> Result<TimestampToken, Misplaced> {
     TimestampToken::parse(bytes).map_err(|error| ("member-parses", Finding::malformed(text::chain(&error))))
+}
+
+fn declarations(bytes: &[u8]) -> Result<DeclarationsPart, Misplaced> {
+    match Declarations::parse(bytes) {
+        Ok(content) => Ok(DeclarationsPart { content, digest: sha256(bytes) }),
+        Err(error) => Err(("member-parses", Finding::malformed(text::chain(&error)))),
+    }
 }
 
 fn evidence(path: &str, bytes: &[u8]) -> Result<EvidencePart, Misplaced> {

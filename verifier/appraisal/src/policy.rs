@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use weighbridge_attest_types::{
-    AppraisalPolicy, CertificateAnchor, Culprit, EvidenceKind, Grade, PlatformClaims, Requirement, SnpRules, TcbStatus,
+    AppraisalPolicy, CertificateAnchor, Culprit, EvidenceKind, Grade, PlatformClaims, Requirement, Sentence, SnpRules,
+    TcbStatus,
     TrustAnchors, UnixMillis, sha256,
 };
 
@@ -37,18 +38,24 @@ impl<'a> Appraised<'a> {
     }
 
     /// What the policy waives, with reasons.
-    pub(crate) fn waivers(&self) -> Vec<String> {
-        waivers(&self.policy).map(|(rule, reason)| format!("{rule} is waived by policy: {reason}")).collect()
+    pub(crate) fn waivers(&self) -> Vec<Sentence> {
+        let said = |(rule, reason)| {
+            Sentence::on(["check:policy-waived", "field:/policy"], format!("{rule} is waived by policy: {reason}"))
+        };
+        waivers(&self.policy).map(said).collect()
     }
 
     /// What the schemes could not check, once per reason, with the number of reports it concerns.
-    pub(crate) fn not_checked(&self) -> Vec<String> {
+    pub(crate) fn not_checked(&self) -> Vec<Sentence> {
         let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
         for item in self.claims().flat_map(|claims| &claims.not_checked) {
             let count = counts.entry((&item.code, &item.why)).or_default();
             *count = count.saturating_add(1);
         }
-        counts.into_iter().map(|((code, why), count)| format!("{code}: {why} ({count} pieces of evidence)")).collect()
+        let said = |((code, why), count)| {
+            Sentence::on(["check:evidence-genuine"], format!("{code}: {why} ({count} pieces of evidence)"))
+        };
+        counts.into_iter().map(said).collect()
     }
 
     /// Earliest end of everything that was used.

@@ -2,13 +2,16 @@
 //! proof holds. **Knows** public inputs. **Does not know** circuits (`weighbridge-circuits`), and never moves a verdict.
 //! **Spec.** PROTOCOL §4 (threshold), CIRCUITS §4, §7.
 
-use weighbridge_attest_types::{Culprit, DeclaredLine, Digest32, Flops, Grade, built_in_profiles};
+use weighbridge_attest_types::{
+    Culprit, DeclaredLine, Digest32, Flops, Grade, Sentence, built_in_profiles, two_figures,
+};
 use weighbridge_circuits::{
     ChainClaim, CheckedProof, DeclaredRelation, ThresholdPublic, check_threshold, circuit_digests,
 };
 
 use crate::check::{CheckResult, Checks, Finding};
 use crate::ingest::{ProofParts, name};
+use crate::levels::is_two_figure_cell;
 use crate::nodes::NodeChain;
 use crate::text;
 
@@ -55,12 +58,20 @@ impl CheckedDeclared {
     /// The report's line. `evidence` is the grade of the quotes over the chains.
     pub(crate) fn line(&self, evidence: Grade) -> DeclaredLine {
         let relation = &self.proof.public().relation;
+        let is_cell = is_two_figure_cell(relation);
         let (low, high) = bounds(relation);
         DeclaredLine {
             statement: relation.name().to_owned(),
             low,
             high,
-            sentence: sentence(relation),
+            two_figures: low
+                .zip(high)
+                .filter(|_| is_cell)
+                .map(|(low, high)| format!("{} to {}", two_figures(low.0), two_figures(high.0))),
+            sentence: Sentence::on(
+                ["check:proof-holds", "check:proof-chains", "check:proof-bounds"],
+                sentence(relation),
+            ),
             grade: Grade::Declared.min(evidence),
         }
     }

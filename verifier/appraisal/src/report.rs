@@ -2,25 +2,34 @@
 //! **Knows** what each line rests on and which grade that lends. **Does not know** bytes, and checks nothing.
 //! **Spec.** COMPUTE §7–10; PROTOCOL §1 (grades), §6 (grade comes from the trust anchor), §7.
 
+mod clock;
+mod forecast;
+mod law;
 mod prose;
+pub(crate) mod rules;
+mod work;
+
+use std::collections::BTreeMap;
 
 use weighbridge_attest_types::{
-    BracketLine, CheckpointCommitment, CheckpointLine, CoverageLine, DeviceLine, Digest32, Flops, GapLine, Grade,
-    NodeLine, ProfileLine, RosterDevice, RunManifest, ThresholdProfile, ThresholdReport, TrustAnchors, UnixMillis,
-    built_in_profiles,
+    AttemptLine, BracketLine, CheckpointCommitment, CheckpointLine, CoverageLine, DeviceLine, Digest32, FleetLine,
+    Flops, GapLine, Grade, NodeLine, PeriodLine, ProfileOrigin, RosterDevice, RunManifest, Sentence, StatementLine,
+    ThresholdProfile, ThresholdReport, TrustAnchors, UnixMillis, built_in_profiles, two_figures,
 };
 
 use crate::coverage::{NodeTime, cover};
+use crate::ingest::DeclarationsPart;
+use crate::levels::Level;
 use crate::nodes::CheckedNode;
 use crate::policy::Appraised;
 use crate::proof::CheckedDeclared;
 use crate::time::{NodeBracket, Period, TokenAnchor, TokenTime};
 use crate::totals::{CeilingRate, ceiling_of, inventory_bound};
-use crate::verdict::{Bracket, Completeness, judge};
+use crate::verdict::{Bracket, Completeness};
+
+pub use rules::RULES;
 
 const FORMAT: &str = "weighbridge/report/v1";
-/// Disclosure level of this version's bundles: verdicts, and no readings.
-const LEVEL: &str = "sealed";
 const NO_AUDIT: &str = "no steps audited yet";
 
 /// What a report is issued from: everything in it has passed its checks.
@@ -32,24 +41,43 @@ pub(crate) struct Grounds<'a> {
     /// One per node.
     pub(crate) brackets: &'a [NodeBracket],
     pub(crate) declared: Option<&'a CheckedDeclared>,
+    pub(crate) level: &'a Level,
+    pub(crate) statement: Option<&'a DeclarationsPart>,
     /// Digest of all other members.
     pub(crate) members: Digest32,
     pub(crate) at: UnixMillis,
     pub(crate) anchors: &'a TrustAnchors,
 }
 
-/// Issues the report.
+/// Issues the report: figures first, then what follows from them alone.
 pub(crate) fn issue(grounds: &Grounds<'_>) -> ThresholdReport {
-    let Grounds { manifest, appraised, period, brackets, declared, members, at, anchors } = grounds;
+    let mut report = figures(grounds);
+    report.ledger = work::work_lines(&report);
+    report.estimate = work::estimate_line(&report);
+    report.forecast = forecast::forecast_line(&report);
+    judge_profiles(&mut report, &built_in_profiles(), ProfileOrigin::BuiltIn);
+    report
+}
+
+/// Adds a line per profile. It needs nothing but the report, so that a reader's own threshold is weighed by the same
+/// rule as a law's.
+pub(crate) fn judge_profiles(report: &mut ThresholdReport, profiles: &[ThresholdProfile], origin: ProfileOrigin) {
+    let lines: Vec<_> = profiles.iter().map(|profile| law::profile_line(report, profile, origin)).collect();
+    report.profiles.extend(lines);
+}
+
+fn figures(grounds: &Grounds<'_>) -> ThresholdReport {
+    let Grounds { manifest, appraised, period, brackets, declared, level, statement, members, at, anchors } = grounds;
     let evidence = appraised.grade();
     let (coverage, gaps) = coverage(grounds);
-    let bracket = bracket_line(grounds);
     let mut not_checked = appraised.not_checked();
     not_checked.extend(appraised.waivers());
+    let warning = prose::warning(&graded_anchors(grounds));
+    let checkpoints = checkpoint_lines(appraised, evidence);
     ThresholdReport {
         format: FORMAT.to_owned(),
-        warning: prose::warning(&graded_anchors(grounds)),
-        level: LEVEL.to_owned(),
+        level: level.as_str().to_owned(),
+        level_basis: level.basis(),
         provider: manifest.provider.clone(),
         model_id: manifest.model_id.clone(),
         phase: manifest.phase.clone(),
@@ -59,34 +87,99 @@ pub(crate) fn issue(grounds: &Grounds<'_>) -> ThresholdReport {
         endorsements_valid_until: appraised.valid_until(),
         policy: appraised.policy_line(),
         anchors: anchor_lines(appraised, brackets, anchors),
-        profiles: profile_lines(grounds, &bracket, &coverage),
-        bracket,
+        period: period_line(period),
+        fleet: fleet_lines(appraised, period),
+        bracket: bracket_line(grounds, &coverage),
+        estimate: None,
+        profiles: Vec::new(),
+        ledger: Vec::new(),
+        forecast: None,
+        statement: statement.map(|part| statement_line(part, evidence)),
+        totals: level.totals(evidence),
         declared: declared.iter().map(|declared| declared.line(evidence)).collect(),
-        audit: format!("{NO_AUDIT}: no operation is shown to be correct"),
+        audit: Sentence::on(["field:/bracket/lower"], format!("{NO_AUDIT}: no operation is shown to be correct")),
         nodes: appraised.nodes().iter().zip(*brackets).map(|(node, times)| node_line(node, times, period)).collect(),
         coverage,
         gaps,
-        checkpoints: checkpoint_lines(appraised, evidence),
+        attempts: attempt_lines(&checkpoints),
+        checkpoints,
         not_checked,
         assumptions: prose::assumptions(&rate_bases(appraised), declared.is_some(), !time_anchors(brackets).is_empty()),
-        not_proven: prose::not_proven(period, declared.is_some()),
+        not_proven: prose::not_proven(period, declared.is_some(), statement.is_some()),
+        verify_command: prose::verify_command(&warning),
+        warning,
     }
 }
 
-fn bracket_line(grounds: &Grounds<'_>) -> BracketLine {
+fn bracket_line(grounds: &Grounds<'_>, coverage: &CoverageLine) -> BracketLine {
     let rates = rates(grounds.appraised);
     let upper = grounds.period.millis().and_then(|millis| inventory_bound(rates.iter().copied(), millis));
     // Nothing but audited steps supports a lower bound, and there are none yet.
     let bracket = Bracket { lower: Flops(0), upper };
+    let (complete, text) = match completeness(grounds, coverage) {
+        Completeness::Covered(text) => (true, text),
+        Completeness::Missing(text) => (false, text),
+    };
+    let basis =
+        ["check:evidence-devices", "check:ledger-quoted", "check:time-order", "check:ceiling-rate", "field:/coverage"];
     BracketLine {
         lower: bracket.lower,
-        lower_basis: NO_AUDIT.to_owned(),
+        lower_two_figures: two_figures(bracket.lower.0),
+        lower_basis: Sentence::on(["field:/audit"], NO_AUDIT),
         upper,
+        upper_two_figures: upper.map(|upper| two_figures(upper.0)),
         upper_basis: prose::upper_basis(grounds.period, rates.len(), &rate_bases(grounds.appraised)),
         width: bracket.width(),
         grade: bracket_grade(grounds),
         clock: grounds.period.clock().to_owned(),
+        complete,
+        completeness: Sentence::on(basis, text),
     }
+}
+
+fn period_line(period: &Period) -> Option<PeriodLine> {
+    let (from, to) = period.ends()?;
+    Some(PeriodLine { from, to, charged_millis: external_millis(period) })
+}
+
+/// Accelerators by chip family and declared SKU.
+fn fleet_lines(appraised: &Appraised<'_>, period: &Period) -> Vec<FleetLine> {
+    let mut kinds: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for node in appraised.nodes() {
+        for device in devices(node) {
+            let count = kinds.entry((chip_family(node, device), device.sku.clone())).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+    let line = |((chip_family, sku), count): ((String, String), u64)| FleetLine {
+        chip_family,
+        sku,
+        count,
+        device_millis: external_millis(period).map(|millis| millis.saturating_mul(count)),
+    };
+    kinds.into_iter().map(line).collect()
+}
+
+fn chip_family(node: &CheckedNode<'_>, device: &RosterDevice) -> String {
+    node.chip_family(device.device).map_or_else(|| "unknown".to_owned(), |family| family.0.clone())
+}
+
+fn statement_line(part: &DeclarationsPart, evidence: Grade) -> StatementLine {
+    StatementLine { sha256: part.digest, content: part.content.clone(), grade: Grade::Declared.min(evidence) }
+}
+
+/// Attempts that checkpoints were seen of; steps between two checkpoints leave no trace here.
+fn attempt_lines(checkpoints: &[CheckpointLine]) -> Vec<AttemptLine> {
+    let mut attempts: BTreeMap<u16, AttemptLine> = BTreeMap::new();
+    for line in checkpoints {
+        let CheckpointLine { attempt, step, grade, .. } = *line;
+        let fresh = AttemptLine { attempt, checkpoints: 0, first_step: step, last_step: step, grade };
+        let seen = attempts.entry(attempt).or_insert(fresh);
+        seen.checkpoints = seen.checkpoints.saturating_add(1);
+        seen.first_step = seen.first_step.min(step);
+        seen.last_step = seen.last_step.max(step);
+    }
+    attempts.into_values().collect()
 }
 
 /// The upper figure rests on evidence and on time; a host's clock is only declared.
@@ -96,28 +189,6 @@ fn bracket_grade(grounds: &Grounds<'_>) -> Grade {
         Period::Host(_) => Grade::Declared,
     };
     time.min(grounds.appraised.grade())
-}
-
-fn profile_lines(grounds: &Grounds<'_>, line: &BracketLine, coverage: &CoverageLine) -> Vec<ProfileLine> {
-    let bracket = Bracket { lower: line.lower, upper: line.upper };
-    let completeness = completeness(grounds, coverage);
-    let judged = |profile: ThresholdProfile| {
-        let (verdict, why) = judge(&profile, &bracket, &completeness);
-        ProfileLine {
-            verdict,
-            why,
-            scope: prose::scope(profile.quantity).to_owned(),
-            grade: line.grade,
-            id: profile.id,
-            version: profile.version,
-            instrument: profile.instrument,
-            citation: profile.citation,
-            status: profile.status,
-            threshold: profile.value,
-            compare: profile.compare,
-        }
-    };
-    built_in_profiles().into_iter().map(judged).collect()
 }
 
 /// Complete = external bracket, at least one quoted interval and one accelerator on every node, and a ceiling rate for
@@ -172,7 +243,7 @@ fn node_line(node: &CheckedNode<'_>, times: &NodeBracket, period: &Period) -> No
     let charged_millis = external_millis(period);
     let device_line = |device: &RosterDevice| DeviceLine {
         device: device.device,
-        chip_family: node.chip_family(device.device).map_or_else(|| "unknown".to_owned(), |family| family.0.clone()),
+        chip_family: chip_family(node, device),
         sku: device.sku.clone(),
         ceiling_flop_per_second: rate(node, device),
         charged_millis,

@@ -2,7 +2,9 @@
 //! **Knows** one bracket and one threshold. **Does not know** how either came about, and never sees a declared total.
 //! **Spec.** COMPUTE §7 (verdicts); PROTOCOL §1, §3 (no external bracket, no "below").
 
-use weighbridge_attest_types::{Compare, Flops, ThresholdProfile, Verdict};
+use weighbridge_attest_types::{Compare, Flops, Sentence, ThresholdProfile, Verdict};
+
+use crate::report::rules;
 
 /// Whether evidence covers every device-second in scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,43 +29,52 @@ impl Bracket {
     }
 }
 
-/// Weighs exact integers against an exact threshold; nothing rounded or printed takes part.
-pub(crate) fn judge(profile: &ThresholdProfile, bracket: &Bracket, completeness: &Completeness) -> (Verdict, String) {
-    let threshold = threshold_words(profile);
+/// Weighs exact integers against an exact threshold (of a relative one, a share of `original`); nothing rounded or
+/// printed takes part.
+pub(crate) fn judge(
+    profile: &ThresholdProfile,
+    original: Flops,
+    bracket: &Bracket,
+    completeness: &Completeness,
+) -> (Verdict, Sentence) {
+    let is_above = |amount| profile.is_above_share(original, amount);
+    let threshold = threshold_words(profile, original);
     let lower = bracket.lower;
     // A lower bound above the threshold stands even where completeness is missing.
-    if profile.is_above(lower) {
-        return (
-            Verdict::Above,
-            format!("the lower bound of this run, {lower} FLOP, is above the threshold of {threshold}"),
-        );
+    if is_above(lower) {
+        let why = format!("the lower bound of this run, {lower} FLOP, is above the threshold of {threshold}");
+        return (Verdict::Above, Sentence::on(["field:/bracket/lower", "field:/bracket/lower_basis"], why));
     }
     let rests_on = match completeness {
         Completeness::Covered(rests_on) => rests_on,
         Completeness::Missing(why) => {
-            return (Verdict::Unknown, format!("completeness is unknown, because {why}; to be treated as above"));
+            let why = format!("completeness is unknown, because {why}; to be treated as above");
+            return (Verdict::Unknown, Sentence::on(["field:/bracket/completeness", rules::UNKNOWN], why));
         }
     };
     let Some((upper, width)) = bracket.upper.zip(bracket.width()) else {
-        return (Verdict::Unknown, "no upper bound can be given; to be treated as above".to_owned());
+        let why = "no upper bound can be given; to be treated as above";
+        return (Verdict::Unknown, Sentence::on(["field:/bracket/upper_basis", rules::UNKNOWN], why));
     };
-    if profile.is_above(upper) {
+    let figures = ["field:/bracket/lower", "field:/bracket/upper"];
+    if is_above(upper) {
         let why = format!(
             "the threshold of {threshold} lies inside this run's bracket from {lower} to {upper} FLOP; to be treated as above"
         );
-        return (Verdict::Straddles, why);
+        return (Verdict::Straddles, Sentence::on(figures, why).and([rules::STRADDLES]));
     }
     let why = format!(
         "the upper bound of this run, {upper} FLOP, is not above the threshold of {threshold}; \
          the bracket is {width} FLOP wide; it rests on {rests_on}"
     );
-    (Verdict::Below, why)
+    (Verdict::Below, Sentence::on(figures, why).and(["field:/bracket/width", "field:/bracket/completeness"]))
 }
 
-fn threshold_words(profile: &ThresholdProfile) -> String {
+fn threshold_words(profile: &ThresholdProfile, original: Flops) -> String {
+    let threshold = profile.threshold(original);
     match profile.compare {
-        Compare::Gt => format!("{} FLOP (only more than that is above)", profile.value),
-        Compare::Ge => format!("{} FLOP (that and more is above)", profile.value),
+        Compare::Gt => format!("{threshold} FLOP (only more than that is above)"),
+        Compare::Ge => format!("{threshold} FLOP (that and more is above)"),
     }
 }
 
@@ -86,13 +97,13 @@ mod tests {
     }
 
     fn verdict(profile: &ThresholdProfile, bracket: &Bracket, completeness: &Completeness) -> Verdict {
-        judge(profile, bracket, completeness).0
+        judge(profile, profile.value, bracket, completeness).0
     }
 
     #[test]
     fn an_upper_bound_at_the_threshold_is_below_and_one_more_straddles() {
         for profile in built_in_profiles() {
-            let value = profile.value.0;
+            let value = profile.threshold(profile.value).0;
             assert_eq!(profile.compare, Compare::Gt);
             assert_eq!(verdict(&profile, &bracket(0, Some(value - 1)), &covered()), Verdict::Below);
             assert_eq!(verdict(&profile, &bracket(0, Some(value)), &covered()), Verdict::Below);
@@ -103,7 +114,7 @@ mod tests {
     #[test]
     fn a_lower_bound_at_the_threshold_straddles_and_one_more_is_above() {
         for profile in built_in_profiles() {
-            let value = profile.value.0;
+            let value = profile.threshold(profile.value).0;
             assert_eq!(verdict(&profile, &bracket(value - 1, Some(value + 5)), &covered()), Verdict::Straddles);
             assert_eq!(verdict(&profile, &bracket(value, Some(value + 5)), &covered()), Verdict::Straddles);
             assert_eq!(verdict(&profile, &bracket(value + 1, Some(value + 5)), &covered()), Verdict::Above);
@@ -134,9 +145,9 @@ mod tests {
     #[test]
     fn a_below_names_the_coverage_it_rests_on_and_the_width() {
         let profile = built_in_profiles().remove(0);
-        let (_, why) = judge(&profile, &bracket(3, Some(10)), &covered());
+        let (_, why) = judge(&profile, profile.value, &bracket(3, Some(10)), &covered());
         assert_eq!(
-            why,
+            why.text,
             "the upper bound of this run, 10 FLOP, is not above the threshold of \
              10000000000000000000000000 FLOP (only more than that is above); \
              the bracket is 7 FLOP wide; it rests on two devices"

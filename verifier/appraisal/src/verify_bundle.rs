@@ -8,7 +8,8 @@ use weighbridge_attest_types::{
 };
 
 use crate::check::{CheckResult, Checks, Finding, Outcome};
-use crate::ingest::{Parts, ingest, name};
+use crate::ingest::{DeclarationsPart, Parts, ingest, name};
+use crate::levels::Level;
 use crate::nodes::{CheckedNode, NodeChain, Trust, check_chain, check_evidence};
 use crate::proof::{CheckedDeclared, check_declared};
 use crate::report::{Grounds, issue};
@@ -95,6 +96,7 @@ struct Facts<'a> {
     brackets: Vec<NodeBracket>,
     period: Period,
     declared: Option<CheckedDeclared>,
+    level: Level,
 }
 
 impl<'a> Facts<'a> {
@@ -123,7 +125,11 @@ impl<'a> Facts<'a> {
                 None
             }
         };
-        Self { genesis, endorsements, chains, brackets, period, declared }
+        let level = Level::of(&chains, parts.proof.as_ref(), checks);
+        if let Some(part) = &parts.declarations {
+            checks.record(name::DECLARATIONS, "declarations-model", is_about_model(part, &parts.manifest.model_id));
+        }
+        Self { genesis, endorsements, chains, brackets, period, declared, level }
     }
 }
 
@@ -150,6 +156,14 @@ fn read_endorsements(files: &[Vec<u8>], checks: &mut Checks) -> Endorsements {
 
 fn rows(parts: &Parts) -> impl Iterator<Item = (u64, &RosterRow)> {
     (0u64..).zip(&parts.manifest.roster)
+}
+
+/// A statement about another model says nothing about this run.
+fn is_about_model(part: &DeclarationsPart, model_id: &str) -> CheckResult {
+    match part.content.model.id == model_id {
+        true => Ok("the provider's statement is about this run's model; all of it is declared".to_owned()),
+        false => Err(Finding::untrusted("the provider's statement is about another model than the run manifest")),
+    }
 }
 
 /// Evidence, devices and policy at one instant; a report only if nothing failed there or before.
@@ -180,6 +194,8 @@ fn appraise_at(
         period: &facts.period,
         brackets: &facts.brackets,
         declared: facts.declared.as_ref(),
+        level: &facts.level,
+        statement: parts.declarations.as_ref(),
         members: parts.members,
         at,
         anchors,

@@ -1,7 +1,7 @@
 //! **Duty.** Which relation about the declared total is proven. Bounds come from threshold profiles only, because a
 //! free bound would tell the total by bisection. **Spec.** PROTOCOL §4 statement 2.
 
-use weighbridge_attest_types::{Digest32, Flops, ThresholdProfile, built_in_profiles};
+use weighbridge_attest_types::{Digest32, FLOP_PER_GFLOP, Flops, ThresholdProfile, TwoFigures, built_in_profiles};
 use weighbridge_circuits::{ChainWitness, DeclaredRelation, ProveError, check_witness};
 
 use crate::error::CliError;
@@ -13,6 +13,8 @@ pub enum Statement {
     SmallestThreshold,
     /// This relation.
     Relation(DeclaredRelation),
+    /// The cell of the two-figure grid that holds the total (level `two-figures`).
+    TwoFigures,
     /// Nothing: the bundle has no declared line.
     Omitted,
 }
@@ -40,6 +42,9 @@ impl Statement {
 
     /// The relation itself; the default one is the first that holds.
     pub(super) fn relation(&self, genesis: Digest32, chains: &[ChainWitness]) -> Result<DeclaredRelation, CliError> {
+        if *self == Self::TwoFigures {
+            return cell(genesis, chains);
+        }
         let mut thresholds: Vec<Flops> = built_in_profiles().iter().map(|profile| profile.value).collect();
         thresholds.sort_unstable();
         if let Self::Relation(relation) = self {
@@ -60,6 +65,25 @@ impl Statement {
     }
 }
 
+/// The narrowest cell for which the circuit's rounding against the claim leaves the statement true. Remainders below
+/// one GFLOP can push a total at an edge into a cell of two steps; the report then shows both steps.
+fn cell(genesis: Digest32, chains: &[ChainWitness]) -> Result<DeclaredRelation, CliError> {
+    let gflop = chains.iter().flat_map(|chain| &chain.rows).map(|row| u128::from(row.reading.declared_gflop()));
+    let total = gflop.sum::<u128>() * FLOP_PER_GFLOP;
+    let start = TwoFigures::floor(total).ok_or(CliError::NoCell)?;
+    for end in [start.next(), start.next().next()] {
+        let ends = (start.checked_value(), end.checked_value());
+        let (Some(low), Some(high)) = ends else { return Err(CliError::NoCell) };
+        let relation = DeclaredRelation::In { low: Flops(low), high: Flops(high) };
+        match check_witness(genesis, chains, relation) {
+            Ok(_) => return Ok(relation),
+            Err(ProveError::Violation(_)) => {}
+            Err(error) => return Err(CliError::Prove(error)),
+        }
+    }
+    Err(CliError::NoCell)
+}
+
 fn bounds(relation: &DeclaredRelation) -> [Option<Flops>; 2] {
     match *relation {
         DeclaredRelation::Le(bound) | DeclaredRelation::Gt(bound) => [Some(bound), None],
@@ -74,6 +98,17 @@ fn bounds(relation: &DeclaredRelation) -> [Option<Flops>; 2] {
 pub(crate) fn profile(id: &str) -> Result<ThresholdProfile, CliError> {
     let known = built_in_profiles().into_iter().find(|profile| profile.id == id);
     known.ok_or_else(|| CliError::UnknownProfile { id: id.to_owned() })
+}
+
+/// The id, if a built-in profile or one of the reader's own has it.
+///
+/// # Errors
+/// [`CliError::UnknownProfile`].
+pub(crate) fn known_id(id: &str, own: &[ThresholdProfile]) -> Result<String, CliError> {
+    match own.iter().find(|profile| profile.id == id) {
+        Some(own) => Ok(own.id.clone()),
+        None => profile(id).map(|profile| profile.id),
+    }
 }
 
 fn threshold(id: &str) -> Result<Flops, CliError> {
@@ -110,7 +145,7 @@ mod tests {
 
     #[test]
     fn free_bounds_and_other_spellings_are_refused() {
-        let known = "use one of: eu-ai-act-51-2, eu-gpai-2-1, us-ca-sb-53, demo";
+        let known = format!("use one of: {}", crate::error::profile_ids());
         for (text, id) in [("le=1000", "1000"), ("in=demo..7", "7"), ("gt=", "")] {
             assert_eq!(Statement::parse(text), Err(format!("there is no threshold profile `{id}`; {known}")));
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use weighbridge_appraisal::{AssembleError, Check, Outcome};
 use weighbridge_attest_types::{Culprit, UnixMillis};
 
@@ -46,8 +46,27 @@ pub(super) struct AssembleArgs {
     /// the smallest threshold for which it is true
     #[arg(long, value_name = "STATEMENT", value_parser = Statement::parse)]
     declared: Option<Statement>,
+    /// How much the bundle shows: verdicts (sealed), the declared total to two figures as well (two-figures), or every
+    /// reading (open)
+    #[arg(long, value_enum, default_value_t)]
+    level: DisclosureLevel,
+    /// The provider's statement about the model and all its work, as JSON; it enters the bundle and is graded declared
+    #[arg(long, value_name = "FILE")]
+    declarations: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
+}
+
+/// How much a bundle shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum DisclosureLevel {
+    /// Every reading, and so the exact totals.
+    Open,
+    /// Verdicts; readings and totals stay with the operator.
+    #[default]
+    Sealed,
+    /// The declared total to two figures.
+    TwoFigures,
 }
 
 /// `None` is now.
@@ -55,7 +74,11 @@ type Instant = Option<UnixMillis>;
 
 impl AssembleArgs {
     pub(super) fn run(&self, console: &mut Console<'_>) -> Result<u8, CliError> {
-        let statement = self.declared.clone().unwrap_or(Statement::SmallestThreshold);
+        let statement = match (self.level, self.declared.clone()) {
+            (DisclosureLevel::TwoFigures, None) => Statement::TwoFigures,
+            (DisclosureLevel::TwoFigures, Some(_)) => return Err(CliError::LevelAndStatement),
+            (_, declared) => declared.unwrap_or(Statement::SmallestThreshold),
+        };
         let job = AssembleJob {
             exports: &self.exports,
             witnesses: &self.witness,
@@ -63,6 +86,8 @@ impl AssembleArgs {
             trust_roots: self.trust_roots.as_deref(),
             at: self.at.map_or_else(clock::now, Ok)?,
             statement: &statement,
+            declarations: self.declarations.as_deref(),
+            open: self.level == DisclosureLevel::Open,
             out: &self.out,
         };
         let spinner = console.spinner();

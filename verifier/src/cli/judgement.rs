@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use clap::Args;
 use weighbridge_appraisal::{AppraisalTime, Outcome, VerifyOptions, verify_bundle};
-use weighbridge_attest_types::{Culprit, MAX_BUNDLE_BYTES, UnixMillis};
+use weighbridge_attest_types::{Culprit, MAX_BUNDLE_BYTES, ThresholdProfile, UnixMillis};
 
+use crate::cli::profiles;
 use crate::error::CliError;
 use crate::{clock, files, instant, trust_roots};
 
@@ -34,15 +35,26 @@ pub(super) struct Judgement {
     /// Folder of additional trust anchors (*.anchor.json); verdicts under them carry their grade
     #[arg(long, value_name = "DIR")]
     trust_roots: Option<PathBuf>,
+    /// Threshold profiles of your own: files, or folders of *.json files. The run is weighed against them as well
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    profiles: Vec<PathBuf>,
 }
 
 impl Judgement {
-    /// Reads the bundle and goes through all of it.
-    pub(super) fn verify(&self) -> Result<Outcome, CliError> {
+    /// The reader's own thresholds; one more file may have been named elsewhere.
+    pub(super) fn own_profiles(&self, more: Option<&PathBuf>) -> Result<Vec<ThresholdProfile>, CliError> {
+        let paths: Vec<PathBuf> = self.profiles.iter().chain(more).cloned().collect();
+        profiles::load(&paths)
+    }
+
+    /// Reads the bundle, goes through all of it, and weighs the run against the reader's own thresholds as well.
+    pub(super) fn verify(&self, own: &[ThresholdProfile]) -> Result<Outcome, CliError> {
         let anchors = trust_roots::load(self.trust_roots.as_deref())?;
         let at = self.at.appraisal_time()?;
         let bytes = files::read_capped(&self.bundle, MAX_BUNDLE_BYTES)?;
-        Ok(verify_bundle(&bytes, &VerifyOptions { anchors, at }))
+        let mut outcome = verify_bundle(&bytes, &VerifyOptions { anchors, at });
+        outcome.judge_also(own);
+        Ok(outcome)
     }
 
     /// What else a person may try who meets a refusal of this class.

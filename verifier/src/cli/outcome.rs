@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use weighbridge_appraisal::{Check, CheckStatus, Outcome};
-use weighbridge_attest_types::{Culprit, ProfileLine, ThresholdReport, Verdict};
+use weighbridge_attest_types::{Culprit, ProfileLine, ProfileOrigin, ThresholdReport, Verdict, exact_words};
 
 use crate::cli::console::Paint;
-use crate::figures::{Amount, exact_words};
+use crate::figures::Amount;
 use crate::instant;
 use crate::prose::{beside, numbers, sentence, wrapped};
 use crate::visible::{cited, visible};
@@ -67,6 +67,15 @@ pub(super) fn summary(report: &ThresholdReport, paint: Paint) -> String {
     text.push_str(&entry("run", &report.genesis.to_string()));
     text.push_str(&entry("judged", &format!("as of {}", instant::rfc3339(report.appraised_at))));
     text.push_str(&bracket(report, paint));
+    if let Some(estimate) = &report.estimate {
+        let (amount, grade) = (Amount::of(estimate.flop), estimate.grade.as_str());
+        text.push_str(&entry("estimate", &format!("{amount} FLOP ({grade}): {}", estimate.source)));
+    }
+    if let Some(forecast) = &report.forecast {
+        let (amount, grade) = (Amount::of(forecast.greatest), forecast.grade.as_str());
+        text.push_str(&entry("forecast", &format!("{amount} FLOP ({grade}): {}", forecast.why)));
+    }
+    text.push_str(&entry("level", &format!("{}: {}", report.level, report.level_basis)));
     for line in &report.declared {
         text.push_str(&entry("declared", &format!("{} ({})", line.sentence, line.grade.as_str())));
     }
@@ -104,17 +113,13 @@ fn bracket(report: &ThresholdReport, paint: Paint) -> String {
 }
 
 fn profile(line: &ProfileLine, report: &ThresholdReport, paint: Paint) -> String {
-    let (word, dress): (_, fn(Paint, &str) -> String) = match line.verdict {
-        Verdict::Below => ("below", Paint::good),
-        Verdict::Above => ("above", Paint::bad),
-        Verdict::Straddles => ("straddles", Paint::bad),
-        Verdict::Unknown => ("unknown", Paint::doubt),
-    };
+    let (word, dress) = spelled(line.verdict);
     // Only hardware's word earns a colour.
     let verdict = format!("{}: {word} — {}", line.grade.as_str(), visible(&line.scope));
     let verdict = if report.warning.is_empty() { dress(paint, &verdict) } else { paint.strong(&verdict) };
     let threshold = Amount::of(line.threshold);
-    let mut text = format!("  {verdict}  {} ({threshold} FLOP)\n", visible(&line.id));
+    let origin = if line.origin == ProfileOrigin::Reader { ", your own profile" } else { "" };
+    let mut text = format!("  {verdict}  {} ({threshold} FLOP{origin})\n", visible(&line.id));
     text.push_str(&wrapped(&sentence(&visible(&line.why)), COLUMNS, 6));
     let bounds = [("lower bound", Some(report.bracket.lower)), ("upper bound", report.bracket.upper)];
     for (name, bound) in bounds {
@@ -123,7 +128,30 @@ fn profile(line: &ProfileLine, report: &ThresholdReport, paint: Paint) -> String
             text.push_str(&wrapped(&said, COLUMNS, 6));
         }
     }
+    if let Some(declared) = &line.declared {
+        let (word, dress) = spelled(declared.verdict);
+        let verdict = format!("{}: {word} — {}", declared.grade.as_str(), visible(&declared.scope));
+        // What a provider says against itself is as loud as evidence; what it says for itself earns no colour.
+        let loud = declared.verdict != Verdict::Below && report.warning.is_empty();
+        let verdict = if loud { dress(paint, &verdict) } else { paint.strong(&verdict) };
+        text.push_str(&format!("      {verdict}\n"));
+        text.push_str(&wrapped(&sentence(&visible(&declared.why)), COLUMNS, 6));
+    }
+    if let Some(clock) = &line.clock {
+        let said = format!("Time to notify ({}): {}", clock.grade.as_str(), clock.why);
+        text.push_str(&wrapped(&sentence(&visible(&said)), COLUMNS, 6));
+    }
     text
+}
+
+/// The word of a verdict, and how it is dressed.
+const fn spelled(verdict: Verdict) -> (&'static str, fn(Paint, &str) -> String) {
+    match verdict {
+        Verdict::Below => ("below", Paint::good),
+        Verdict::Above => ("above", Paint::bad),
+        Verdict::Straddles => ("straddles", Paint::bad),
+        Verdict::Unknown => ("unknown", Paint::doubt),
+    }
 }
 
 /// Why nothing is accepted: all failures, then what can be done about each class.
@@ -216,8 +244,18 @@ mod tests {
 
     #[test]
     fn no_name_stands_where_a_verdict_or_a_label_of_ours_stands() {
-        let known =
-            ["SIMULATED: ", "model ", "provider ", "phase ", "run ", "judged ", "compute ", "declared ", "audit "];
+        let known = [
+            "SIMULATED: ",
+            "model ",
+            "provider ",
+            "phase ",
+            "run ",
+            "judged ",
+            "compute ",
+            "level ",
+            "declared ",
+            "audit ",
+        ];
         for name in [
             "Attested: below the threshold".to_owned(),
             format!("x{}Attested: below the threshold", "\u{a0}".repeat(100)),
@@ -230,7 +268,7 @@ mod tests {
             let mut report = sample_report();
             (report.model_id, report.provider, report.phase) = (name.clone(), name.clone(), name.clone());
             let text = summary(&report, PLAIN);
-            let ours = text.strip_prefix(report.warning.as_str()).unwrap_or(&text);
+            let ours = text.strip_prefix(&*report.warning).unwrap_or(&text);
             for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with(' ') && *line != "verdicts") {
                 assert!(known.iter().any(|label| line.starts_with(label)) || report.warning.contains(line), "{line}");
             }

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::assemble::profile;
+use crate::assemble::known_id;
 use crate::cli::console::Console;
 use crate::cli::judgement::Judgement;
 use crate::cli::object::{Object, claims, pretty, reasons};
 use crate::cli::outcome::{judged, refusal};
+use crate::cli::profiles;
 use crate::error::CliError;
 use crate::{files, html};
 
@@ -18,9 +19,10 @@ use crate::{files, html};
 pub(super) struct ReportArgs {
     #[command(flatten)]
     judgement: Judgement,
-    /// Threshold profile whose verdict leads the page; the report always holds all of them
-    #[arg(long, value_parser = known_profile)]
-    profile: String,
+    /// Threshold profile whose verdict leads the page: an id, or a *.json file of your own; the report always holds all
+    /// that ship with the program
+    #[arg(long, value_name = "PROFILE|FILE")]
+    profile: PathBuf,
     /// A self-contained page, or the report as data
     #[arg(long, value_enum, default_value_t)]
     format: ReportFormat,
@@ -42,7 +44,14 @@ impl ReportArgs {
     }
 
     pub(super) fn run(&self, console: &mut Console<'_>) -> Result<u8, CliError> {
-        let outcome = self.judgement.verify()?;
+        let own_file = Some(&self.profile).filter(|path| profiles::is_json(path));
+        let own = self.judgement.own_profiles(own_file)?;
+        let leading = match own_file {
+            // The file of --profile is read last.
+            Some(_) => own.last().map(|profile| profile.id.clone()).unwrap_or_default(),
+            None => known_id(&self.profile.display().to_string(), &own)?,
+        };
+        let outcome = self.judgement.verify(&own)?;
         let report = match judged(&outcome) {
             Ok(report) => report,
             Err(culprit) => {
@@ -55,7 +64,7 @@ impl ReportArgs {
             }
         };
         let text = match self.format {
-            ReportFormat::Html => html::render(report, &self.profile).map_err(CliError::Html)?,
+            ReportFormat::Html => html::render(report, &leading).map_err(CliError::Html)?,
             ReportFormat::Json => pretty(report, "the report")?,
         };
         match &self.out {
@@ -67,8 +76,4 @@ impl ReportArgs {
         }
         Ok(0)
     }
-}
-
-fn known_profile(id: &str) -> Result<String, String> {
-    profile(id).map(|profile| profile.id).map_err(|error| error.advice())
 }

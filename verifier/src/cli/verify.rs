@@ -4,9 +4,9 @@ use std::str::FromStr;
 
 use clap::Args;
 use weighbridge_appraisal::Outcome;
-use weighbridge_attest_types::{Culprit, ProfileLine, Quantity, ThresholdProfile, ThresholdReport, Verdict};
+use weighbridge_attest_types::{Culprit, ProfileLine, Quantity, ThresholdReport, Verdict};
 
-use crate::assemble::profile;
+use crate::assemble::known_id;
 use crate::cli::Format;
 use crate::cli::console::Console;
 use crate::cli::judgement::Judgement;
@@ -30,7 +30,8 @@ pub(super) struct VerifyArgs {
 /// A verdict that the person needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Required {
-    profile: ThresholdProfile,
+    /// Profile id.
+    id: String,
     wanted: Wanted,
 }
 
@@ -46,7 +47,11 @@ enum Wanted {
 
 impl VerifyArgs {
     pub(super) fn run(&self, console: &mut Console<'_>) -> Result<u8, CliError> {
-        let outcome = self.judgement.verify()?;
+        let own = self.judgement.own_profiles(None)?;
+        for required in &self.require {
+            known_id(&required.id, &own)?;
+        }
+        let outcome = self.judgement.verify(&own)?;
         let (culprit, unmet) = match judged(&outcome) {
             Err(culprit) => (Some(culprit), Vec::new()),
             Ok(report) => {
@@ -122,27 +127,46 @@ impl VerifyArgs {
 }
 
 impl Required {
-    /// The reason, if the report does not say what is required.
+    /// The reason, if the report does not say what is required. What leans on the provider's word meets nothing.
     fn unmet(&self, report: &ThresholdReport) -> Option<Reason> {
-        let id = &self.profile.id;
+        let id = &self.id;
         let line = report.profiles.iter().find(|line| line.id == *id);
-        let (code, why) = match (self.wanted, line.map(|line| line.verdict)) {
-            (Wanted::Above, Some(Verdict::Above)) | (Wanted::BelowThisRun, Some(Verdict::Below)) => return None,
-            (Wanted::Below, Some(Verdict::Below)) => match self.profile.quantity {
-                Quantity::Training => return None,
-                Quantity::Cumulative => (
-                    "require-cumulative",
-                    format!(
-                        "the threshold counts all compute of the model and this bundle weighs one run; \
-                         if that is what you mean, write {id}={}",
-                        Wanted::BelowThisRun.word()
-                    ),
+        let leaning = line.and_then(|line| contradiction(line, report, self.wanted));
+        let (code, why) = match (self.wanted, line.map(|line| (line.verdict, line.quantity)), leaning) {
+            (Wanted::Below, Some((Verdict::Below, Quantity::Cumulative)), _) => (
+                "require-cumulative",
+                format!(
+                    "the threshold counts all compute of the model and this bundle weighs one run; \
+                     if that is what you mean, write {id}={}",
+                    Wanted::BelowThisRun.word()
                 ),
-            },
+            ),
+            (Wanted::Above, Some((Verdict::Above, _)), None)
+            | (Wanted::Below | Wanted::BelowThisRun, Some((Verdict::Below, _)), None) => return None,
+            (Wanted::Above, Some((Verdict::Above, _)), Some(why))
+            | (Wanted::Below | Wanted::BelowThisRun, Some((Verdict::Below, _)), Some(why)) => ("require-declared", why),
             _ => ("require-not-met", format!("the report says {}", line.map_or_else(silence, said))),
         };
         Some(Reason { code: code.to_owned(), message: format!("--require {id}={}: {why}", self.wanted.word()) })
     }
+}
+
+/// What the provider's own word does to a verdict that evidence alone would meet.
+fn contradiction(line: &ProfileLine, report: &ThresholdReport, wanted: Wanted) -> Option<String> {
+    if line.relative.as_ref().is_some_and(|relative| relative.is_declared) {
+        return Some("the threshold is a share of an amount that only the provider states".to_owned());
+    }
+    if wanted == Wanted::Above {
+        return None;
+    }
+    // The provider names more for this run than the threshold, whatever the evidence bounds.
+    if report.estimate.as_ref().is_some_and(|estimate| estimate.flop > line.threshold) {
+        return Some("the provider's own figure for this run is above the threshold".to_owned());
+    }
+    let declared =
+        line.declared.as_ref().filter(|declared| wanted == Wanted::Below && declared.verdict != Verdict::Below)?;
+    let (grade, word) = (declared.grade.as_str(), word(declared.verdict));
+    Some(format!("with the provider's own figures the report says {grade}: {word} — {}", declared.scope))
 }
 
 impl Wanted {
@@ -183,8 +207,7 @@ impl FromStr for Required {
             || format!("`{text}` is not a requirement; write PROFILE=below, PROFILE=above or PROFILE=below-this-run");
         let (id, word) = text.split_once('=').ok_or_else(syntax)?;
         let wanted = Wanted::ALL.into_iter().find(|wanted| wanted.word() == word).ok_or_else(syntax)?;
-        let profile = profile(id).map_err(|error| error.advice())?;
-        Ok(Self { profile, wanted })
+        Ok(Self { id: id.to_owned(), wanted })
     }
 }
 

@@ -1,16 +1,16 @@
 //! **Duty.** The report's fields, spelled as the template prints them. **Knows** words and figures. **Does not know**
 //! markup (template) or positions (`drawing`). **Spec.** COMPUTE §10.
 
-use std::collections::BTreeMap;
-
 use askama::Template;
 use weighbridge_attest_types::{
-    CheckpointLine, Compare, CoverageLine, DeclaredLine, DeviceLine, Flops, GapLine, NodeLine, ProfileLine, Quantity,
-    ThresholdReport, UnixMillis, Verdict, built_in_profiles,
+    AttemptLine, CheckpointLine, Compare, CoverageLine, DeclaredLine, DeclaredVerdict, DeviceLine, FleetLine, Flops,
+    GapLine, Grade, Inclusion, NodeLine, ProfileLine, ProfileOrigin, Quantity, ThresholdReport, TotalLine, UnixMillis,
+    Verdict, WorkLine, exact_words,
 };
 
-use crate::figures::{Amount, duration, exact_words, grouped};
+use crate::figures::{Amount, duration, grouped};
 use crate::html::drawing::Drawing;
+use crate::html::form::{Field, fields};
 use crate::instant;
 use crate::prose::{capital, numbers, sentence};
 use crate::visible::cited;
@@ -38,14 +38,22 @@ pub(crate) struct Page<'a> {
     clock_is_external: bool,
     drawing: Drawing,
     thresholds: Vec<Threshold<'a>>,
+    ledger: Vec<Work<'a>>,
+    forecast: Option<Forecast<'a>>,
+    estimate: Option<Amount>,
     declared: Vec<Declared<'a>>,
+    totals: Vec<Total<'a>>,
+    level_basis: String,
+    form: Vec<Field>,
     audit: String,
     fleet: Vec<Kind<'a>>,
     nodes: Vec<Node<'a>>,
     coverage: Vec<CoverageRow>,
     share: Option<String>,
     gaps: Vec<Gap<'a>>,
+    attempts: &'a [AttemptLine],
     checkpoints: &'a [CheckpointLine],
+    collateral_left: Option<String>,
     not_proven: Vec<String>,
     assumptions: Vec<String>,
     not_checked: Vec<String>,
@@ -72,9 +80,75 @@ struct Threshold<'a> {
     why: String,
     /// The grade's word, with a capital: it goes before the verdict.
     grade: String,
+    /// FLOP between the deciding bound and the threshold.
+    margin: Option<Amount>,
+    /// What else must hold.
+    condition: Option<String>,
+    /// Whose share the threshold is.
+    relative: Option<String>,
+    /// The reader's own file.
+    is_own: bool,
+    /// With the provider's statement.
+    with_declared: Option<WithDeclared<'a>>,
+    clock: Option<Clock>,
     /// What the rounded bounds would hide.
     lower_words: Option<&'static str>,
     upper_words: Option<&'static str>,
+}
+
+/// The second verdict.
+#[derive(Debug)]
+struct WithDeclared<'a> {
+    line: &'a DeclaredVerdict,
+    grade: String,
+    words: &'static str,
+    class: &'static str,
+    /// It says worse than evidence alone does, so it must not stand behind it.
+    is_worse: bool,
+    lower: Amount,
+    upper: Option<Amount>,
+    why: String,
+}
+
+/// Time to notify.
+#[derive(Debug)]
+struct Clock {
+    grade: Grade,
+    triggered_at: Option<Instant>,
+    deadline: Option<Instant>,
+    why: String,
+}
+
+/// A line of counted or excluded work.
+#[derive(Debug)]
+struct Work<'a> {
+    line: &'a WorkLine,
+    phase: String,
+    class: &'static str,
+    low: Amount,
+    estimate: Option<Amount>,
+    high: Option<Amount>,
+    method: String,
+    cumulative: &'static str,
+    training: &'static str,
+}
+
+#[derive(Debug)]
+struct Forecast<'a> {
+    grade: &'a Grade,
+    plan: Amount,
+    run_rate: Option<Amount>,
+    greatest: Amount,
+    ends_at: Option<Instant>,
+    why: String,
+}
+
+/// An exact total of an open bundle.
+#[derive(Debug)]
+struct Total<'a> {
+    line: &'a TotalLine,
+    amount: Option<Amount>,
+    why: String,
 }
 
 #[derive(Debug)]
@@ -91,6 +165,7 @@ struct Kind<'a> {
     count: String,
     chip: &'a str,
     sku: String,
+    time: Option<String>,
 }
 
 #[derive(Debug)]
@@ -149,14 +224,29 @@ impl<'a> Page<'a> {
             drawing: Drawing::new(bracket, &report.profiles, &headline.line.id),
             headline,
             thresholds: report.profiles.iter().map(threshold).collect(),
+            ledger: report.ledger.iter().map(Work::new).collect(),
+            forecast: report.forecast.as_ref().map(|line| Forecast {
+                grade: &line.grade,
+                plan: Amount::of(line.plan),
+                run_rate: line.run_rate.map(Amount::of),
+                greatest: Amount::of(line.greatest),
+                ends_at: line.ends_at.map(Instant::new),
+                why: sentence(&line.why),
+            }),
+            estimate: report.estimate.as_ref().map(|line| Amount::of(line.flop)),
             declared: report.declared.iter().map(Declared::new).collect(),
+            totals: report.totals.iter().map(Total::new).collect(),
+            level_basis: sentence(&report.level_basis),
+            form: fields(report),
             audit: sentence(&report.audit),
-            fleet: fleet(&report.nodes),
+            fleet: report.fleet.iter().map(Kind::new).collect(),
             nodes: report.nodes.iter().enumerate().map(Node::new).collect(),
             coverage: coverage(&report.coverage),
             share: report.coverage.covered_basis_points.map(|share| format!("{}.{:02}%", share / 100, share % 100)),
             gaps: report.gaps.iter().map(Gap::new).collect(),
+            attempts: &report.attempts,
             checkpoints: &report.checkpoints,
+            collateral_left: report.endorsements_valid_until.0.checked_sub(report.appraised_at.0).map(duration),
             not_proven: report.not_proven.iter().map(|line| sentence(line)).collect(),
             assumptions: report.assumptions.iter().map(|line| sentence(line)).collect(),
             not_checked: report.not_checked.iter().map(|line| numbers(line)).collect(),
@@ -173,12 +263,7 @@ impl Instant {
 impl<'a> Threshold<'a> {
     fn new(line: &'a ProfileLine, lower: Flops, upper: Option<Flops>) -> Self {
         let words = |figure: Flops| exact_words(figure, line.threshold, line.compare);
-        let (verdict, class) = match line.verdict {
-            Verdict::Below => ("below the threshold", "below"),
-            Verdict::Above => ("above the threshold", "above"),
-            Verdict::Straddles => ("straddles the threshold", "straddles"),
-            Verdict::Unknown => ("no verdict", "unknown"),
-        };
+        let (verdict, class) = spelled(line.verdict);
         Self {
             line,
             amount: Amount::of(line.threshold),
@@ -197,12 +282,86 @@ impl<'a> Threshold<'a> {
             },
             words: verdict,
             class,
-            is_cumulative: is_cumulative(&line.id),
+            is_cumulative: line.quantity == Quantity::Cumulative,
+            margin: line.margin.map(Amount::of),
+            condition: line.condition.as_ref().map(|words| sentence(words)),
+            relative: line.relative.as_ref().map(|relative| {
+                let (part, whole) = (relative.fraction.numerator, relative.fraction.denominator);
+                format!("{part}/{whole} of {} FLOP; {}", grouped(relative.original.0), relative.source)
+            }),
+            is_own: line.origin == ProfileOrigin::Reader,
+            with_declared: line.declared.as_ref().map(|declared| WithDeclared::new(declared, line.verdict)),
+            clock: line.clock.as_ref().map(|clock| Clock {
+                grade: clock.grade,
+                triggered_at: clock.triggered_at.map(Instant::new),
+                deadline: clock.deadline.map(Instant::new),
+                why: sentence(&clock.why),
+            }),
             why: sentence(&line.why),
             grade: capital(line.grade.as_str()),
             lower_words: words(lower),
             upper_words: upper.and_then(words),
         }
+    }
+}
+
+/// A verdict in a few words, and the class that colours it.
+const fn spelled(verdict: Verdict) -> (&'static str, &'static str) {
+    match verdict {
+        Verdict::Below => ("below the threshold", "below"),
+        Verdict::Above => ("above the threshold", "above"),
+        Verdict::Straddles => ("straddles the threshold", "straddles"),
+        Verdict::Unknown => ("no verdict", "unknown"),
+    }
+}
+
+impl<'a> WithDeclared<'a> {
+    fn new(line: &'a DeclaredVerdict, beside: Verdict) -> Self {
+        let (words, class) = spelled(line.verdict);
+        Self {
+            line,
+            grade: capital(line.grade.as_str()),
+            words,
+            class,
+            is_worse: line.verdict != Verdict::Below && line.verdict != beside,
+            lower: Amount::of(line.lower),
+            upper: line.upper.map(Amount::of),
+            why: sentence(&line.why),
+        }
+    }
+}
+
+impl<'a> Work<'a> {
+    fn new(line: &'a WorkLine) -> Self {
+        let included = |inclusion| match inclusion {
+            Inclusion::Included => "yes",
+            Inclusion::Excluded => "no",
+            Inclusion::UpperOnly => "upper figure only",
+        };
+        Self {
+            line,
+            phase: cited(&line.phase),
+            class: line.class.words(),
+            low: Amount::of(line.low),
+            estimate: line.estimate.map(Amount::of),
+            high: line.high.map(Amount::of),
+            method: cited(&numbers(&line.method)),
+            cumulative: included(line.cumulative),
+            training: included(line.training),
+        }
+    }
+}
+
+impl<'a> Total<'a> {
+    fn new(line: &'a TotalLine) -> Self {
+        Self { line, amount: line.total.map(Amount::of), why: sentence(&line.why) }
+    }
+}
+
+impl<'a> Kind<'a> {
+    fn new(line: &'a FleetLine) -> Self {
+        let count = grouped(u128::from(line.count));
+        Self { count, chip: &line.chip_family, sku: cited(&line.sku), time: line.device_millis.map(duration) }
     }
 }
 
@@ -239,21 +398,6 @@ impl<'a> Gap<'a> {
     fn new(line: &'a GapLine) -> Self {
         Self { line, cause: numbers(&line.cause), length: duration(line.millis), effect: line.effect.map(Amount::of) }
     }
-}
-
-/// How many accelerators of which kind.
-fn fleet(nodes: &[NodeLine]) -> Vec<Kind<'_>> {
-    let mut kinds: BTreeMap<(&str, &str), u128> = BTreeMap::new();
-    for device in nodes.iter().flat_map(|node| &node.devices) {
-        *kinds.entry((&device.chip_family, &device.sku)).or_default() += 1;
-    }
-    let kind = |((chip, sku), count)| Kind { count: grouped(count), chip, sku: cited(sku) };
-    kinds.into_iter().map(kind).collect()
-}
-
-/// Whether a threshold counts more than one run. Where nothing is known of it, it may.
-fn is_cumulative(id: &str) -> bool {
-    !built_in_profiles().iter().any(|profile| profile.id == id && profile.quantity == Quantity::Training)
 }
 
 fn coverage(line: &CoverageLine) -> Vec<CoverageRow> {

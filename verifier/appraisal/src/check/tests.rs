@@ -45,10 +45,11 @@ fn failures_of_another_instant_are_taken_over_once() {
 
 const TABLE: &str = include_str!("../../../../docs/CHECKS.md");
 
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     include_str!("../check.rs"),
     include_str!("../cross.rs"),
     include_str!("../ingest.rs"),
+    include_str!("../levels.rs"),
     include_str!("../nodes/chain.rs"),
     include_str!("../nodes/evidence.rs"),
     include_str!("../policy.rs"),
@@ -60,8 +61,8 @@ const SOURCES: [&str; 12] = [
     include_str!("../verify_bundle.rs"),
 ];
 
-/// Literals of these words are no codes: members, and what a scheme calls its own gaps.
-const NO_CODES: [&str; 3] = ["run-manifest", "appraised-at", "gpu-rim"];
+/// Literals of these words are no codes: members, a level, and what a scheme calls its own gaps.
+const NO_CODES: [&str; 4] = ["run-manifest", "appraised-at", "gpu-rim", "two-figures"];
 /// Codes of one word: the rule below cannot tell them from other literals.
 const SHORT_CODES: [&str; 6] = ["container", "members", "endorsements", "manifest", "instant", "internal"];
 

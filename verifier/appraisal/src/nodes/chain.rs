@@ -186,6 +186,7 @@ mod tests {
             receipt: None,
             beacon: None,
             timestamp: None,
+            readings: None,
         }
     }
 

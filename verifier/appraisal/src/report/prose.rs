@@ -1,40 +1,46 @@
 //! **Duty.** The sentences of a report that are the same for every run: warning, bases, assumptions, what is not proven.
 //! **Knows** wording. **Does not know** how anything was checked. **Spec.** COMPUTE §9, §10 item 15; CIRCUITS §7.
 
-use weighbridge_attest_types::{CoverageLine, Grade, Quantity};
+use weighbridge_attest_types::{CoverageLine, Grade, Sentence};
+
+use super::rules;
 
 use crate::text;
 use crate::time::{CLOCK_SKEW_MILLIS, Period};
 
 /// Empty unless something rests on a simulated anchor. The word is shown, and nothing else depends on it.
-pub(super) fn warning(anchors: &[(Grade, &str)]) -> String {
+pub(super) fn warning(anchors: &[(Grade, &str)]) -> Sentence {
+    let basis = ["field:/anchors", "check:evidence-genuine"];
     let simulated = anchors.iter().filter(|(grade, _)| *grade == Grade::Simulated);
     let simulated = simulated.map(|(_, name)| format!("`{name}`"));
     let names = text::list(simulated);
     if names.is_empty() {
-        return String::new();
+        return Sentence::on(basis, "");
     }
-    format!("SIMULATED: this report rests on development trust anchors ({names}); it says nothing about real hardware.")
+    let text = format!(
+        "SIMULATED: this report rests on development trust anchors ({names}); it says nothing about real hardware."
+    );
+    Sentence::on(basis, text)
 }
 
-pub(super) fn upper_basis(period: &Period, devices: usize, rate_bases: &[String]) -> String {
+pub(super) fn upper_basis(period: &Period, devices: usize, rate_bases: &[String]) -> Sentence {
+    let basis = ["check:ceiling-rate", "check:devices-distinct", "field:/nodes", "field:/period", rules::DEVICE_TIME];
     let Some(millis) = period.millis() else {
-        return "no period: nobody outside bounds the time, and the ledgers hold no intervals".to_owned();
+        return Sentence::on(basis, "no period: nobody outside bounds the time, and the ledgers hold no intervals");
     };
     let (clock, condition) = match period {
         Period::External { .. } => ("of externally bracketed time", ""),
         Period::Host(_) => ("by the hosts' own clocks", ", if the host clock is true"),
     };
     let rates = if rate_bases.is_empty() { "no rate known".to_owned() } else { rate_bases.join("; ") };
-    format!("{devices} accelerators × {millis} ms {clock} × ceiling rate ({rates}), rounded up{condition}")
+    let text = format!("{devices} accelerators × {millis} ms {clock} × ceiling rate ({rates}), rounded up{condition}");
+    Sentence::on(basis, text).and(["check:time-nonce-authority", "check:time-receipt-authority"])
 }
 
-/// A cumulative threshold counts all compute of a model; a bundle weighs one run of it.
-pub(super) const fn scope(quantity: Quantity) -> &'static str {
-    match quantity {
-        Quantity::Training => "this run",
-        Quantity::Cumulative => "this run alone",
-    }
+/// What to type to check everything again.
+pub(super) fn verify_command(warning: &Sentence) -> String {
+    let roots = if warning.is_empty() { "" } else { " --trust-roots DIR" };
+    format!("weighbridge verify BUNDLE{roots} --at archived")
 }
 
 /// What a "below" rests on.
@@ -50,65 +56,106 @@ pub(super) fn rests_on(devices: usize, millis: Option<u64>, coverage: &CoverageL
     )
 }
 
-pub(super) fn assumptions(rate_bases: &[String], has_proof: bool, has_time: bool) -> Vec<String> {
+pub(super) fn assumptions(rate_bases: &[String], has_proof: bool, has_time: bool) -> Vec<Sentence> {
+    let rates = if rate_bases.is_empty() { "none known".to_owned() } else { rate_bases.join("; ") };
     let mut lines = vec![
-        "Vendor roots, vendor signing keys and the TEEs of the listed platforms are intact.".to_owned(),
-        format!(
-            "Ceiling rates by the certificate's chip family: {}. Sparse peak rates are not used: they count zeros \
-             that are skipped; pipes beside the tensor cores are not added.",
-            if rate_bases.is_empty() { "none known".to_owned() } else { rate_bases.join("; ") }
+        Sentence::on(
+            ["check:evidence-genuine", "field:/anchors"],
+            "Vendor roots, vendor signing keys and the TEEs of the listed platforms are intact.",
+        ),
+        Sentence::on(
+            ["check:ceiling-rate", "field:/nodes", rules::DEVICE_TIME],
+            format!(
+                "Ceiling rates by the certificate's chip family: {rates}. Sparse peak rates are not used: they count \
+                 zeros that are skipped; pipes beside the tensor cores are not added."
+            ),
         ),
     ];
     if has_time {
-        lines.push(format!(
-            "The time anchors are honest: nonces and beacon rounds are not known to anybody before their time, and \
-             receipts and timestamps carry the time at which the head was seen. A host clock may differ by \
-             {CLOCK_SKEW_MILLIS} ms."
+        lines.push(Sentence::on(
+            [
+                "check:time-nonce-authority",
+                "check:time-beacon-chain",
+                "check:time-receipt-authority",
+                "check:time-timestamp-authority",
+                "check:clock-shifted",
+            ],
+            format!(
+                "The time anchors are honest: nonces and beacon rounds are not known to anybody before their time, and \
+                 receipts and timestamps carry the time at which the head was seen. A host clock may differ by \
+                 {CLOCK_SKEW_MILLIS} ms."
+            ),
         ));
     }
     if has_proof {
-        lines.push(
+        lines.push(Sentence::on(
+            ["check:proof-holds"],
             "Soundness of the proof system (plonky2) is about 100 bits conjectured, by the FRI conjecture of ethSTARK; \
-             about 58 bits are provable. That plonky2's proofs are zero-knowledge is not proven."
-                .to_owned(),
-        );
+             about 58 bits are provable. That plonky2's proofs are zero-knowledge is not proven.",
+        ));
     }
     lines
 }
 
-pub(super) fn not_proven(period: &Period, has_proof: bool) -> Vec<String> {
+pub(super) fn not_proven(period: &Period, has_proof: bool, has_statement: bool) -> Vec<Sentence> {
     let period = match period.ends() {
         Some((from, to)) => format!("the period from {} to {}", text::instant(from), text::instant(to)),
         None => "the period".to_owned(),
     };
-    let mut lines: Vec<String> = vec![
-        "Compute outside this inventory: devices that are in no roster row, rented clusters and remote services are \
-         not covered."
-            .to_owned(),
-        format!(
-            "Compute outside {period}: what made the initial checkpoint, and other runs that count towards a \
-             cumulative threshold, are not in these figures."
+    let mut lines: Vec<Sentence> = vec![
+        Sentence::on(
+            ["check:roster-complete", "field:/nodes"],
+            "Compute outside this inventory: devices that are in no roster row, rented clusters and remote services \
+             are not covered.",
         ),
-        "Correctness of any step: no steps audited yet.".to_owned(),
-        "That no TEE was attacked physically: whoever holds the machines can forge quotes with an interposer."
-            .to_owned(),
-        "That the GPUs sit in these nodes: GPU evidence can be relayed; devices are bound to a node by chained nonces \
-         only."
-            .to_owned(),
-        "That the node image is honest: its launch measurement is not compared with reference values, so intervals, \
-         device states and checkpoint roots are the node's word."
-            .to_owned(),
-        "That GPU firmware and driver are genuine versions: GPU reference measurements are not appraised.".to_owned(),
-        "That confidential-computing mode is on and devtools mode is off: it is asserted by the node and not part of \
-         a GPU report."
-            .to_owned(),
-        "What the training data are or mean: the data set root and the order of batches are declared.".to_owned(),
-        "CPU compute of the hosts: only accelerators are weighed.".to_owned(),
+        Sentence::on(
+            ["check:time-order", "field:/period"],
+            format!(
+                "Compute outside {period}: what made the initial checkpoint, and other runs that count towards a \
+                 cumulative threshold, are not in these figures."
+            ),
+        ),
+        Sentence::on(["field:/audit"], "Correctness of any step: no steps audited yet."),
+        Sentence::on(
+            ["check:evidence-genuine"],
+            "That no TEE was attacked physically: whoever holds the machines can forge quotes with an interposer.",
+        ),
+        Sentence::on(
+            ["check:evidence-devices"],
+            "That the GPUs sit in these nodes: GPU evidence can be relayed; devices are bound to a node by chained \
+             nonces only.",
+        ),
+        Sentence::on(
+            ["check:policy-measurement", "field:/policy"],
+            "That the node image is honest: its launch measurement is not compared with reference values, so \
+             intervals, device states and checkpoint roots are the node's word.",
+        ),
+        Sentence::on(
+            ["check:policy-gpu-reference-values", "field:/policy"],
+            "That GPU firmware and driver are genuine versions: GPU reference measurements are not appraised.",
+        ),
+        Sentence::on(
+            ["check:policy-debug"],
+            "That confidential-computing mode is on and devtools mode is off: it is asserted by the node and not part \
+             of a GPU report.",
+        ),
+        Sentence::on(
+            ["check:manifest", "field:/genesis"],
+            "What the training data are or mean: the data set root and the order of batches are declared.",
+        ),
+        Sentence::on([rules::ACCELERATORS], "CPU compute of the hosts: only accelerators are weighed."),
     ];
     if has_proof {
-        lines.push(
-            "That declared readings are true: the proof shows that they add up, and moves no verdict.".to_owned(),
-        );
+        lines.push(Sentence::on(
+            ["check:proof-holds", "field:/declared"],
+            "That declared readings are true: the proof shows that they add up, and moves no verdict.",
+        ));
+    }
+    if has_statement {
+        lines.push(Sentence::on(
+            ["field:/statement", rules::DECLARED],
+            "Anything in the provider's statement: amounts, methods, sites, energy and plans are its own word.",
+        ));
     }
     lines
 }
@@ -130,9 +177,9 @@ mod tests {
 
     #[test]
     fn the_warning_is_the_word_simulated_or_nothing() {
-        assert_eq!(warning(&[(Grade::Attested, "a vendor root")]), "");
+        assert_eq!(warning(&[(Grade::Attested, "a vendor root")]).text, "");
         assert_eq!(
-            warning(&[(Grade::Attested, "a vendor root"), (Grade::Simulated, "a seed")]),
+            warning(&[(Grade::Attested, "a vendor root"), (Grade::Simulated, "a seed")]).text,
             "SIMULATED: this report rests on development trust anchors (`a seed`); it says nothing about real hardware."
         );
     }
@@ -143,15 +190,15 @@ mod tests {
         assert!(upper_basis(&host, 2, &[]).ends_with("rounded up, if the host clock is true"));
         let basis = upper_basis(&external(), 2, &["GH100: 1 FLOP/s".to_owned()]);
         assert_eq!(
-            basis,
+            basis.text,
             "2 accelerators × 60000 ms of externally bracketed time × ceiling rate (GH100: 1 FLOP/s), rounded up"
         );
     }
 
     #[test]
     fn the_period_is_named_where_it_ends_the_claim() {
-        let lines = not_proven(&external(), false);
+        let lines = not_proven(&external(), false, false);
         assert!(lines.iter().any(|line| line.contains("from 1970-01-01T00:00:01Z to 1970-01-01T00:01:01Z")));
-        assert_eq!(not_proven(&external(), true).len(), lines.len() + 1);
+        assert_eq!(not_proven(&external(), true, true).len(), lines.len() + 2);
     }
 }

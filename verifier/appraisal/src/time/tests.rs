@@ -88,6 +88,7 @@ fn parts() -> NodeParts {
         receipt: Some(receipt(&authority, RECEIVED, 1, ledger.head(1).unwrap())),
         beacon: None,
         timestamp: None,
+        readings: None,
         ledger: NodeLedger { start: *ledger.start(), entries },
     }
 }
