@@ -21,6 +21,7 @@ mod error;
 mod fast;
 mod files;
 mod merkle;
+mod permutation;
 mod poseidon;
 mod roots;
 mod safetensors;
