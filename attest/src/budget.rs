@@ -37,3 +37,7 @@ pub(crate) const MAX_CRL_BYTES: usize = 1024 * 1024;
 /// Most VEK certificates that are tried for one report. Source: ours; a chip has one per TCB, and KDS dates each answer
 /// anew.
 pub(crate) const MAX_VEK_CANDIDATES: usize = 16;
+
+/// Most authorities of one name whose signature is tried. Source: ours; AMD has one per name, and each try costs an RSA
+/// signature per VEK.
+pub(crate) const MAX_NAMESAKES: usize = 4;

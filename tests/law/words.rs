@@ -27,7 +27,11 @@ const WALLS: [(&str, &[&str], &str); 7] = [
     ),
     ("tdx_quote::", &["attest/src/schemes/tdx/"], "the AGPL parser is confined to one room (LICENSING.md)"),
     ("dcap_qvl::", &["attest/src/schemes/tdx/"], "what it calls verified anyone can make: it never leaves its room"),
-    ("sev::", &["attest/src/schemes/sev_snp/", "attest/collect/src/"], "what it calls verified has no date and no anchor"),
+    (
+        "sev::",
+        &["attest/src/schemes/sev_snp/", "attest/collect/src/"],
+        "what it calls verified has no date and no anchor",
+    ),
     ("nvml_wrapper::", &["attest/collect/src/"], "only the Attester's hands touch drivers"),
     ("libc::", &["attest/collect/src/"], "only the Attester's hands call the C library"),
     ("unsafe {", &["attest/collect/src/"], "only the Attester's hands may be unsafe"),

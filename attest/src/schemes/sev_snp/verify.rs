@@ -11,7 +11,7 @@ use super::endorsement::AmdFile;
 use super::report::SnpReport;
 use super::vek::{VekFacts, check_binding, read_facts, signer_of};
 use super::{agree, claims, revocation};
-use crate::budget::MAX_VEK_CANDIDATES;
+use crate::budget::{MAX_NAMESAKES, MAX_VEK_CANDIDATES};
 use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure, Failures, untrusted_if_any};
 use crate::verified::Verified;
@@ -124,7 +124,7 @@ fn above<'g, 'c>(
     what: &str,
 ) -> Result<&'g X509Certificate<'c>, EvidenceError> {
     let named = |other: &&X509Certificate<'_>| other.subject().as_raw() == certificate.issuer().as_raw();
-    let signing = among.iter().filter(named).find(|other| signs(other, certificate));
+    let signing = among.iter().filter(named).take(MAX_NAMESAKES).find(|other| signs(other, certificate));
     match signing.or_else(|| among.iter().find(named)) {
         Some(found) => Ok(found),
         None if among.is_empty() => {
