@@ -183,3 +183,74 @@ fn what_cannot_be_read_is_named_with_a_remedy() {
     let text = run(desk().command(&["verify"]).arg(&desk().endorsements));
     assert_eq!(text.code, Some(3), "a file that is no bundle");
 }
+
+/// A threshold of the reader's own in two commands: it leads the page, and `--require` knows it.
+#[test]
+fn a_readers_own_threshold_is_weighed_and_marked() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let law = include_str!("../../attest/types/profiles/us-ny-raise.json");
+    let mine = law.replace("us-ny-raise", "mine").replace("\"cumulative\"", "\"training\"");
+    let file = folder.path().join("mine.json");
+    std::fs::write(&file, mine).expect("writes");
+    let report = |profile: &str, format: &str| {
+        let mut command = desk().command(&["report", "--profile", profile, "--format", format]);
+        run(command.arg(&desk().bundle).arg("--trust-roots").arg(&desk().roots))
+    };
+    let page = report(&file.display().to_string(), "html");
+    assert_eq!(page.code, Some(0), "{}", page.stderr);
+    assert!(page.stdout.contains("the reader’s own profile, in no bundle"));
+    let own = json(&report(&file.display().to_string(), "json"));
+    let line = own["profiles"].as_array().and_then(|lines| lines.last()).expect("a line");
+    assert_eq!((&line["id"], &line["origin"]), (&"mine".into(), &"reader".into()));
+    assert_eq!(own["profiles"].as_array().map(Vec::len), Some(9));
+    let path = file.display().to_string();
+    assert_eq!(desk().verify(&["--require", "mine=below", "--profiles", &path]).code, Some(0));
+    let ran = desk().verify(&["--require", "mine=above", "--profiles", &path]);
+    assert_eq!(ran.code, Some(5));
+    assert!(ran.stdout.contains("your own profile"), "{}", ran.stdout);
+    assert_eq!(desk().verify(&["--require", "mine=below"]).code, Some(2), "nobody knows it without its file");
+    let law = folder.path().join("law.json");
+    std::fs::write(&law, include_str!("../../attest/types/profiles/us-ny-raise.json")).expect("writes");
+    assert_eq!(report(&law.display().to_string(), "html").code, Some(2), "a file may not pass for a built-in law");
+}
+
+/// The three levels and the provider's statement, from the command line to the page.
+#[test]
+fn levels_and_a_statement_go_from_the_command_line_to_the_page() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let statement = folder.path().join("declarations.json");
+    std::fs::write(&statement, crate::report::statement(|_| ())).expect("writes");
+    let (open, cell) = (folder.path().join("open"), folder.path().join("two-figures"));
+    let path = statement.display().to_string();
+    let made =
+        desk().assemble(&desk().witnesses, &open, &["--level", "open", "--declared", "none", "--declarations", &path]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    assert!(made.stdout.contains("level      open: "), "{}", made.stdout);
+    let made = desk().assemble(&desk().witnesses, &cell, &["--level", "two-figures"]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let page = |bundle: &Path, format: &str| {
+        let mut command = desk().command(&["report", "--profile", "eu-ai-act-51-2", "--format", format]);
+        run(command.arg(bundle).arg("--trust-roots").arg(&desk().roots))
+    };
+    let report = json(&page(&cell, "json"));
+    assert_eq!((&report["level"], &report["declared"][0]["statement"]), (&"two-figures".into(), &"declared_in".into()));
+    // Two nodes of 105 GFLOP and half a GFLOP each: the cell of 211 GFLOP.
+    assert_eq!(report["declared"][0]["two_figures"], "2.1×10^11 to 2.2×10^11");
+    let shown = page(&open, "html").stdout;
+    for words in [
+        "Totals of the readings",
+        "“<bdi>Example Rep</bdi>”",
+        "Forecast",
+        "this run and declared work",
+        "meter at the rack",
+    ] {
+        assert!(shown.contains(words), "{words}");
+    }
+    let clash = desk().assemble(&desk().witnesses, &cell, &["--level", "two-figures", "--declared", "le=demo"]);
+    assert_eq!(clash.code, Some(2));
+    let ambiguous = String::from_utf8(crate::report::statement(|_| ())).expect("UTF-8").replace("u_definition", "u");
+    std::fs::write(&statement, ambiguous).expect("writes");
+    let refused = desk().assemble(&desk().witnesses, &cell, &["--declared", "none", "--declarations", &path]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(refused.stderr.contains("declarations"), "{}", refused.stderr);
+}

@@ -96,6 +96,14 @@ mod tests {
             report.declared.iter_mut().for_each(|line| line.grade = Grade::Declared);
             report.nodes.iter_mut().for_each(|node| node.grade = Grade::Attested);
             report.checkpoints.iter_mut().for_each(|line| line.grade = Grade::Declared);
+            report.attempts.iter_mut().for_each(|line| line.grade = Grade::Declared);
+            report.ledger.iter_mut().for_each(|line| line.grade = Grade::Attested);
+            report
+                .profiles
+                .iter_mut()
+                .filter_map(|line| line.clock.as_mut())
+                .for_each(|line| line.grade = Grade::Attested);
+            report.verify_command = "weighbridge verify BUNDLE --at archived".to_owned();
         });
         let body = &page[page.find("<body>").unwrap()..];
         assert!(body.contains("Attested: below the threshold"));
@@ -135,18 +143,20 @@ mod tests {
                 (report.model_id, report.provider, report.phase) = (name.clone(), name.clone(), name.clone());
                 report.nodes.iter_mut().flat_map(|node| &mut node.devices).for_each(|line| line.sku = name.clone());
                 report.fleet.iter_mut().for_each(|line| line.sku = name.clone());
+                report.ledger.iter_mut().for_each(|line| line.phase = name.clone());
             });
             assert!(page.contains("<h1>Training compute report</h1>"));
             assert!(page.contains(&format!("Training compute report, declared model “{shown}”</title>")));
             let quoted = format!("“<bdi>{shown}</bdi>”");
             let own = format!("Declared model {quoted} by {quoted}, phase {quoted} (provider’s own words).</p>");
             assert!(page.contains(&own), "{own}");
-            // The title, the three names, one kind of accelerator, and each accelerator.
+            // The title, the three names, the phase in ledger and form, one kind of accelerator in list and form, and each
+            // accelerator.
             assert_eq!(page.matches(&format!("“{shown}”")).count(), 1);
             let devices = sample_report().nodes.iter().map(|node| node.devices.len()).sum::<usize>();
-            assert_eq!(page.matches(&quoted).count(), 4 + devices);
-            assert_eq!(page.matches(&shown).count(), 5 + devices);
-            assert!(page.len() < usual + 2_000, "{}", page.len());
+            assert_eq!(page.matches(&quoted).count(), 7 + devices);
+            assert_eq!(page.matches(&shown).count(), 8 + devices);
+            assert!(page.len() < usual + 3_000, "{}", page.len());
         }
     }
 

@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 
 /// Characters of one name that are shown.
 const CITED: usize = 120;
+/// Characters of one description that are shown.
+const DESCRIBED: usize = 480;
 
 /// `Default_Ignorable_Code_Point` of Unicode 16.0 (`DerivedCoreProperties.txt`) below U+40000: soft hyphen, joiners,
 /// direction marks, Hangul fillers, variation selectors.
@@ -73,8 +75,17 @@ pub(crate) fn visible(text: &str) -> String {
 /// A provider's words as they may stand between “ and ”: visible, short, and unable to close the quotation.
 #[must_use]
 pub(crate) fn cited(text: &str) -> String {
+    cited_within(text, CITED)
+}
+
+/// The same for a description, such as a method with its factors.
+#[must_use]
+pub(crate) fn described(text: &str) -> String {
+    cited_within(text, DESCRIBED)
+}
+
+fn cited_within(text: &str, mut room: usize) -> String {
     let mut out = String::new();
-    let mut room = CITED;
     for character in text.chars() {
         let is_spelled = is_hidden(character) || matches!(character, '“' | '”');
         let length = if is_spelled { character.escape_unicode().len() } else { 1 };

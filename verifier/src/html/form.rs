@@ -7,7 +7,7 @@ use weighbridge_attest_types::{
 
 use crate::figures::{duration, grouped};
 use crate::instant;
-use crate::visible::cited;
+use crate::visible::{cited, described};
 
 /// One field of the form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,8 +75,13 @@ fn field(name: &'static str, entries: Vec<Entry>, grade: Grade) -> Field {
     Field { name, entries, grade }
 }
 
-fn quoted(words: &str) -> Entry {
+/// A name from the run manifest.
+fn named(words: &str) -> Entry {
     Entry { text: cited(words), own: true }
+}
+
+fn quoted(words: &str) -> Entry {
+    Entry { text: described(words), own: true }
 }
 
 fn ours(text: String) -> Entry {
@@ -115,7 +120,7 @@ fn period(report: &ThresholdReport, content: Option<&Declarations>) -> Vec<Entry
     let whole = content
         .and_then(|content| content.period)
         .map(|period| ours(format!("whole lifecycle, declared: {}", between(period.from.0, period.to.0).text)));
-    run.into_iter().chain([quoted(&report.phase)]).chain(whole).collect()
+    run.into_iter().chain([named(&report.phase)]).chain(whole).collect()
 }
 
 fn hardware_time(report: &ThresholdReport) -> Vec<Entry> {
@@ -123,7 +128,7 @@ fn hardware_time(report: &ThresholdReport) -> Vec<Entry> {
         let time = line
             .device_millis
             .map_or_else(|| "time not known".to_owned(), |millis| format!("{} of accelerator time", duration(millis)));
-        [ours(format!("{} × {}", grouped(u128::from(line.count)), line.chip_family)), quoted(&line.sku), ours(time)]
+        [ours(format!("{} × {}", grouped(u128::from(line.count)), line.chip_family)), named(&line.sku), ours(time)]
     });
     lines.collect()
 }

@@ -13,7 +13,7 @@ use crate::html::drawing::Drawing;
 use crate::html::form::{Field, fields};
 use crate::instant;
 use crate::prose::{capital, numbers, sentence};
-use crate::visible::cited;
+use crate::visible::{cited, described};
 
 /// The page.
 #[derive(Debug, Template)]
@@ -129,6 +129,8 @@ struct Work<'a> {
     estimate: Option<Amount>,
     high: Option<Amount>,
     method: String,
+    /// The provider's words, not ours.
+    is_stated: bool,
     cumulative: &'static str,
     training: &'static str,
 }
@@ -345,7 +347,8 @@ impl<'a> Work<'a> {
             low: Amount::of(line.low),
             estimate: line.estimate.map(Amount::of),
             high: line.high.map(Amount::of),
-            method: cited(&numbers(&line.method)),
+            method: described(&numbers(&line.method)),
+            is_stated: line.method.basis.iter().any(|ground| ground.starts_with("declared:")),
             cumulative: included(line.cumulative),
             training: included(line.training),
         }
