@@ -17,6 +17,7 @@ use crate::visible::visible;
 
 /// Prints the roots of a checkpoint, to compare with those in a report
 #[derive(Debug, Args)]
+#[command(after_help = "Example: weighbridge commit model-00001.safetensors model-00002.safetensors")]
 pub(super) struct CommitArgs {
     /// Safetensors files of one checkpoint, or a folder of them
     #[arg(required = true, value_name = "CHECKPOINT")]

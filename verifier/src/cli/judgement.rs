@@ -1,6 +1,6 @@
 //! **Duty.** The arguments that `verify` and `report` share: which bundle, at which instant, under which anchors.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
@@ -39,10 +39,16 @@ pub(super) struct Judgement {
 impl Judgement {
     /// Reads the bundle and goes through all of it.
     pub(super) fn verify(&self) -> Result<Outcome, CliError> {
-        let anchors = trust_roots::load(self.trust_roots.as_deref())?;
-        let at = self.at.appraisal_time()?;
-        let bytes = files::read_capped(&self.bundle, MAX_BUNDLE_BYTES)?;
-        Ok(verify_bundle(&bytes, &VerifyOptions { anchors, at }))
+        self.verify_with_bytes().map(|(outcome, _)| outcome)
+    }
+
+    /// The same with the bytes that were judged: whoever goes on with them reads no file twice.
+    pub(super) fn verify_with_bytes(&self) -> Result<(Outcome, Vec<u8>), CliError> {
+        verify_file(&self.bundle, self.trust_roots.as_deref(), self.at)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.bundle
     }
 
     /// What else a person may try who meets a refusal of this class.
@@ -56,6 +62,20 @@ impl Judgement {
         }
         hints
     }
+}
+
+/// Reads a bundle and goes through all of it.
+pub(super) fn verify_file(path: &Path, trust_roots: Option<&Path>, at: At) -> Result<(Outcome, Vec<u8>), CliError> {
+    let anchors = trust_roots::load(trust_roots)?;
+    let at = at.appraisal_time()?;
+    let bytes = files::read_capped(path, MAX_BUNDLE_BYTES)?;
+    Ok((verify_bundle(&bytes, &VerifyOptions { anchors, at }), bytes))
+}
+
+/// The same of a bundle that was read.
+pub(super) fn verify_bytes(bytes: &[u8], trust_roots: Option<&Path>, at: At) -> Result<Outcome, CliError> {
+    let anchors = trust_roots::load(trust_roots)?;
+    Ok(verify_bundle(bytes, &VerifyOptions { anchors, at: at.appraisal_time()? }))
 }
 
 impl At {

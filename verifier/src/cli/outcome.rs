@@ -104,12 +104,12 @@ fn bracket(report: &ThresholdReport, paint: Paint) -> String {
 }
 
 fn profile(line: &ProfileLine, report: &ThresholdReport, paint: Paint) -> String {
-    let (word, dress): (_, fn(Paint, &str) -> String) = match line.verdict {
-        Verdict::Below => ("below", Paint::good),
-        Verdict::Above => ("above", Paint::bad),
-        Verdict::Straddles => ("straddles", Paint::bad),
-        Verdict::Unknown => ("unknown", Paint::doubt),
+    let dress: fn(Paint, &str) -> String = match line.verdict {
+        Verdict::Below => Paint::good,
+        Verdict::Above | Verdict::Straddles => Paint::bad,
+        Verdict::Unknown => Paint::doubt,
     };
+    let word = word(line.verdict);
     // Only hardware's word earns a colour.
     let verdict = format!("{}: {word} — {}", line.grade.as_str(), visible(&line.scope));
     let verdict = if report.warning.is_empty() { dress(paint, &verdict) } else { paint.strong(&verdict) };
@@ -124,6 +124,16 @@ fn profile(line: &ProfileLine, report: &ThresholdReport, paint: Paint) -> String
         }
     }
     text
+}
+
+/// A verdict in one word.
+pub(super) const fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Below => "below",
+        Verdict::Above => "above",
+        Verdict::Straddles => "straddles",
+        Verdict::Unknown => "unknown",
+    }
 }
 
 /// Why nothing is accepted: all failures, then what can be done about each class.

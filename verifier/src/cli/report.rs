@@ -15,6 +15,7 @@ use crate::{files, html};
 
 /// Verifies a bundle again and writes its report
 #[derive(Debug, Args)]
+#[command(after_help = "Example: weighbridge report run.weighbridge --profile eu-ai-act-51-2 --out report.html")]
 pub(super) struct ReportArgs {
     #[command(flatten)]
     judgement: Judgement,

@@ -11,11 +11,12 @@ use crate::cli::Format;
 use crate::cli::console::Console;
 use crate::cli::judgement::Judgement;
 use crate::cli::object::{Object, Reason, claims, reasons};
-use crate::cli::outcome::{failure, judged, last_line, refusal, summary, tree};
+use crate::cli::outcome::{failure, judged, last_line, refusal, summary, tree, word};
 use crate::error::CliError;
 
 /// Goes through every check of a bundle and says what it comes to
 #[derive(Debug, Args)]
+#[command(after_help = "Example: weighbridge verify run.weighbridge --require demo=below-this-run")]
 pub(super) struct VerifyArgs {
     #[command(flatten)]
     judgement: Judgement,
@@ -164,15 +165,6 @@ fn silence() -> String {
 /// A verdict never goes without its grade.
 fn said(line: &ProfileLine) -> String {
     format!("{}: {} — {}", line.grade.as_str(), word(line.verdict), line.scope)
-}
-
-const fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Below => "below",
-        Verdict::Above => "above",
-        Verdict::Straddles => "straddles",
-        Verdict::Unknown => "unknown",
-    }
 }
 
 impl FromStr for Required {
