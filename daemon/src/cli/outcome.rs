@@ -35,6 +35,15 @@ pub enum CommandError {
     /// A configuration that cannot be printed.
     #[error("the configuration cannot be printed")]
     Render(#[source] toml::ser::Error),
+    /// Manual pages that could not be written.
+    #[error("cannot write manual pages to {}; name a folder that exists", folder.display())]
+    Man {
+        /// Where.
+        folder: std::path::PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
     /// Neither export was asked for.
     #[error("name --out FILE or --witness DIR")]
     NothingAsked,
@@ -58,7 +67,7 @@ impl CommandError {
             Self::Write(error) => error.culprit(),
             Self::Runtime(_) | Self::Incomplete => Culprit::Unavailable,
             Self::Render(_) => Culprit::Internal,
-            Self::NothingAsked => Culprit::Usage,
+            Self::NothingAsked | Self::Man { .. } => Culprit::Usage,
             Self::WitnessBytes => Culprit::Malformed,
         }
     }
@@ -71,7 +80,7 @@ impl CommandError {
             Self::Serve(error) => error.code(),
             Self::Client(error) => error.code(),
             Self::Node(error) => error.code(),
-            Self::Write(_) => "not-written",
+            Self::Write(_) | Self::Man { .. } => "not-written",
             Self::Runtime(_) => "runtime",
             Self::Render(_) => "render",
             Self::NothingAsked => "nothing-asked",

@@ -83,3 +83,20 @@ fn another_bundle_is_told_by_its_fields() {
     assert_eq!(refused.to_string(), expected);
     assert!(statement().is_that_of(&statement()).is_ok());
 }
+
+/// A published key, a published report, and the one envelope that they give.
+#[test]
+fn the_published_vector_holds() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/statement");
+    let key = SigningKey::from_pem(&std::fs::read(folder.join("ed25519.pem")).unwrap(), &random()).unwrap();
+    let envelope = seal(&statement().to_bytes().unwrap(), &key, &random()).unwrap();
+    let files = [("ed25519.pub.pem", key.public().to_pem()), ("envelope.json", envelope)];
+    #[expect(clippy::disallowed_methods, reason = "the convention of all golden files")]
+    let blessing = std::env::var_os("WEIGHBRIDGE_BLESS").is_some();
+    for (name, expected) in files {
+        if blessing {
+            std::fs::write(folder.join(name), &expected).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(folder.join(name)).unwrap(), expected, "{name}; `just bless` if it should");
+    }
+}
