@@ -48,6 +48,8 @@ mutate:
 # Write golden files anew after a wanted change; review the diff. A changed circuit makes every earlier proof invalid.
 bless:
     WEIGHBRIDGE_BLESS=1 cargo test --release --workspace --test law direct_edges
+    WEIGHBRIDGE_BLESS=1 cargo test --release --workspace --test law sensitive_closures
+    WEIGHBRIDGE_BLESS=1 cargo test --release --workspace --lib published_vector
     WEIGHBRIDGE_BLESS=1 cargo test --release --workspace --test scenarios golden_vectors_hold
     WEIGHBRIDGE_BLESS=1 cargo test --release --workspace --lib pinned
 

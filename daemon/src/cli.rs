@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,8 +27,13 @@ pub use outcome::CommandError;
 mod outcome;
 mod tokens;
 
+const EXIT_CODES: &str = "Example: weighbridged --config /etc/weighbridge/weighbridged.toml doctor\n\n\
+    Exit codes: 0 done; 1 a fault of ours; 2 usage or configuration; 3 malformed or unsupported; 4 untrusted; \
+    5 rejected; 6 unavailable for now.";
+
 #[derive(Debug, Parser)]
 #[command(name = "weighbridged", version, about = "Weighs a training node: signs and quotes what its job reports")]
+#[command(after_help = EXIT_CODES)]
 struct Arguments {
     /// Configuration file.
     #[arg(long, global = true, value_name = "FILE")]
@@ -65,6 +70,18 @@ enum Command {
     /// Looks at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Prints a completion script for a shell.
+    Completions {
+        /// Which shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Writes one manual page per command into a folder.
+    Man {
+        /// The folder.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -126,6 +143,11 @@ pub fn main() -> ExitCode {
 }
 
 fn perform(file: Option<&Path>, command: &Command) -> Result<Printed, CommandError> {
+    match command {
+        Command::Completions { shell } => return Ok(completions(*shell)),
+        Command::Man { out } => return man(out),
+        _ => {}
+    }
     let config = Config::load(file)?;
     match command {
         Command::Run => run(config),
@@ -136,7 +158,23 @@ fn perform(file: Option<&Path>, command: &Command) -> Result<Printed, CommandErr
         Command::Receipt(arguments) => tokens::receipt(&config, arguments),
         Command::Doctor => doctor(&config),
         Command::Config(ConfigCommand::Check) => check_config(&config),
+        // Answered above, without a configuration.
+        Command::Completions { shell } => Ok(completions(*shell)),
+        Command::Man { out } => man(out),
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> Printed {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "weighbridged", &mut script);
+    let text = String::from_utf8_lossy(&script).into_owned();
+    Printed::good(text.clone(), json!({ "script": text }))
+}
+
+fn man(folder: &Path) -> Result<Printed, CommandError> {
+    let failed = |source| CommandError::Man { folder: folder.to_owned(), source };
+    clap_mangen::generate_to(Arguments::command(), folder).map_err(failed)?;
+    Ok(Printed::good(format!("{}\n", folder.display()), json!({ "written": folder })))
 }
 
 fn run(config: Config) -> Result<Printed, CommandError> {

@@ -31,6 +31,13 @@ const NETWORK: &[&str] = &[
     "tonic",
     "ureq",
 ];
+/// Runtimes and what belongs to them.
+const ASYNC: &[&str] =
+    &["async-trait", "futures-core", "futures-executor", "futures-util", "tokio", "tokio-util", "tower"];
+/// Foreign code, or ways to it.
+const FFI: &[&str] = &["blake3", "libc", "libloading", "linux-raw-sys", "nvml-wrapper", "nvml-wrapper-sys", "ring"];
+const CLOSURES: &str = "tests/law/closures.txt";
+const SENSITIVE: [(&str, &[&str]); 4] = [("network", NETWORK), ("async", ASYNC), ("ffi", FFI), ("proofs", PROOFS)];
 const DRIVERS: &[&str] = &["libloading", "nvml-wrapper", "nvml-wrapper-sys"];
 const PROOFS: &[&str] = &["plonky2", "plonky2_field", "starky", "weighbridge-circuits", "weighbridge-commitments"];
 const CIRCUIT_BUILDER: &[&str] = &["weighbridge-circuits"];
@@ -152,6 +159,41 @@ fn direct_edges_are_the_written_ones() {
     breaches.extend(written.difference(&found).map(|edge| format!("gone: {edge}")));
     let rule = "tests/law/floors.txt: an edge changed. If it should: `just bless`, and a decision note for a new one";
     tree::hold(rule, &breaches);
+}
+
+/// HOUSE §2: of what reaches the network, an asynchronous runtime, a driver or the proof system the whole closure is
+/// written down, so that a new way there shows in review even where the floors would allow it.
+#[test]
+fn sensitive_closures_are_the_written_ones() {
+    let metadata = metadata();
+    let graph = Graph::new(&metadata);
+    let found = closures(&graph);
+    let path = tree::root().join(CLOSURES);
+    if tree::blessing() {
+        fs::write(&path, &found).expect("writable golden file");
+        return;
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    let (found, written): (BTreeSet<&str>, BTreeSet<&str>) = (found.lines().collect(), written.lines().collect());
+    let mut breaches: Vec<String> = Vec::new();
+    breaches.extend(found.difference(&written).map(|line| format!("new:  {line}")));
+    breaches.extend(written.difference(&found).map(|line| format!("gone: {line}")));
+    tree::hold("tests/law/closures.txt: a closure changed. If it should: `just bless`, and say why", &breaches);
+}
+
+fn closures(graph: &Graph<'_>) -> String {
+    let mut text =
+        "# What our crates reach of network, async, FFI and proofs. Written by `just bless`, compared by floors.rs.\n"
+            .to_owned();
+    for floor in FLOORS {
+        let closure = graph.closure(floor.name);
+        for (kind, sensitive) in SENSITIVE {
+            let reached: Vec<&str> = sensitive.iter().copied().filter(|name| closure.contains_key(name)).collect();
+            let reached = if reached.is_empty() { "nothing".to_owned() } else { reached.join(" ") };
+            text.push_str(&format!("{} {kind}: {reached}\n", floor.name));
+        }
+    }
+    text
 }
 
 #[test]

@@ -76,6 +76,20 @@ fn every_name_in_the_tables_of_the_documents_exists() {
     tree::hold("tables name only types, codes and tests that exist", &breaches);
 }
 
+#[test]
+fn every_check_is_explained_and_every_explanation_is_of_a_check() {
+    let document = tree::file("docs/CHECKS.md");
+    let rows = document.lines().filter_map(|(_, line)| line.strip_prefix("| `")?.split_once("` |"));
+    let listed: BTreeSet<&str> = rows.map(|(code, _)| code).collect();
+    let [checks, _] = weighbridge_verifier::EXPLANATIONS;
+    let explained: BTreeSet<&str> = checks.iter().map(|row| row.code).collect();
+    let table = "verifier/src/explain/checks.rs";
+    let mut breaches: Vec<String> = Vec::new();
+    breaches.extend(listed.difference(&explained).map(|code| format!("{table}: no row explains `{code}`")));
+    breaches.extend(explained.difference(&listed).map(|code| format!("docs/CHECKS.md: no row lists `{code}`")));
+    tree::hold("docs/CHECKS.md and `weighbridge explain` know the same checks", &breaches);
+}
+
 /// Names of the folders directly below a path.
 fn folders_below(path: &str) -> BTreeSet<String> {
     let entries = fs::read_dir(tree::root().join(path)).expect("readable folder").map(|entry| entry.expect("entry"));

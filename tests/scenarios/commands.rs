@@ -7,19 +7,19 @@ use std::sync::OnceLock;
 use weighbridge_attest_types::{Bundle, Canonical, NodeWitness, Reading, WitnessRow};
 use weighbridge_tests::{Ran, SampleRun, program, run};
 
-struct Desk {
+pub(crate) struct Desk {
     _folder: tempfile::TempDir,
-    weighbridge: PathBuf,
-    exports: Vec<PathBuf>,
+    pub(crate) weighbridge: PathBuf,
+    pub(crate) exports: Vec<PathBuf>,
     witnesses: Vec<PathBuf>,
-    endorsements: PathBuf,
-    roots: PathBuf,
-    bundle: PathBuf,
+    pub(crate) endorsements: PathBuf,
+    pub(crate) roots: PathBuf,
+    pub(crate) bundle: PathBuf,
     at: String,
 }
 
 impl Desk {
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.weighbridge);
         command.args(arguments);
         command
@@ -41,7 +41,7 @@ impl Desk {
     }
 }
 
-fn desk() -> &'static Desk {
+pub(crate) fn desk() -> &'static Desk {
     static DESK: OnceLock<Desk> = OnceLock::new();
     DESK.get_or_init(|| {
         let sample = SampleRun::honest();

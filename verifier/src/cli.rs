@@ -4,19 +4,22 @@
 mod bundle;
 mod commit;
 mod console;
+mod explain;
 mod inspect;
 mod judgement;
 mod object;
 mod outcome;
 mod profiles;
 mod report;
+mod shell;
+mod statement;
 mod verify;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use weighbridge_attest_types::{Culprit, ThresholdReport};
 
 use crate::cli::console::Console;
@@ -48,6 +51,11 @@ enum Command {
     Bundle(bundle::BundleCommand),
     Commit(commit::CommitArgs),
     Inspect(inspect::InspectArgs),
+    Explain(explain::ExplainArgs),
+    #[command(subcommand)]
+    Statement(statement::StatementCommand),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
 }
 
 /// How answers are printed.
@@ -83,10 +91,26 @@ pub fn render_text(report: &ThresholdReport) -> String {
     outcome::summary(report, console::Paint::plain())
 }
 
+/// The definition behind `--help`, manual pages and completions; every command says its exit codes.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    Cli::command().mut_subcommands(with_exit_codes)
+}
+
+fn with_exit_codes(command: clap::Command) -> clap::Command {
+    let command = command.mut_subcommands(with_exit_codes);
+    if command.has_subcommands() {
+        return command.after_help(EXIT_CODES);
+    }
+    let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    command.after_help(format!("{example}\n\n{EXIT_CODES}"))
+}
+
 /// Runs one command line and returns the exit code.
 fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let (answered, json) = match Cli::try_parse_from(&arguments) {
+    let parsed = command_line().try_get_matches_from(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let (answered, json) = match parsed {
         Ok(Cli { command }) => {
             let json = command.answers_json();
             (command.run(console), json)
@@ -110,6 +134,10 @@ impl Command {
             Self::Bundle(bundle::BundleCommand::Assemble(arguments)) => arguments.run(console),
             Self::Commit(arguments) => arguments.run(console),
             Self::Inspect(arguments) => arguments.run(console),
+            Self::Explain(arguments) => arguments.run(console),
+            Self::Statement(arguments) => arguments.run(console),
+            Self::Completions(arguments) => arguments.run(command_line(), console),
+            Self::Man(arguments) => arguments.run(command_line(), console),
         }
     }
 
@@ -119,8 +147,10 @@ impl Command {
             Self::Report(arguments) => return arguments.answers_json(),
             Self::Bundle(bundle::BundleCommand::Assemble(arguments)) => arguments.format,
             Self::Commit(arguments) => arguments.format,
-            // Whoever reads JSON wants a verdict, and this command has none to give.
-            Self::Inspect(_) => return false,
+            Self::Explain(arguments) => arguments.format,
+            Self::Statement(arguments) => arguments.format(),
+            // Whoever reads JSON wants a verdict, and these commands have none to give.
+            Self::Inspect(_) | Self::Completions(_) | Self::Man(_) => return false,
         };
         format == Format::Json
     }
@@ -161,7 +191,6 @@ fn fail(error: &CliError, console: &mut Console<'_>, json: bool) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
     use serde_json::{Value, json};
 
     fn answer(line: &str) -> (u8, String, String) {
@@ -174,7 +203,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        command_line().debug_assert();
     }
 
     #[test]

@@ -18,6 +18,7 @@ use weighbridge_ledger::LedgerError;
 
 use crate::html::HtmlError;
 use crate::oms::OmsError;
+use crate::statement::StatementError;
 
 /// Why a command did not do its work.
 #[derive(Debug, Error)]
@@ -280,6 +281,35 @@ pub enum CliError {
     /// The page.
     #[error(transparent)]
     Html(HtmlError),
+    /// A signed statement or a key for one.
+    #[error("{}", path.display())]
+    Statement {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: StatementError,
+    },
+    /// Neither a code nor a file.
+    #[error("`{what}` is neither a file nor a code that weighbridge prints")]
+    NothingToExplain {
+        /// What was typed.
+        what: String,
+    },
+    /// A file that no command here writes.
+    #[error("{} is neither a bundle, nor a report, nor a JSON answer of verify", path.display())]
+    NotExplainable {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A bundle that nobody can sign for.
+    #[error("{} was not accepted, so no statement was signed", path.display())]
+    NotAccepted {
+        /// The bundle.
+        path: PathBuf,
+        /// The class of its first failure.
+        culprit: Culprit,
+    },
     /// A value of ours that does not serialise.
     #[error("{0} could not be written as JSON or read back")]
     Json(&'static str, #[source] serde_json::Error),
@@ -323,6 +353,10 @@ impl CliError {
             Self::Oms { source, .. } => source.culprit(),
             Self::OneModel => Culprit::Usage,
             Self::Html(source) => source.culprit(),
+            Self::Statement { source, .. } => source.culprit(),
+            Self::NothingToExplain { .. } => Culprit::Usage,
+            Self::NotExplainable { .. } => Culprit::Malformed,
+            Self::NotAccepted { culprit, .. } => *culprit,
             Self::Output(_) | Self::Clock => Culprit::Unavailable,
             Self::Json(..) => Culprit::Internal,
         }
@@ -361,6 +395,9 @@ impl CliError {
             Self::Oms { source, .. } => source.code(),
             Self::OneModel => "command-line",
             Self::Html(_) => "page-not-written",
+            Self::Statement { source, .. } => source.code(),
+            Self::NothingToExplain { .. } | Self::NotExplainable { .. } => "nothing-to-explain",
+            Self::NotAccepted { .. } => "not-accepted",
             Self::Json(..) => "json-not-written",
         }
     }
@@ -369,8 +406,14 @@ impl CliError {
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         let fixed = match self {
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::IsADirectory => {
+                "this is a folder; name a file in it"
+            }
             Self::Read { .. } => "check the path, and that this account may read it",
             Self::TooLarge { .. } => "check that this is the file you meant",
+            Self::Write { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
+                "choose another name: an existing key is never overwritten"
+            }
             Self::Write { .. } => "check that the folder exists, is writable and has room",
             Self::Clock => "set the clock, or say the instant with --at",
             Self::UnknownProfile { .. } | Self::FreeBound { .. } => {
@@ -415,6 +458,10 @@ impl CliError {
                 "get the files again, or ask the signer which files belong to the model"
             }
             Self::Oms { .. } | Self::OneModel => return None,
+            Self::Statement { source, .. } => source.remedy(),
+            Self::NothingToExplain { .. } => "check the path, or list all codes: weighbridge explain codes",
+            Self::NotExplainable { .. } => "give a bundle, its report.json, or what verify --format json printed",
+            Self::NotAccepted { .. } => "look at every failed check: weighbridge explain BUNDLE",
             Self::Prove(_) | Self::Assemble(_) | Self::Commit(_) | Self::Html(_) | Self::Output(_) | Self::Json(..) => {
                 return None;
             }

@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::CliError;
@@ -74,6 +75,17 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), CliError
     }
     // The new name must survive a power cut as well as the bytes do.
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+/// Writes a private key: for its owner alone, and never over a file that is there.
+///
+/// # Errors
+/// [`CliError::Write`].
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(path);
+    let written = file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    written.map_err(|source| CliError::Write { path: path.to_owned(), source })
 }
 
 fn folder_of(path: &Path) -> &Path {

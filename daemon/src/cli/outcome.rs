@@ -58,6 +58,15 @@ pub enum CommandError {
     /// No head to stamp.
     #[error("the node has no head yet; start a run first")]
     NoHead,
+    /// Manual pages that could not be written.
+    #[error("cannot write manual pages to {}; name a folder that exists", folder.display())]
+    Man {
+        /// Where.
+        folder: std::path::PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
     /// Neither export was asked for.
     #[error("name --out FILE or --witness DIR")]
     NothingAsked,
@@ -81,7 +90,7 @@ impl CommandError {
             Self::Write(error) => error.culprit(),
             Self::Runtime(_) | Self::Incomplete => Culprit::Unavailable,
             Self::Render(_) => Culprit::Internal,
-            Self::NothingAsked | Self::NoHead | Self::TokenUnreadable { .. } => Culprit::Usage,
+            Self::NothingAsked | Self::NoHead | Self::TokenUnreadable { .. } | Self::Man { .. } => Culprit::Usage,
             Self::WitnessBytes | Self::Token { .. } => Culprit::Malformed,
         }
     }
@@ -94,7 +103,7 @@ impl CommandError {
             Self::Serve(error) => error.code(),
             Self::Client(error) => error.code(),
             Self::Node(error) => error.code(),
-            Self::Write(_) => "not-written",
+            Self::Write(_) | Self::Man { .. } => "not-written",
             Self::Runtime(_) => "runtime",
             Self::Render(_) => "render",
             Self::TokenUnreadable { .. } => "token-unreadable",

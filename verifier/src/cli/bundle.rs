@@ -23,6 +23,8 @@ pub(super) enum BundleCommand {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: weighbridge bundle assemble node-*.export --witness witness \
+    --endorsements collateral.json --out run.weighbridge")]
 pub(super) struct AssembleArgs {
     /// Node exports, one file per node of the run
     #[arg(required = true, value_name = "EXPORT")]

@@ -27,12 +27,13 @@ use crate::visible::visible;
 const HELP: &str = "A folder stands for the safetensors files directly in it (roots), and for all files below it \
     (OMS digest; .git, .github, .gitattributes and .gitignore at its top are left out, as the OpenSSF tool does). \
     Several files have the OMS digest of a folder that holds them and nothing else.\n\n\
+    Example: weighbridge commit model-00001.safetensors model-00002.safetensors\n\n\
     Exit codes: 0; 3 files or signature malformed; 4 the signature does not hold, or files differ from what was signed; \
     5 a --check differs.";
 
 /// Prints the roots of a checkpoint, to compare with those in a report
 #[derive(Debug, Args)]
-#[command(after_long_help = HELP)]
+#[command(after_help = HELP)]
 pub(super) struct CommitArgs {
     /// Safetensors files of one checkpoint, or a model's folder
     #[arg(required = true, value_name = "CHECKPOINT")]

@@ -19,6 +19,7 @@ const HANG: usize = 13;
 
 /// Lists what a bundle or a node export holds, without verifying anything
 #[derive(Debug, Args)]
+#[command(after_help = "Example: weighbridge inspect run.weighbridge")]
 pub(super) struct InspectArgs {
     /// A bundle or a node export; `-` reads standard input
     bundle: PathBuf,

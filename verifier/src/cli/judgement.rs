@@ -1,6 +1,6 @@
 //! **Duty.** The arguments that `verify` and `report` share: which bundle, at which instant, under which anchors.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
@@ -35,26 +35,37 @@ pub(super) struct Judgement {
     /// Folder of additional trust anchors (*.anchor.json); verdicts under them carry their grade
     #[arg(long, value_name = "DIR")]
     trust_roots: Option<PathBuf>,
+}
+
+/// Thresholds that are not in the bundle's own report.
+#[derive(Debug, Args)]
+pub(super) struct OwnProfiles {
     /// Threshold profiles of your own: files, or folders of *.json files. The run is weighed against them as well
     #[arg(long, value_name = "PATH", num_args = 1..)]
     profiles: Vec<PathBuf>,
 }
 
-impl Judgement {
+impl OwnProfiles {
     /// The reader's own thresholds; one more file may have been named elsewhere.
-    pub(super) fn own_profiles(&self, more: Option<&PathBuf>) -> Result<Vec<ThresholdProfile>, CliError> {
+    pub(super) fn load(&self, more: Option<&PathBuf>) -> Result<Vec<ThresholdProfile>, CliError> {
         let paths: Vec<PathBuf> = self.profiles.iter().chain(more).cloned().collect();
         profiles::load(&paths)
     }
+}
 
-    /// Reads the bundle, goes through all of it, and weighs the run against the reader's own thresholds as well.
-    pub(super) fn verify(&self, own: &[ThresholdProfile]) -> Result<Outcome, CliError> {
-        let anchors = trust_roots::load(self.trust_roots.as_deref())?;
-        let at = self.at.appraisal_time()?;
-        let bytes = files::read_capped(&self.bundle, MAX_BUNDLE_BYTES)?;
-        let mut outcome = verify_bundle(&bytes, &VerifyOptions { anchors, at });
-        outcome.judge_also(own);
-        Ok(outcome)
+impl Judgement {
+    /// Reads the bundle and goes through all of it.
+    pub(super) fn verify(&self) -> Result<Outcome, CliError> {
+        self.verify_with_bytes().map(|(outcome, _)| outcome)
+    }
+
+    /// The same with the bytes that were judged: whoever goes on with them reads no file twice.
+    pub(super) fn verify_with_bytes(&self) -> Result<(Outcome, Vec<u8>), CliError> {
+        verify_file(&self.bundle, self.trust_roots.as_deref(), self.at)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.bundle
     }
 
     /// What else a person may try who meets a refusal of this class.
@@ -68,6 +79,20 @@ impl Judgement {
         }
         hints
     }
+}
+
+/// Reads a bundle and goes through all of it.
+pub(super) fn verify_file(path: &Path, trust_roots: Option<&Path>, at: At) -> Result<(Outcome, Vec<u8>), CliError> {
+    let anchors = trust_roots::load(trust_roots)?;
+    let at = at.appraisal_time()?;
+    let bytes = files::read_capped(path, MAX_BUNDLE_BYTES)?;
+    Ok((verify_bundle(&bytes, &VerifyOptions { anchors, at }), bytes))
+}
+
+/// The same of a bundle that was read.
+pub(super) fn verify_bytes(bytes: &[u8], trust_roots: Option<&Path>, at: At) -> Result<Outcome, CliError> {
+    let anchors = trust_roots::load(trust_roots)?;
+    Ok(verify_bundle(bytes, &VerifyOptions { anchors, at: at.appraisal_time()? }))
 }
 
 impl At {

@@ -146,11 +146,21 @@ fn profile(line: &ProfileLine, report: &ThresholdReport, paint: Paint) -> String
 
 /// The word of a verdict, and how it is dressed.
 const fn spelled(verdict: Verdict) -> (&'static str, fn(Paint, &str) -> String) {
+    let dress = match verdict {
+        Verdict::Below => Paint::good,
+        Verdict::Above | Verdict::Straddles => Paint::bad,
+        Verdict::Unknown => Paint::doubt,
+    };
+    (word(verdict), dress)
+}
+
+/// A verdict in one word.
+pub(super) const fn word(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Below => ("below", Paint::good),
-        Verdict::Above => ("above", Paint::bad),
-        Verdict::Straddles => ("straddles", Paint::bad),
-        Verdict::Unknown => ("unknown", Paint::doubt),
+        Verdict::Below => "below",
+        Verdict::Above => "above",
+        Verdict::Straddles => "straddles",
+        Verdict::Unknown => "unknown",
     }
 }
 

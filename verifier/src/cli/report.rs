@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::assemble::known_id;
 use crate::cli::console::Console;
-use crate::cli::judgement::Judgement;
+use crate::cli::judgement::{Judgement, OwnProfiles};
 use crate::cli::object::{Object, claims, pretty, reasons};
 use crate::cli::outcome::{judged, refusal};
 use crate::cli::profiles;
@@ -16,9 +16,12 @@ use crate::{files, html};
 
 /// Verifies a bundle again and writes its report
 #[derive(Debug, Args)]
+#[command(after_help = "Example: weighbridge report run.weighbridge --profile eu-ai-act-51-2 --out report.html")]
 pub(super) struct ReportArgs {
     #[command(flatten)]
     judgement: Judgement,
+    #[command(flatten)]
+    own: OwnProfiles,
     /// Threshold profile whose verdict leads the page: an id, or a *.json file of your own; the report always holds all
     /// that ship with the program
     #[arg(long, value_name = "PROFILE|FILE")]
@@ -45,13 +48,14 @@ impl ReportArgs {
 
     pub(super) fn run(&self, console: &mut Console<'_>) -> Result<u8, CliError> {
         let own_file = Some(&self.profile).filter(|path| profiles::is_json(path));
-        let own = self.judgement.own_profiles(own_file)?;
+        let own = self.own.load(own_file)?;
         let leading = match own_file {
             // The file of --profile is read last.
             Some(_) => own.last().map(|profile| profile.id.clone()).unwrap_or_default(),
             None => known_id(&self.profile.display().to_string(), &own)?,
         };
-        let outcome = self.judgement.verify(&own)?;
+        let mut outcome = self.judgement.verify()?;
+        outcome.judge_also(&own);
         let report = match judged(&outcome) {
             Ok(report) => report,
             Err(culprit) => {

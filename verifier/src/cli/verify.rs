@@ -9,16 +9,19 @@ use weighbridge_attest_types::{Culprit, ProfileLine, Quantity, ThresholdReport, 
 use crate::assemble::known_id;
 use crate::cli::Format;
 use crate::cli::console::Console;
-use crate::cli::judgement::Judgement;
+use crate::cli::judgement::{Judgement, OwnProfiles};
 use crate::cli::object::{Object, Reason, claims, reasons};
-use crate::cli::outcome::{failure, judged, last_line, refusal, summary, tree};
+use crate::cli::outcome::{failure, judged, last_line, refusal, summary, tree, word};
 use crate::error::CliError;
 
 /// Goes through every check of a bundle and says what it comes to
 #[derive(Debug, Args)]
+#[command(after_help = "Example: weighbridge verify run.weighbridge --require demo=below-this-run")]
 pub(super) struct VerifyArgs {
     #[command(flatten)]
     judgement: Judgement,
+    #[command(flatten)]
+    own: OwnProfiles,
     /// Fail with exit code 5 unless the verdict is this one; may be repeated. A threshold that counts all compute of a
     /// model is not met by one run that is below: where that is what you mean, write below-this-run
     #[arg(long, value_name = "PROFILE=below|above|below-this-run", value_parser = Required::from_str)]
@@ -47,11 +50,12 @@ enum Wanted {
 
 impl VerifyArgs {
     pub(super) fn run(&self, console: &mut Console<'_>) -> Result<u8, CliError> {
-        let own = self.judgement.own_profiles(None)?;
+        let own = self.own.load(None)?;
         for required in &self.require {
             known_id(&required.id, &own)?;
         }
-        let outcome = self.judgement.verify(&own)?;
+        let mut outcome = self.judgement.verify()?;
+        outcome.judge_also(&own);
         let (culprit, unmet) = match judged(&outcome) {
             Err(culprit) => (Some(culprit), Vec::new()),
             Ok(report) => {
@@ -188,15 +192,6 @@ fn silence() -> String {
 /// A verdict never goes without its grade.
 fn said(line: &ProfileLine) -> String {
     format!("{}: {} — {}", line.grade.as_str(), word(line.verdict), line.scope)
-}
-
-const fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Below => "below",
-        Verdict::Above => "above",
-        Verdict::Straddles => "straddles",
-        Verdict::Unknown => "unknown",
-    }
 }
 
 impl FromStr for Required {

@@ -1,0 +1,76 @@
+//! **Duty.** What every code of ours means to a person: what was looked at, what a failure means, who acts, what to do.
+//! **Knows** words. **Does not know** how anything is checked. **Spec.** docs/CHECKS.md, with which the law compares this
+//! table in both directions; HOUSE §11 (candour).
+
+mod checks;
+mod errors;
+
+/// One code in plain words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// The code as it is printed.
+    pub code: &'static str,
+    /// What is looked at.
+    pub looks_at: &'static str,
+    /// What it means when it does not hold.
+    pub failure: &'static str,
+    /// Who has to act.
+    pub who: &'static str,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+/// Explanations in two tables: checks of a bundle, then errors of commands.
+pub const EXPLANATIONS: [&[Explanation]; 2] = [checks::CHECKS, errors::ERRORS];
+
+/// The explanation of a code.
+pub(crate) fn of(code: &str) -> Option<&'static Explanation> {
+    EXPLANATIONS.into_iter().flatten().find(|explanation| explanation.code == code)
+}
+
+const fn row(
+    code: &'static str,
+    looks_at: &'static str,
+    failure: &'static str,
+    who: &'static str,
+    remedy: &'static str,
+) -> Explanation {
+    Explanation { code, looks_at, failure, who, remedy }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// The codes that `CliError::code` and `StatementError::code` can give, read from their source.
+    fn codes(source: &str) -> BTreeSet<&str> {
+        let begin = source.find("const fn code(&self)").unwrap();
+        let body = source[begin..].split("\n    }\n").next().unwrap();
+        body.split("=> \"").skip(1).filter_map(|rest| rest.split('"').next()).collect()
+    }
+
+    #[test]
+    fn every_error_code_is_explained_and_no_other() {
+        let mut given = codes(include_str!("error.rs"));
+        given.extend(codes(include_str!("statement.rs")));
+        given.extend(["command-line", "require-cumulative", "require-not-met"]);
+        let explained: BTreeSet<&str> = errors::ERRORS.iter().map(|row| row.code).collect();
+        let missing: Vec<_> = given.difference(&explained).collect();
+        let stray: Vec<_> = explained.difference(&given).collect();
+        assert!(missing.is_empty(), "verifier/src/explain/errors.rs: explain {missing:?}");
+        assert!(stray.is_empty(), "verifier/src/explain/errors.rs: nothing prints {stray:?}");
+    }
+
+    #[test]
+    fn each_code_stands_once_and_nothing_is_left_empty() {
+        let mut seen = BTreeSet::new();
+        for row in EXPLANATIONS.into_iter().flatten() {
+            assert!(seen.insert(row.code), "{} stands twice", row.code);
+            for text in [row.looks_at, row.failure, row.who, row.remedy] {
+                assert!(text.ends_with('.'), "{}: `{text}` is no sentence", row.code);
+            }
+        }
+    }
+}
