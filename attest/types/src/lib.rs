@@ -42,7 +42,7 @@ pub use interval::{
 pub use policy::{AppraisalPolicy, Requirement};
 pub use profile::{Compare, ProfileError, Quantity, ThresholdProfile, built_in_profiles};
 pub use report::{
-    BracketLine, CheckpointLine, CoverageLine, DeclaredLine, DeviceLine, GapLine, NodeLine, ProfileLine,
+    BracketLine, ChainLine, CheckpointLine, CoverageLine, DeclaredLine, DeviceLine, GapLine, NodeLine, ProfileLine,
     ThresholdReport, Verdict,
 };
 pub use training::{CheckpointRoots, ManifestError, RosterDevice, RosterRow, RunManifest, SpecCommitment};

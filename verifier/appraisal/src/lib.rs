@@ -30,6 +30,6 @@ mod verdict;
 mod verify_bundle;
 
 pub use self::time::CLOCK_SKEW_MILLIS;
-pub use assemble::{AssembleError, AssembleParts, assemble};
+pub use assemble::{AssembleError, AssembleParts, ChainOrder, assemble};
 pub use check::{Check, CheckStatus, Outcome};
 pub use verify_bundle::{AppraisalTime, VerifyOptions, verify_bundle};
