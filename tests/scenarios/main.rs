@@ -6,6 +6,7 @@ mod commands;
 mod daemon;
 mod golden;
 mod hostile_evidence;
+mod misfortunes;
 mod mutations;
 mod real_evidence;
 mod simulated_evidence;

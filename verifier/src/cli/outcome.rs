@@ -7,6 +7,7 @@ use weighbridge_appraisal::{Check, CheckStatus, Outcome};
 use weighbridge_attest_types::{Culprit, ProfileLine, ThresholdReport, Verdict};
 
 use crate::cli::console::Paint;
+use crate::events::events;
 use crate::figures::{Amount, exact_words};
 use crate::instant;
 use crate::prose::{beside, numbers, sentence, wrapped};
@@ -71,6 +72,9 @@ pub(super) fn summary(report: &ThresholdReport, paint: Paint) -> String {
         text.push_str(&entry("declared", &format!("{} ({})", line.sentence, line.grade.as_str())));
     }
     text.push_str(&entry("audit", &report.audit));
+    for event in events(report) {
+        text.push_str(&entry("happened", &event));
+    }
     text.push_str("\nverdicts\n");
     for line in &report.profiles {
         text.push_str(&profile(line, report, paint));
@@ -216,8 +220,18 @@ mod tests {
 
     #[test]
     fn no_name_stands_where_a_verdict_or_a_label_of_ours_stands() {
-        let known =
-            ["SIMULATED: ", "model ", "provider ", "phase ", "run ", "judged ", "compute ", "declared ", "audit "];
+        let known = [
+            "SIMULATED: ",
+            "model ",
+            "provider ",
+            "phase ",
+            "run ",
+            "judged ",
+            "compute ",
+            "declared ",
+            "audit ",
+            "happened ",
+        ];
         for name in [
             "Attested: below the threshold".to_owned(),
             format!("x{}Attested: below the threshold", "\u{a0}".repeat(100)),

@@ -9,6 +9,7 @@ use weighbridge_attest_types::{
     ThresholdReport, UnixMillis, Verdict, built_in_profiles,
 };
 
+use crate::events::events;
 use crate::figures::{Amount, duration, exact_words, grouped};
 use crate::html::drawing::Drawing;
 use crate::instant;
@@ -45,6 +46,7 @@ pub(crate) struct Page<'a> {
     coverage: Vec<CoverageRow>,
     share: Option<String>,
     gaps: Vec<Gap<'a>>,
+    events: Vec<String>,
     checkpoints: &'a [CheckpointLine],
     not_proven: Vec<String>,
     assumptions: Vec<String>,
@@ -156,6 +158,7 @@ impl<'a> Page<'a> {
             coverage: coverage(&report.coverage),
             share: report.coverage.covered_basis_points.map(|share| format!("{}.{:02}%", share / 100, share % 100)),
             gaps: report.gaps.iter().map(Gap::new).collect(),
+            events: events(report).iter().map(|line| numbers(&sentence(line))).collect(),
             checkpoints: &report.checkpoints,
             not_proven: report.not_proven.iter().map(|line| sentence(line)).collect(),
             assumptions: report.assumptions.iter().map(|line| sentence(line)).collect(),
