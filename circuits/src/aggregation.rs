@@ -1,4 +1,4 @@
-//! **Duty.** `aggregation`: two meters become one proof of two chains and one sum.
+//! **Duty.** `aggregation`: four meters become one proof of four chains and one sum.
 
 mod circuit;
 mod statement;

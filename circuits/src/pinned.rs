@@ -11,7 +11,7 @@ use crate::proving::circuits;
 use crate::statement::{Circuit, Statement};
 use crate::testing::digest;
 use crate::{
-    CATALOG, ChainWitness, DeclaredRelation, ProofError, ProveError, THRESHOLD_PROOF_BYTES, ThresholdProof,
+    CATALOG, ChainClaim, ChainWitness, DeclaredRelation, ProofError, ProveError, THRESHOLD_PROOF_BYTES, ThresholdProof,
     check_threshold, prove_threshold,
 };
 
@@ -62,7 +62,7 @@ fn chain(seed: u64, count: u64) -> ChainWitness {
 const GENESIS: Digest32 = Digest32([42; 32]);
 
 fn prove_sample() -> ThresholdProof {
-    let chains = [chain(1, 30), chain(2, 31)];
+    let chains = [chain(1, 30), chain(2, 31), chain(3, 7)];
     let relation = DeclaredRelation::Le(Flops(10_000_000_000_000));
     prove_threshold(GENESIS, &chains, relation, &mut |_| ()).expect("a true statement")
 }
@@ -89,7 +89,8 @@ fn circuits_keys_and_a_proof_are_pinned() {
 fn pinned() -> ThresholdProof {
     let proof = std::fs::read(fixture("threshold.proof")).expect("fixture exists");
     let relation = DeclaredRelation::Le(Flops(10_000_000_000_000));
-    let public = crate::proving::check_witness(GENESIS, &[chain(1, 30), chain(2, 31)], relation).expect("true");
+    let public =
+        crate::proving::check_witness(GENESIS, &[chain(1, 30), chain(2, 31), chain(3, 7)], relation).expect("true");
     ThresholdProof { public, proof }
 }
 
@@ -99,7 +100,7 @@ fn every_relation_is_proven_and_only_where_it_holds() {
     let chain = [chain(1, 30)];
     let relations = [
         DeclaredRelation::Gt(Flops(3_434_999_999_999)),
-        DeclaredRelation::In { low: Flops(3_435_000_000_000), high: Flops(3_437_000_000_000) },
+        DeclaredRelation::In { low: Flops(3_435_000_000_000), high: Flops(3_439_000_000_000) },
     ];
     for relation in relations {
         let proof = prove_threshold(GENESIS, &chain, relation, &mut |_| ()).expect("a true statement");
@@ -119,7 +120,7 @@ fn a_pinned_proof_of_this_version_still_checks() {
 #[test]
 fn a_proof_of_one_statement_is_no_proof_of_another() {
     let ThresholdProof { public, proof } = pinned();
-    let mut others = vec![public.clone(); 7];
+    let mut others = vec![public.clone(); 8];
     others[0].genesis = Digest32([43; 32]);
     others[1].chains[0].count += 1;
     others[2].chains[1].end = digest(5);
@@ -127,6 +128,7 @@ fn a_proof_of_one_statement_is_no_proof_of_another() {
     others[4].relation = DeclaredRelation::Le(Flops(9_000_000_000_000));
     others[5].relation = DeclaredRelation::Gt(Flops(1));
     others[6].chains.pop();
+    others[7].chains.push(ChainClaim { start: digest(4), end: digest(4), count: 1 });
     for other in others {
         assert_eq!(check_threshold(&other, &proof), Err(ProofError::DoesNotHold), "{other:?}");
     }
@@ -167,8 +169,9 @@ fn false_statements_and_foreign_shapes_are_named_before_proving() {
     assert!(matches!(above, ProveError::Violation(violation) if violation.property == "low-bound"));
     let long = error(&[chain(1, 513)], DeclaredRelation::Le(Flops(1_000_000_000_000)));
     assert!(matches!(long, ProveError::Shape { found: 513, most: 512, .. }));
-    let many = error(&[chain(1, 1), chain(2, 1), chain(3, 1)], DeclaredRelation::Le(Flops(1_000_000_000_000)));
-    assert!(matches!(many, ProveError::Shape { found: 3, most: 2, .. }));
+    let many: Vec<ChainWitness> = (1..=5).map(|seed| chain(seed, 1)).collect();
+    let many = error(&many, DeclaredRelation::Le(Flops(1_000_000_000_000)));
+    assert!(matches!(many, ProveError::Shape { found: 5, most: 4, .. }));
     let twice = error(&[chain(1, 3), chain(1, 3)], DeclaredRelation::Gt(Flops(500_000_000_000)));
     assert!(matches!(twice, ProveError::Violation(violation) if violation.property == "bounds"), "one chain twice");
     let mut short = chain(1, 3);

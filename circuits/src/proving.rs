@@ -67,9 +67,15 @@ pub fn prove_threshold(
 
     progress("building circuits");
     let Circuits { meter, aggregation, threshold } = circuits();
-    let mut slots = Vec::with_capacity(CHAIN_SLOTS);
+    let mut slots: Vec<AggregationSlot> = Vec::with_capacity(CHAIN_SLOTS);
     for (slot, (public, rows)) in meters.into_iter().zip(&rows).enumerate() {
-        progress(&format!("proving meter of chain {} of {CHAIN_SLOTS}", slot + 1));
+        // Slots without a chain stand behind the chains and are all alike: one proof serves every one of them.
+        if let Some(same) = slots.last().filter(|last| rows.is_empty() && last.public == public).cloned() {
+            slots.push(same);
+            continue;
+        }
+        let what = if rows.is_empty() { "empty slots".to_owned() } else { format!("chain {}", slot + 1) };
+        progress(&format!("proving meter of {what} ({} chains)", chains.len()));
         slots.push(AggregationSlot { public, proof: prove(meter, &public, rows.as_slice())? });
     }
     progress("folding");

@@ -357,18 +357,21 @@ impl Node {
     }
 
     /// Whether an earlier key of this node had the same run, and the last head of it that was quoted. A predecessor is
-    /// cited only then: another manifest is another run.
+    /// cited only then: another manifest is another run. A key of which nothing was quoted attests nothing that could be
+    /// continued: the key before it is.
     fn continued(&self, genesis: Digest32) -> Result<Option<Option<PoseidonDigest>>, NodeError> {
+        let mut continued = None;
         for earlier in self.store.generations()?.iter().rev() {
             let manifest = self.store.manifest(earlier.number)?;
             if manifest.is_some_and(|manifest| manifest.genesis() == genesis) {
                 let quoted = self.store.evidence(earlier.number)?;
-                let Some((_, set)) = quoted.last() else { return Ok(Some(None)) };
+                continued = Some(None);
+                let Some((_, set)) = quoted.last() else { continue };
                 let set = EvidenceSet::from_bytes(set).map_err(|_| self.store.damaged("evidence"))?;
                 return Ok(Some(Some(set.binding.head)));
             }
         }
-        Ok(None)
+        Ok(continued)
     }
 
     /// The roster's row for this node: by key, or after a reboot within the run by CPU platform.

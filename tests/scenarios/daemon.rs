@@ -360,6 +360,29 @@ async fn after_a_reboot_a_new_key_continues_from_the_last_quoted_head() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_which_nothing_was_quoted_is_passed_over_by_the_next() {
+    let served = Served::start(53, |_| ()).await;
+    let manifest = served.introduced().await;
+    served.start_run(&manifest).await;
+    served.clock.advance(1_000);
+    served.challenge(&served.nonce()).await;
+    let (old_export, old) = parse_export(&served.client.get_bytes(paths::EXPORT).await.unwrap());
+    let quoted = check_quotes(&old_export, &old);
+
+    let unquoted = served.reboot().await;
+    unquoted.challenge(&unquoted.nonce()).await;
+    unquoted.start_run(&manifest).await;
+    let last = unquoted.reboot().await;
+    last.challenge(&last.nonce()).await;
+    last.start_run(&manifest).await;
+    last.clock.advance(1_000);
+    last.end_with_receipt().await;
+    let (_, new) = parse_export(&last.client.get_bytes(paths::EXPORT).await.unwrap());
+    check_succession(&new, &old, &quoted).unwrap();
+    last.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_daemons_on_one_state_folder_are_told_apart() {
     let served = Served::start(48, |_| ()).await;
     let mut second = served.config.clone();

@@ -7,6 +7,7 @@ mod daemon;
 mod golden;
 mod help;
 mod hostile_evidence;
+mod misfortunes;
 mod mutations;
 mod oms;
 mod readme;

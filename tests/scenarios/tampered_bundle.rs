@@ -2,6 +2,7 @@
 //! the check itself must refuse and not a checksum. Where only somebody with the node's key could do it, the chain is
 //! built and signed again around the one false thing.
 
+mod chains;
 mod evidence;
 mod ledgers;
 mod levels;
@@ -58,9 +59,9 @@ fn resealed(run: &SampleRun) -> Bundle {
         bundle.replace(&name, None);
     }
     bundle.replace("run-manifest", Some(run.manifest.to_bytes()));
-    for (number, export) in run.exports().iter().enumerate() {
-        for (name, bytes) in export.iter().filter(|(name, _)| *name != "run-manifest") {
-            bundle.replace(&format!("node/{number:04}/{name}"), Some(bytes.to_vec()));
+    for (folder, chain) in run.chains() {
+        for (name, bytes) in chain.export(&run.manifest).iter().filter(|(name, _)| *name != "run-manifest") {
+            bundle.replace(&format!("{folder}/{name}"), Some(bytes.to_vec()));
         }
     }
     bundle
@@ -205,6 +206,7 @@ fn every_check_is_in_the_table_and_every_breaker_of_the_table_exists() {
         assert_ne!(check.status, CheckStatus::Fail);
     }
     let sources = [
+        include_str!("tampered_bundle/chains.rs"),
         include_str!("tampered_bundle/evidence.rs"),
         include_str!("tampered_bundle/ledgers.rs"),
         include_str!("tampered_bundle/levels.rs"),

@@ -24,7 +24,7 @@ pub const SAMPLE_INTERVAL: u64 = 2_000;
 /// The authority's clock reads this much before the run's first and after its last interval.
 const BRACKET_SLACK: u64 = 500;
 
-/// One node of a sample run.
+/// One node of a sample run, under its newest key.
 #[derive(Debug)]
 pub struct SampleNode {
     /// The platform it runs on.
@@ -49,6 +49,9 @@ pub struct SampleNode {
     pub timestamp: Option<Vec<u8>>,
     key: Ed25519KeyPair,
     pending_quote: Option<QuotedHead>,
+    /// Wall clock where this boot's monotonic clock is 0.
+    booted: UnixMillis,
+    index: u32,
 }
 
 /// A run of several nodes.
@@ -60,6 +63,8 @@ pub struct SampleRun {
     pub manifest: RunManifest,
     /// The nodes, in roster order.
     pub nodes: Vec<SampleNode>,
+    /// What nodes were before a reboot: roster row and chain, in the order of the reboots.
+    pub earlier: Vec<(usize, SampleNode)>,
 }
 
 impl SampleRun {
@@ -79,14 +84,15 @@ impl SampleRun {
         change: impl FnOnce(&mut RunManifest),
     ) -> Self {
         let world = World::new(seed, SAMPLE_START);
-        let mut nodes: Vec<_> =
-            (0..nodes).map(|index| introduce(&world, platform(world.node(index, gpus)), index)).collect();
+        let mut nodes: Vec<_> = (0..nodes)
+            .map(|index| introduce(&world, platform(world.node(index, gpus)), index, 0, SAMPLE_START))
+            .collect();
         let mut manifest = sample_manifest(nodes.iter().map(roster_row).collect());
         change(&mut manifest);
         for (node, row) in nodes.iter_mut().zip(&manifest.roster) {
             node.restart(manifest.genesis(), row, None);
         }
-        Self { world, manifest, nodes }
+        Self { world, manifest, nodes, earlier: Vec::new() }
     }
 
     /// The run that scenarios start from: two nodes with one GPU each, 30 intervals, quotes every 10, receipts.
@@ -99,6 +105,44 @@ impl SampleRun {
         }
         run.receipts();
         run
+    }
+
+    /// The run in which node 1 went down for three seconds after its 12th interval, of which ten are quoted.
+    #[must_use]
+    pub fn rebooted() -> Self {
+        let mut run = Self::begin(7, 2, 1);
+        run.advance(10);
+        run.quote_all();
+        run.advance(2);
+        run.reboot(1, 3_000);
+        run.advance(10);
+        run.quote_all();
+        run.receipts();
+        run
+    }
+
+    /// Reboots a node: a new key, whose chain cites the last quoted head of the one before it.
+    pub fn reboot(&mut self, node: usize, down_millis: u64) {
+        let previous = &self.nodes[node];
+        let last = previous.evidence.keys().last().and_then(|&index| usize::try_from(index).ok());
+        let quoted = last.and_then(|index| previous.heads.get(index).copied());
+        let booted = UnixMillis(previous.wall_end().0 + down_millis);
+        let generation = 1 + self.earlier.len();
+        let mut next = introduce(&self.world, previous.platform.clone(), previous.index, generation, booted);
+        next.restart(self.manifest.genesis(), &self.manifest.roster[node], quoted);
+        let previous = std::mem::replace(&mut self.nodes[node], next);
+        self.earlier.push((node, previous));
+    }
+
+    /// All chains with the folders in which a bundle holds them, in a bundle's order.
+    pub fn chains(&self) -> impl Iterator<Item = (String, &SampleNode)> {
+        self.nodes.iter().enumerate().flat_map(|(row, newest)| {
+            let earlier = self.earlier.iter().filter(move |(of, _)| *of == row).map(|(_, chain)| chain);
+            earlier.chain(std::iter::once(newest)).enumerate().map(move |(place, chain)| match place {
+                0 => (format!("node/{row:04}"), chain),
+                _ => (format!("node/{row:04}/after/{place:04}"), chain),
+            })
+        })
     }
 
     /// Seals this many intervals on every node.
@@ -153,13 +197,13 @@ impl SampleRun {
     /// Public exports, as the daemon writes them.
     #[must_use]
     pub fn exports(&self) -> Vec<Bundle> {
-        self.nodes.iter().map(|node| node.export(&self.manifest)).collect()
+        self.chains().map(|(_, chain)| chain.export(&self.manifest)).collect()
     }
 
     /// Private openings, as the prover wants them.
     #[must_use]
     pub fn witnesses(&self) -> Vec<ChainWitness> {
-        self.nodes.iter().map(SampleNode::witness).collect()
+        self.chains().map(|(_, chain)| chain.witness()).collect()
     }
 
     /// Proves `declared ≤ bound`.
@@ -195,7 +239,7 @@ impl SampleNode {
     /// End of the last interval on the wall clock.
     #[must_use]
     pub fn wall_end(&self) -> UnixMillis {
-        self.ledger.entries.last().map_or(SAMPLE_START, |entry| entry.public.end_wall)
+        self.ledger.entries.last().map_or(self.booted, |entry| entry.public.end_wall)
     }
 
     /// Starts the chain anew under a genesis.
@@ -267,8 +311,8 @@ impl SampleNode {
         IntervalPublic {
             index,
             boot_id: [self.node_key().0[0]; 16],
-            start_wall: UnixMillis(SAMPLE_START.0 + start),
-            end_wall: UnixMillis(SAMPLE_START.0 + end),
+            start_wall: UnixMillis(self.booted.0 + start),
+            end_wall: UnixMillis(self.booted.0 + end),
             start_mono: start,
             end_mono: end,
             presence: Presence::from_bits(weighbridge_attest_types::PRESENT_DECLARED).expect("a known bit"),
@@ -278,7 +322,9 @@ impl SampleNode {
         }
     }
 
-    fn export(&self, manifest: &RunManifest) -> Bundle {
+    /// The public export of this chain.
+    #[must_use]
+    pub fn export(&self, manifest: &RunManifest) -> Bundle {
         let mut export = Bundle::new_export();
         let mut put = |name: String, bytes| export.insert(Member { name, bytes }).expect("a lawful member");
         put("run-manifest".to_owned(), manifest.to_bytes());
@@ -305,10 +351,10 @@ fn node_key(key: &Ed25519KeyPair) -> NodeKey {
     NodeKey(key.public_key().as_ref().try_into().expect("32 bytes"))
 }
 
-fn introduce(world: &World, platform: SimulatedNode, index: u32) -> SampleNode {
-    let seed = sha256(&[b"sample node key".as_slice(), &index.to_le_bytes()].concat());
+fn introduce(world: &World, platform: SimulatedNode, index: u32, generation: usize, booted: UnixMillis) -> SampleNode {
+    let seed = sha256(&[b"sample node key".as_slice(), &index.to_le_bytes(), &generation.to_le_bytes()].concat());
     let key = Ed25519KeyPair::from_seed_unchecked(&seed.0).expect("any seed");
-    let nonce = world.time_authority().issue_nonce(UnixMillis(SAMPLE_START.0 - BRACKET_SLACK));
+    let nonce = world.time_authority().issue_nonce(UnixMillis(booted.0 - BRACKET_SLACK));
     let challenge = Challenge::VerifierNonce(nonce.nonce);
     let binding = Binding::key(node_key(&key).digest(), challenge);
     let key_set = collect_set(&platform, binding).expect("a simulated platform answers");
@@ -331,6 +377,8 @@ fn introduce(world: &World, platform: SimulatedNode, index: u32) -> SampleNode {
         timestamp: None,
         key,
         pending_quote: None,
+        booted,
+        index,
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) use crate::assemble::statement::known_id;
 /// What a bundle is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct AssembleJob<'a> {
-    /// One export file per node.
+    /// One export file per node key: after a reboot a node has several.
     pub exports: &'a [PathBuf],
     /// Witness files, or folders that hold `*.witness` files.
     pub witnesses: &'a [PathBuf],

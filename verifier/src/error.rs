@@ -183,7 +183,7 @@ pub enum CliError {
         other: PathBuf,
     },
     /// One node twice.
-    #[error("{} and {} belong to the same node", first.display(), other.display())]
+    #[error("{} and {} belong to the same node key", first.display(), other.display())]
     SameNode {
         /// One file.
         first: PathBuf,
@@ -191,7 +191,7 @@ pub enum CliError {
         other: PathBuf,
     },
     /// A node outside its own roster.
-    #[error("{}: node {node_key} is not in the roster of its run", path.display())]
+    #[error("{}: node {node_key} is not in the roster of its run, neither by key nor by devices", path.display())]
     NotInRoster {
         /// The export.
         path: PathBuf,
@@ -434,12 +434,14 @@ impl CliError {
             Self::NoMember { .. } | Self::Part { .. } => "make the file again on the node that it came from",
             Self::Ledger { .. } => "export the node again; if that does not help, its ledger was damaged",
             Self::OtherRun { .. } => "give the exports of one run only",
-            Self::SameNode { .. } => "give each node once",
+            Self::SameNode { .. } => "give each node key once",
             Self::NotInRoster { .. } => {
                 "check that the export is of this run; a node outside the roster is not part of it"
             }
             Self::NoWitnessFile { .. } => "name the folder into which the node wrote its *.witness file",
-            Self::NoExport { .. } => "give one export per node of the run",
+            Self::NoExport { .. } => {
+                "give one export per node of the run, and one for each later key (weighbridged export --node-key)"
+            }
             Self::NoWitness { .. } => "add its folder with --witness, or assemble without a proof: --declared none",
             Self::StrayWitness { .. } => "add the export of that node, or leave its witness out",
             Self::WitnessLength { .. } | Self::WitnessDiffers { .. } => {

@@ -6,6 +6,7 @@ mod assemble;
 mod cli;
 mod clock;
 mod error;
+mod events;
 mod explain;
 mod figures;
 mod files;

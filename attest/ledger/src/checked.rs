@@ -62,6 +62,20 @@ impl CheckedLedger {
         is_of_row(&self.ledger, genesis, row)
     }
 
+    /// Whether this can be the chain of a later key of one roster row: genesis, device set and accelerators are the
+    /// row's; the key is its own. Whether it continues the row's chain is [`crate::check_succession`]'s.
+    ///
+    /// # Errors
+    /// [`LedgerError::ForeignGenesis`], [`LedgerError::TwoLedgers`] for the row's own key,
+    /// [`LedgerError::ForeignDeviceSet`], [`LedgerError::ForeignDevices`].
+    pub fn check_later_key(&self, genesis: Digest32, row: &RosterRow) -> Result<(), LedgerError> {
+        let node_key = self.ledger.start.node_key;
+        if node_key == row.node_key {
+            return Err(LedgerError::TwoLedgers { node_key });
+        }
+        is_of_run_and_devices(&self.ledger, genesis, row)
+    }
+
     /// Where the chain starts.
     #[must_use]
     pub const fn start(&self) -> &ChainStart {
@@ -97,13 +111,19 @@ impl CheckedLedger {
 }
 
 fn is_of_row(ledger: &NodeLedger, genesis: Digest32, row: &RosterRow) -> Result<(), LedgerError> {
+    let ChainStart { genesis: found, node_key, .. } = ledger.start;
+    // The order of refusals: another run is named before another node of it.
+    if found == genesis && node_key != row.node_key {
+        return Err(LedgerError::ForeignKey { expected: row.node_key, found: node_key });
+    }
+    is_of_run_and_devices(ledger, genesis, row)
+}
+
+fn is_of_run_and_devices(ledger: &NodeLedger, genesis: Digest32, row: &RosterRow) -> Result<(), LedgerError> {
     let NodeLedger { start, entries } = ledger;
-    let ChainStart { genesis: found, node_key, device_set, predecessor: _ } = *start;
+    let ChainStart { genesis: found, node_key: _, device_set, predecessor: _ } = *start;
     if found != genesis {
         return Err(LedgerError::ForeignGenesis { expected: genesis, found });
-    }
-    if node_key != row.node_key {
-        return Err(LedgerError::ForeignKey { expected: row.node_key, found: node_key });
     }
     let expected = device_set_digest(&row.device_set());
     if device_set != expected {

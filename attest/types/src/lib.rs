@@ -60,9 +60,9 @@ pub use profile::{
     Quantity, RelativeBase, RelativeTo, StraddlePolicy, ThresholdProfile, built_in_profiles,
 };
 pub use report::{
-    AttemptLine, BracketLine, CheckpointLine, ClockLine, CoverageLine, DeclaredLine, DeclaredVerdict, DeviceLine,
-    EstimateLine, FleetLine, ForecastLine, GapLine, NodeLine, PeriodLine, ProfileLine, ProfileOrigin, RelativeLine,
-    Sentence, StatementLine, ThresholdReport, TotalLine, Trigger, Verdict, WorkLine,
+    AttemptLine, BracketLine, ChainLine, CheckpointLine, ClockLine, CoverageLine, DeclaredLine, DeclaredVerdict,
+    DeviceLine, EstimateLine, FleetLine, ForecastLine, GapLine, NodeLine, PeriodLine, ProfileLine, ProfileOrigin,
+    RelativeLine, Sentence, StatementLine, ThresholdReport, TotalLine, Trigger, Verdict, WorkLine,
 };
 pub use snp::{SnpClaims, SnpGuestPolicy, SnpProduct, SnpRules, SnpSigner, SnpTcb, SnpTcbRules, SnpTcbs};
 pub use training::{CheckpointRoots, ManifestError, RosterDevice, RosterRow, RunManifest, SpecCommitment};

@@ -149,17 +149,19 @@ pub struct DeclaredLine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeLine {
-    /// Its key.
+    /// The key that the roster names.
     pub node_key: NodeKey,
     /// CPU TEE format.
     pub cpu_kind: String,
     /// Devices with chip family (from certificates) and declared SKU.
     pub devices: Vec<DeviceLine>,
-    /// Intervals in its chain.
+    /// The chains of its keys, in order: more than one after a reboot.
+    pub chains: Vec<ChainLine>,
+    /// Intervals in all its chains.
     pub intervals: u64,
-    /// Index of the last quoted head.
+    /// Index of the last quoted head of its last chain.
     pub quoted_through: u64,
-    /// Quotes over heads.
+    /// Quotes over heads of all its chains.
     pub quotes: u64,
     /// External *not before* of the node's bracket.
     pub not_before: Option<UnixMillis>,
@@ -173,6 +175,28 @@ pub struct NodeLine {
     pub not_after_by: Option<String>,
     /// Grade of its evidence.
     pub grade: Grade,
+}
+
+/// One chain of a node: a key's life from a boot to the end of the run or the next boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainLine {
+    /// The key that signs it.
+    pub node_key: NodeKey,
+    /// The quoted head of the chain before it that this one continues.
+    pub predecessor: Option<PoseidonDigest>,
+    /// Intervals.
+    pub intervals: u64,
+    /// Index of the last quoted head; what follows is declared, and its time a gap.
+    pub quoted_through: u64,
+    /// Quotes over heads.
+    pub quotes: u64,
+    /// Start of the first interval, by the node's clock.
+    pub starts: Option<UnixMillis>,
+    /// End of the last interval, by the node's clock.
+    pub ends: Option<UnixMillis>,
+    /// External *not before* of this key.
+    pub not_before: Option<UnixMillis>,
 }
 
 /// One accelerator.

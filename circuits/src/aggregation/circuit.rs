@@ -37,7 +37,7 @@ impl Statement for Aggregation {
         for slot in witness {
             proof_says("proof-holds", &slot.proof, &slot.public)?;
         }
-        public.check(&[witness[0].public, witness[1].public])
+        public.check(&witness.each_ref().map(|slot| slot.public))
     }
 
     fn build(builder: &mut Builder, meter: &VerifierKey) -> AggregationTargets {
@@ -91,7 +91,7 @@ fn claims_pass(builder: &mut Builder, meter: &[Target], claim: &[Target]) {
     }
 }
 
-/// sum-of-chains: the sums add up. Each is below 2⁶¹ by the meter's own check, so that two cannot wrap.
+/// sum-of-chains: the sums add up. Each is below 2⁶⁰ by the meter's own check, so that four cannot wrap.
 fn sum_of_chains(builder: &mut Builder, proofs: &[ProofWithPublicInputsTarget<EXTENSION>], gflop: Target) {
     let sums: Vec<Target> = proofs.iter().map(|proof| proof.public_inputs[GFLOP]).collect();
     let total = builder.add_many(&sums);

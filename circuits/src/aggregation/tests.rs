@@ -4,11 +4,14 @@ use std::sync::OnceLock;
 
 use plonky2::field::types::Field as _;
 
-use super::statement::{Aggregation, AggregationPublic, AggregationSlot};
+use weighbridge_attest_types::PoseidonDigest;
+
+use super::statement::{Aggregation, AggregationPublic, AggregationSlot, AggregationWitness};
 use crate::meter::{Meter, MeterPublic};
 use crate::proving::prove;
 use crate::statement::{Circuit, Field, Statement};
 use crate::testing::{changed_element, claim_holds, digest, rows};
+use crate::threshold::CHAIN_SLOTS;
 
 type Small = Meter<4>;
 
@@ -33,32 +36,47 @@ fn slot(seed: u64, start_index: u64, count: u64) -> AggregationSlot {
     AggregationSlot { public, proof }
 }
 
-fn honest() -> (AggregationPublic, [AggregationSlot; 2]) {
-    let slots = [slot(1, 0, 3), slot(2, 0, 2)];
-    (AggregationPublic::of(&[slots[0].public, slots[1].public]).expect("honest"), slots)
+fn of(slots: &AggregationWitness) -> AggregationPublic {
+    AggregationPublic::of(&slots.each_ref().map(|slot| slot.public)).expect("honest")
 }
 
-fn refused(public: &AggregationPublic, slots: &[AggregationSlot; 2], property: &str) {
+/// Three chains of different lengths and a slot without one, proven once: every test changes a copy.
+fn honest() -> (AggregationPublic, AggregationWitness) {
+    static HONEST: OnceLock<AggregationWitness> = OnceLock::new();
+    let empty = || {
+        let public = MeterPublic::of(PoseidonDigest::default(), 0, &[]).expect("nothing");
+        AggregationSlot { public, proof: prove(&fixture().meter, &public, &[]).expect("a true statement") }
+    };
+    let slots = HONEST.get_or_init(|| [slot(1, 0, 3), slot(2, 0, 2), slot(3, 0, 4), empty()]).clone();
+    (of(&slots), slots)
+}
+
+fn sum(slots: &AggregationWitness) -> u64 {
+    slots.iter().map(|slot| slot.public.gflop).sum()
+}
+
+fn refused(public: &AggregationPublic, slots: &AggregationWitness, property: &str) {
     assert_eq!(Aggregation::check(public, slots).map_err(|violation| violation.property), Err(property));
     assert!(!claim_holds(&fixture().aggregation, public, slots), "a forged proof holds: {property}");
 }
 
 #[test]
-fn two_honest_meters_fold() {
+fn honest_meters_and_an_empty_slot_fold() {
     let (public, slots) = honest();
-    assert_eq!(public.gflop, slots[0].public.gflop + slots[1].public.gflop);
+    assert_eq!(public.gflop, sum(&slots));
     assert_eq!(Aggregation::check(&public, &slots), Ok(()));
     assert!(claim_holds(&fixture().aggregation, &public, &slots));
 }
 
 #[test]
 fn breaks_starts_at_zero() {
-    for late in 0..2 {
+    for late in 0..CHAIN_SLOTS {
         let (mut public, mut slots) = honest();
         slots[late] = slot(late as u64 + 1, 4, 3);
         public.chains[late].count = slots[late].public.end_index;
         public.chains[late].end = slots[late].public.end;
-        public.gflop = slots[0].public.gflop + slots[1].public.gflop;
+        public.chains[late].start = slots[late].public.start;
+        public.gflop = sum(&slots);
         refused(&public, &slots, "starts-at-zero");
     }
 }
@@ -66,8 +84,9 @@ fn breaks_starts_at_zero() {
 #[test]
 fn breaks_claims_pass() {
     let (public, slots) = honest();
-    for chain in 0..2 {
-        for change in 0..9 {
+    for chain in 0..CHAIN_SLOTS {
+        // Every element of the first chain; of the others one of the start, one of the end, and the count.
+        for change in (0..9).step_by(if chain == 0 { 1 } else { 4 }) {
             let mut forged = public.clone();
             let claim = &mut forged.chains[chain];
             match change {
@@ -79,7 +98,7 @@ fn breaks_claims_pass() {
         }
     }
     let mut swapped = public;
-    swapped.chains.swap(0, 1);
+    swapped.chains.swap(1, 2);
     refused(&swapped, &slots, "claims-pass");
 }
 
@@ -94,7 +113,7 @@ fn breaks_sum_of_chains() {
 #[test]
 fn breaks_proof_holds_by_another_sum_of_the_inner_proof() {
     // Claims, sum and the inner proof's public inputs all agree; only the inner proof itself does not.
-    for forged in 0..2 {
+    for forged in 0..CHAIN_SLOTS {
         let (mut public, mut slots) = honest();
         slots[forged].public.gflop += 1;
         slots[forged].proof.public_inputs[10] += Field::ONE;

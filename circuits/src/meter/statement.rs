@@ -12,12 +12,12 @@ use crate::statement::FieldLayout;
 
 /// Intervals that one proof covers at most. 2¹³ rows at 11 rows an interval (CIRCUITS §4).
 pub const METER_INTERVALS: usize = 512;
-/// Sum of one chain's declared GFLOP, exclusive: two chains stay below 2⁶², so that differences are unique in the field.
-pub const MAX_CHAIN_GFLOP: u64 = 1 << 61;
+/// Sum of one chain's declared GFLOP, exclusive: four chains stay below 2⁶², so that differences are unique in the field.
+pub const MAX_CHAIN_GFLOP: u64 = 1 << 60;
 /// Bits of every reading component (PROTOCOL §3).
 pub(super) const READING_BITS: usize = 56;
 /// Bits of a chain's sum.
-pub(super) const SUM_BITS: usize = 61;
+pub(super) const SUM_BITS: usize = 60;
 /// Largest carried remainder, in FLOP.
 pub(super) const MAX_REST: u64 = 999_999_999;
 

@@ -16,8 +16,8 @@ use crate::statement::{Config, EXTENSION, Field, FieldLayout};
 use crate::{ProofError, Violation};
 
 /// Chains that one proof can hold in this version.
-pub const CHAIN_SLOTS: usize = 2;
-/// Bits of bounds and totals: two chains below 2⁶¹ stay below 2⁶².
+pub const CHAIN_SLOTS: usize = 4;
+/// Bits of bounds and totals: four chains below 2⁶⁰ stay below 2⁶². One bit more would let a difference alias modulo p.
 pub(super) const BOUND_BITS: usize = 62;
 /// The bound that says nothing.
 const NO_HIGH: u64 = (1 << BOUND_BITS) - 1;
@@ -122,16 +122,16 @@ impl ThresholdPublic {
     pub(crate) fn inputs(&self) -> Result<ThresholdInputs, ProofError> {
         let Self { genesis, chains, relation } = self;
         if chains.is_empty() || chains.len() > CHAIN_SLOTS {
-            return Err(ProofError::Public("1 or 2 chains"));
+            return Err(ProofError::Public("1 to 4 chains"));
         }
         // A count is an element of the field: beyond the circuit's rows it could be another number's alias.
         if chains.iter().any(|chain| !(1..=METER_INTERVALS as u64).contains(&chain.count)) {
             return Err(ProofError::Public("a chain has 1 to 512 intervals"));
         }
         // `head_0` holds the node key: one start twice would count one chain twice.
-        if let [first, second] = chains.as_slice()
-            && first.start == second.start
-        {
+        let mut starts: Vec<[u64; 4]> = chains.iter().map(|chain| chain.start.elements()).collect();
+        starts.sort_unstable();
+        if starts.array_windows().any(|[first, second]| first == second) {
             return Err(ProofError::Public("two chains have one start"));
         }
         let (low, high) = relation.bounds()?;

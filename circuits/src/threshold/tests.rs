@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use weighbridge_attest_types::{Canonical, Digest32, Flops, GOLDILOCKS_ORDER};
 
 use super::statement::{
-    BOUND_BITS, ChainClaim, DeclaredRelation, Threshold, ThresholdInputs, ThresholdPublic, ThresholdWitness,
+    BOUND_BITS, CHAIN_SLOTS, ChainClaim, DeclaredRelation, Threshold, ThresholdInputs, ThresholdPublic,
+    ThresholdWitness,
 };
 use crate::ProofError;
 use crate::aggregation::{Aggregation, AggregationPublic, AggregationSlot};
@@ -16,6 +17,8 @@ use crate::meter::{Meter, MeterPublic};
 use crate::proving::prove;
 use crate::statement::{Circuit, Field, Statement, config};
 use crate::testing::{changed_element, claim_holds, digest, rows};
+
+const SLOTS: u64 = CHAIN_SLOTS as u64;
 
 struct Fixture {
     threshold: Circuit<Threshold>,
@@ -28,12 +31,12 @@ fn fixture() -> &'static Fixture {
         let meter = Circuit::<Meter<4>>::build(&());
         let aggregation = Circuit::<Aggregation>::build(&meter.data.verifier_data());
         let threshold = Circuit::build_with(config(false), &aggregation.data.verifier_data());
-        let slots = [1, 2].map(|seed| {
+        let slots = [1, 2, 3, 4].map(|seed| {
             let rows = rows(seed + 1);
             let public = MeterPublic::of(digest(seed), 0, &rows).expect("honest");
             AggregationSlot { public, proof: prove(&meter, &public, &rows).expect("true") }
         });
-        let public = AggregationPublic::of(&[slots[0].public, slots[1].public]).expect("honest");
+        let public = AggregationPublic::of(&slots.each_ref().map(|slot| slot.public)).expect("honest");
         let proof = prove(&aggregation, &public, &slots).expect("true");
         Fixture { threshold, witness: ThresholdWitness { public, proof } }
     })
@@ -55,7 +58,7 @@ fn refused(public: &ThresholdInputs, property: &str) {
 
 #[test]
 fn bounds_that_touch_the_total_are_proven() {
-    let public = inputs(total(), total() + 2);
+    let public = inputs(total(), total() + SLOTS);
     assert_eq!(Threshold::check(&public, &fixture().witness), Ok(()));
     assert!(claim_holds(&fixture().threshold, &public, &fixture().witness));
 }
@@ -72,7 +75,7 @@ fn breaks_low_bound_by_far() {
 
 #[test]
 fn breaks_high_bound_by_one() {
-    refused(&inputs(0, total() + 1), "high-bound");
+    refused(&inputs(0, total() + SLOTS - 1), "high-bound");
     refused(&inputs(0, 0), "high-bound");
 }
 
@@ -80,16 +83,17 @@ fn breaks_high_bound_by_one() {
 fn breaks_bounds_out_of_range() {
     // A bound of 2⁶² or more, or one next to p, must not make a negative difference look small.
     for bound in [1 << BOUND_BITS, 1 << 63, GOLDILOCKS_ORDER - 1] {
-        refused(&inputs(bound, total() + 2), "bounds");
+        refused(&inputs(bound, total() + SLOTS), "bounds");
         refused(&inputs(0, bound), "bounds");
     }
 }
 
 #[test]
 fn breaks_claims_pass() {
-    for chain in 0..2 {
-        for change in 0..9 {
-            let mut public = inputs(0, total() + 2);
+    for chain in 0..CHAIN_SLOTS {
+        // Every element of the first chain; of the others one of the start, one of the end, and the count.
+        for change in (0..9).step_by(if chain == 0 { 1 } else { 4 }) {
+            let mut public = inputs(0, total() + SLOTS);
             let claim = &mut public.chains[chain];
             match change {
                 0..4 => claim.start = changed_element(claim.start, change),
@@ -99,8 +103,8 @@ fn breaks_claims_pass() {
             refused(&public, "claims-pass");
         }
     }
-    let mut swapped = inputs(0, total() + 2);
-    swapped.chains.swap(0, 1);
+    let mut swapped = inputs(0, total() + SLOTS);
+    swapped.chains.swap(1, 2);
     refused(&swapped, "claims-pass");
 }
 
@@ -112,7 +116,7 @@ fn breaks_proof_holds_by_another_hidden_total() {
     if let Some(hidden) = witness.proof.public_inputs.last_mut() {
         *hidden += Field::ONE;
     }
-    let public = inputs(total() + 1, total() + 3);
+    let public = inputs(total() + 1, total() + 1 + SLOTS);
     assert_eq!(Threshold::check(&public, &witness), Ok(()), "natively it is consistent");
     assert!(!claim_holds(&fixture().threshold, &public, &witness));
 }
@@ -141,10 +145,16 @@ fn relations_round_against_the_claim() {
 fn statements_about_no_too_many_or_repeated_chains_are_refused() {
     let chain = |seed, count| ChainClaim { start: digest(seed), end: digest(9), count };
     let of = |chains| ThresholdPublic { chains, ..statement(DeclaredRelation::Le(Flops(1_000_000_000))) }.inputs();
-    assert!(of(vec![chain(1, 1), chain(2, 512)]).is_ok());
-    assert_eq!(of(vec![]), Err(ProofError::Public("1 or 2 chains")));
-    assert_eq!(of(vec![chain(1, 1), chain(2, 1), chain(3, 1)]), Err(ProofError::Public("1 or 2 chains")));
-    assert_eq!(of(vec![chain(1, 3), chain(1, 3)]), Err(ProofError::Public("two chains have one start")));
+    let distinct = |count: u64| (1..=count).map(|seed| chain(seed, 1)).collect::<Vec<_>>();
+    assert!((1..=4).all(|count| of(distinct(count)).is_ok()));
+    assert_eq!(of(vec![]), Err(ProofError::Public("1 to 4 chains")));
+    assert_eq!(of(distinct(5)), Err(ProofError::Public("1 to 4 chains")));
+    // Any two of them, wherever they stand.
+    for (first, second) in [(0, 1), (0, 3), (1, 2), (2, 3)] {
+        let mut chains = distinct(4);
+        chains[second] = ChainClaim { count: 512, ..chains[first] };
+        assert_eq!(of(chains), Err(ProofError::Public("two chains have one start")), "{first} {second}");
+    }
     for count in [0, 513, GOLDILOCKS_ORDER, GOLDILOCKS_ORDER + 3] {
         assert_eq!(of(vec![chain(1, count)]), Err(ProofError::Public("a chain has 1 to 512 intervals")));
     }
@@ -164,11 +174,11 @@ proptest! {
 
     /// Whatever total in FLOP a relation's circuit bounds admit, the relation over FLOP holds.
     #[test]
-    fn circuit_bounds_imply_the_relation(gflop in 0u64..10_000, rests in (0u64..1_000_000_000, 0u64..1_000_000_000), bound in 0u128..12_000_000_000_000) {
-        let flop = u128::from(gflop) * 1_000_000_000 + u128::from(rests.0) + u128::from(rests.1);
+    fn circuit_bounds_imply_the_relation(gflop in 0u64..10_000, rests in [0u64..1_000_000_000, 0u64..1_000_000_000, 0u64..1_000_000_000, 0u64..1_000_000_000], bound in 0u128..12_000_000_000_000) {
+        let flop = u128::from(gflop) * 1_000_000_000 + rests.into_iter().map(u128::from).sum::<u128>();
         let admitted = |relation| {
             let inputs = statement(relation).inputs().expect("in range");
-            inputs.low <= gflop && gflop + 2 <= inputs.high
+            inputs.low <= gflop && gflop + SLOTS <= inputs.high
         };
         prop_assert!(!admitted(DeclaredRelation::Le(Flops(bound))) || flop <= bound);
         prop_assert!(!admitted(DeclaredRelation::Gt(Flops(bound))) || flop > bound);

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensorError;
 use thiserror::Error;
 
+use candle_core::{Device, Tensor};
+
 use crate::model::{Momentum, Perceptron};
 
 /// A checkpoint that could not be written.
@@ -33,6 +35,32 @@ pub(crate) enum CheckpointError {
     },
 }
 
+/// Folder of the checkpoint after a step.
+pub(crate) fn checkpoint_folder(folder: &Path, step: u64) -> PathBuf {
+    folder.join(format!("checkpoint-{step:06}"))
+}
+
+/// Goes on from a checkpoint: weights and velocities as they were written.
+///
+/// # Errors
+/// candle's, on a file that is missing or lacks a tensor.
+pub(crate) fn read_checkpoint(
+    place: &Path,
+    model: &Perceptron,
+    optimizer: &mut Momentum,
+) -> Result<(), candle_core::Error> {
+    let take = |tensors: &std::collections::HashMap<String, Tensor>, name: &str| {
+        tensors.get(name).cloned().ok_or_else(|| candle_core::Error::Msg(format!("the checkpoint has no {name}")))
+    };
+    let weights = candle_core::safetensors::load(place.join("model.safetensors"), &Device::Cpu)?;
+    for (name, variable) in model.names().iter().zip(model.variables()) {
+        variable.set(&take(&weights, name)?)?;
+    }
+    let velocities = candle_core::safetensors::load(place.join("optimizer.safetensors"), &Device::Cpu)?;
+    let names = model.names().into_iter().map(|name| format!("velocity.{name}"));
+    optimizer.restore(names.map(|name| take(&velocities, &name)).collect::<Result<_, _>>()?)
+}
+
 /// Writes `checkpoint-NNNNNN/{model,optimizer}.safetensors` below `folder`. The files are synced in a folder of another
 /// name first: the rename is the commit point.
 ///
@@ -44,7 +72,7 @@ pub(crate) fn write_checkpoint(
     model: &Perceptron,
     optimizer: &Momentum,
 ) -> Result<Vec<PathBuf>, CheckpointError> {
-    let place = folder.join(format!("checkpoint-{step:06}"));
+    let place = checkpoint_folder(folder, step);
     let draft = folder.join(format!("checkpoint-{step:06}.partial"));
     let io = |source| CheckpointError::Io { path: place.clone(), source };
     let serialise = |source| CheckpointError::Serialise { path: place.clone(), source };

@@ -40,10 +40,21 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What the demo did to its nodes, and where a reader finds it.
+const WHAT_HAPPENED: [&str; 5] = [
+    "What happened, and where it shows (lines `happened` above; section “What happened” of the page):",
+    "  the job died and went on from a checkpoint: both attempts are in the declared total, and in the checkpoints",
+    "  node 1's service was down: a gap in its ledger, charged like all other time",
+    "  node 2 was rebooted: two keys, the second continues the first one's last quoted head; the time between is a gap",
+    "  accelerators stood idle: recorded as idle, and charged all the same",
+];
+
 fn conclude(done: &DemoOutput, out: &Path, screen: &Screen) {
     screen.line("");
     // The same words and figures that `weighbridge verify` prints.
     render_text(&done.report).lines().for_each(|line| screen.line(line));
+    screen.line("");
+    WHAT_HAPPENED.iter().for_each(|line| screen.line(line));
     screen.line("");
     next_commands(out).iter().for_each(|line| screen.line(line));
 }

@@ -15,12 +15,15 @@ use tokio::task::JoinHandle;
 use weighbridge_attest_collect::Collector;
 use weighbridge_attest_types::{Culprit, NodeKey, RunManifest, SignedNonce, SignedReceipt};
 use weighbridge_daemon::export::{self, Witness, WriteError, witness_name};
-use weighbridge_daemon::{Client, ClientError, Config, ServeError, serve};
+use weighbridge_daemon::intervals::Now;
+use weighbridge_daemon::{
+    Client, ClientError, Clock, ClockError, Config, ServeError, SystemClock, serve, serve_with_clock,
+};
 use weighbridge_daemon_api::{
     Acknowledged, ChallengeRequest, EndRequest, NodeInfo, ReceiptRequest, RunEnded, RunStartRequest, RunStarted, paths,
 };
 
-use crate::ambient::Stopwatch;
+use crate::ambient::{Stopwatch, random};
 use crate::output::Output;
 
 /// A socket's path, its staging name included, has to fit `sun_path` (108 bytes on Linux, man 7 unix).
@@ -67,6 +70,15 @@ pub(crate) enum ClusterError {
         #[source]
         source: ClientError,
     },
+    /// The clock of a new boot.
+    #[error("node {node}: the clock of its new boot cannot be read")]
+    Clock {
+        /// Node.
+        node: usize,
+        /// Why.
+        #[source]
+        source: ClockError,
+    },
     /// An export.
     #[error("node {node}: its export was not written")]
     Export {
@@ -91,13 +103,18 @@ pub(crate) struct Cluster {
 struct Node {
     socket: PathBuf,
     client: Client,
+    platform: Arc<dyn Collector>,
+    state_dir: PathBuf,
+    /// Keys before the one in use, oldest first.
+    earlier_keys: Vec<NodeKey>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<Result<(), ServeError>>,
 }
 
-/// Where a node's two exports lie.
+/// Where the two exports of one node key lie.
 #[derive(Debug)]
 pub(crate) struct Exported {
+    pub(crate) node: usize,
     pub(crate) public: PathBuf,
     pub(crate) witness: PathBuf,
 }
@@ -107,7 +124,7 @@ impl ClusterError {
     #[must_use]
     pub(crate) fn culprit(&self) -> Culprit {
         match self {
-            Self::Io { .. } => Culprit::Unavailable,
+            Self::Io { .. } | Self::Clock { .. } => Culprit::Unavailable,
             Self::Serve { source, .. } => source.culprit(),
             Self::Silent { .. } => Culprit::Internal,
             Self::Request { source, .. } => source.culprit(),
@@ -135,7 +152,7 @@ impl Cluster {
                 Some(short) => short.path().join(format!("{number}.sock")),
                 None => folder.join(SOCKET),
             };
-            nodes.push(Node::start(&runtime, platform, folder.join("state"), socket));
+            nodes.push(Node::start(&runtime, platform, folder.join("state"), socket, None));
         }
         let mut cluster = Self { nodes, runtime, _sockets: sockets };
         cluster.wait_until_all_answer()?;
@@ -180,17 +197,75 @@ impl Cluster {
         })
     }
 
-    /// Writes every node's public export and, apart, its private witness.
+    /// Takes a node's service down for a while and starts it again in the same boot.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub(crate) fn interrupt(&mut self, node: usize, down: Duration) -> Result<(), ClusterError> {
+        self.relaunch(node, down, |_| Ok(None))
+    }
+
+    /// Reboots a node: its service ends, and after a while another begins in a new boot, with a new key. The key is quoted
+    /// under a nonce of its own, and joins the run that the manifest announced.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub(crate) fn reboot(
+        &mut self,
+        node: usize,
+        down: Duration,
+        nonce: impl FnOnce() -> SignedNonce,
+        manifest: &RunManifest,
+    ) -> Result<RunStarted, ClusterError> {
+        let request = |source| ClusterError::Request { node, source };
+        let running = self.nodes.get_mut(node).ok_or(ClusterError::Silent { node })?;
+        let key = self.runtime.block_on(running.client.get::<NodeInfo>(paths::NODE)).map_err(request)?.node_key;
+        running.earlier_keys.push(key);
+        self.relaunch(node, down, |node| {
+            let clock = NewBoot::now().map_err(|source| ClusterError::Clock { node, source })?;
+            Ok(Some(Arc::new(clock)))
+        })?;
+        let client = &self.nodes.get(node).ok_or(ClusterError::Silent { node })?.client;
+        let challenge = ChallengeRequest::Nonce(nonce());
+        let _: NodeInfo = self.runtime.block_on(client.post(paths::CHALLENGE, &challenge)).map_err(request)?;
+        let start = RunStartRequest { manifest: manifest.clone() };
+        self.runtime.block_on(client.post(paths::RUN_START, &start)).map_err(request)
+    }
+
+    fn relaunch(
+        &mut self,
+        number: usize,
+        down: Duration,
+        clock: impl FnOnce(usize) -> Result<Option<Arc<dyn Clock>>, ClusterError>,
+    ) -> Result<(), ClusterError> {
+        let Node { socket, platform, state_dir, earlier_keys, stop, served, client: _ } = self.nodes.remove(number);
+        let _ = stop.send(());
+        let served = self.runtime.block_on(served).map_err(|_| ClusterError::Silent { node: number })?;
+        served.map_err(|source| ClusterError::Serve { node: number, source })?;
+        std::thread::sleep(down);
+        let started = Node::start(&self.runtime, platform, state_dir, socket, clock(number)?);
+        self.nodes.insert(number, Node { earlier_keys, ..started });
+        self.wait_until_all_answer()
+    }
+
+    /// Writes the public export of every key of every node and, apart, its private witness.
     ///
     /// # Errors
     /// [`ClusterError`].
     pub(crate) fn export(&self, output: &Output) -> Result<Vec<Exported>, ClusterError> {
-        let keys = self.each(|node| self.runtime.block_on(node.client.get::<NodeInfo>(paths::NODE)))?;
-        let publics = self.each(|node| self.runtime.block_on(node.client.get_bytes(paths::EXPORT)))?;
-        let witnesses = self.each(|node| self.runtime.block_on(node.client.get_bytes(paths::WITNESS)))?;
-        let rows = keys.into_iter().zip(publics).zip(witnesses).enumerate();
-        rows.map(|(node, ((info, public), witness))| write_export(output, node, info.node_key, &public, witness))
-            .collect()
+        let mut exported = Vec::new();
+        for (node, running) in self.nodes.iter().enumerate() {
+            let request = |source| ClusterError::Request { node, source };
+            let info: NodeInfo = self.runtime.block_on(running.client.get(paths::NODE)).map_err(request)?;
+            for (reboot, key) in running.earlier_keys.iter().copied().chain([info.node_key]).enumerate() {
+                let of_key = |path: &str| {
+                    self.runtime.block_on(running.client.get_bytes(&format!("{path}?node-key={key}"))).map_err(request)
+                };
+                let (public, witness) = (of_key(paths::EXPORT)?, of_key(paths::WITNESS)?);
+                exported.push(write_export(output, (node, reboot), key, &public, witness)?);
+            }
+        }
+        Ok(exported)
     }
 
     /// Stops every node in order.
@@ -234,15 +309,55 @@ impl Cluster {
 }
 
 impl Node {
-    fn start(runtime: &Runtime, platform: Arc<dyn Collector>, state_dir: PathBuf, socket: PathBuf) -> Self {
+    /// Starts the service under the machine's clock, or under another.
+    fn start(
+        runtime: &Runtime,
+        platform: Arc<dyn Collector>,
+        state_dir: PathBuf,
+        socket: PathBuf,
+        clock: Option<Arc<dyn Clock>>,
+    ) -> Self {
         let (stop, stopped) = oneshot::channel();
-        let config =
-            Config { state_dir, socket: socket.clone(), attest_every_intervals: ATTEST_EVERY, ..Config::default() };
-        let served = runtime.spawn(serve(config, platform, async {
+        let config = Config {
+            state_dir: state_dir.clone(),
+            socket: socket.clone(),
+            attest_every_intervals: ATTEST_EVERY,
+            ..Config::default()
+        };
+        let until = async {
             // A dropped sender stops the node as well.
             let _ = stopped.await;
-        }));
-        Self { client: Client::new(&socket), socket, stop, served }
+        };
+        let served = match clock {
+            None => runtime.spawn(serve(config, Arc::clone(&platform), until)),
+            Some(clock) => runtime.spawn(serve_with_clock(config, Arc::clone(&platform), clock, until)),
+        };
+        let client = Client::new(&socket);
+        Self { client, socket, platform, state_dir, earlier_keys: Vec::new(), stop, served }
+    }
+}
+
+/// The clock of a machine that has just booted: a new boot id, and a monotonic clock that begins at zero. The process
+/// itself goes on, so that one machine can stand in for a node that goes down.
+#[derive(Debug)]
+struct NewBoot {
+    machine: SystemClock,
+    booted: u64,
+    boot_id: [u8; 16],
+}
+
+impl NewBoot {
+    fn now() -> Result<Self, ClockError> {
+        let machine = SystemClock::new()?;
+        let booted = machine.now()?.mono;
+        Ok(Self { machine, booted, boot_id: random().map_err(ClockError::BootId)? })
+    }
+}
+
+impl Clock for NewBoot {
+    fn now(&self) -> Result<Now, ClockError> {
+        let now = self.machine.now()?;
+        Ok(Now { mono: now.mono.saturating_sub(self.booted), boot_id: self.boot_id, ..now })
     }
 }
 
@@ -254,16 +369,16 @@ fn short_folder() -> io::Result<TempDir> {
 
 fn write_export(
     output: &Output,
-    node: usize,
+    (node, reboot): (usize, usize),
     node_key: NodeKey,
     public: &[u8],
     witness: Vec<u8>,
 ) -> Result<Exported, ClusterError> {
     let not_written = |source| ClusterError::Export { node, source };
-    export::write_public(public, &output.export(node)).map_err(not_written)?;
+    export::write_public(public, &output.export(node, reboot)).map_err(not_written)?;
     let witness = Witness { file_name: witness_name(node_key), bytes: witness };
     let witness = export::write_witness(&witness, &output.witness(node)).map_err(not_written)?;
-    Ok(Exported { public: output.export(node), witness })
+    Ok(Exported { node, public: output.export(node, reboot), witness })
 }
 
 #[cfg(test)]

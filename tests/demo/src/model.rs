@@ -184,6 +184,18 @@ impl Momentum {
         Ok(())
     }
 
+    /// Goes on with the velocities of a checkpoint, in the order of the model's variables.
+    ///
+    /// # Errors
+    /// When there is not one for each variable.
+    pub(crate) fn restore(&mut self, velocity: Vec<Tensor>) -> Result<()> {
+        if velocity.len() != self.velocity.len() {
+            bail!("a checkpoint has {} velocities for {} variables", velocity.len(), self.velocity.len());
+        }
+        self.velocity = velocity;
+        Ok(())
+    }
+
     /// Velocities in the order of the model's variables.
     #[must_use]
     pub(crate) fn state(&self) -> &[Tensor] {

@@ -106,10 +106,13 @@ impl Output {
         self.root.join(format!("node-{index}"))
     }
 
-    /// A node's public export.
+    /// A node's public export: of its first key, or of the key after its `reboot`-th reboot.
     #[must_use]
-    pub fn export(&self, index: usize) -> PathBuf {
-        self.root.join(format!("node-{index}.export"))
+    pub fn export(&self, index: usize, reboot: usize) -> PathBuf {
+        self.root.join(match reboot {
+            0 => format!("node-{index}.export"),
+            _ => format!("node-{index}.after-{reboot}.export"),
+        })
     }
 
     /// A node's private witness folder.

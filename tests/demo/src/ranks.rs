@@ -9,7 +9,7 @@ use thiserror::Error;
 use weighbridge_attest_types::{Culprit, Flops, UnitError};
 
 use crate::ambient::Stopwatch;
-use crate::checkpoint::{CheckpointError, write_checkpoint};
+use crate::checkpoint::{CheckpointError, read_checkpoint, write_checkpoint};
 use crate::collective::Member;
 use crate::data::{BatchOrder, Split};
 use crate::model::{Batch, GemmCounter, Momentum, Perceptron};
@@ -67,6 +67,26 @@ pub(crate) struct Job<'a> {
     pub(crate) evaluate_every: u64,
     /// Where each rank writes its checkpoints.
     pub(crate) folders: &'a [PathBuf],
+    /// Which part of the run this is.
+    pub(crate) attempt: Attempt,
+}
+
+/// One life of the job: from the start or a checkpoint to the end or its death.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    /// From 0.
+    pub(crate) number: u16,
+    /// The step after which the checkpoint was written that it goes on from, and the checkpoint's folder.
+    pub(crate) resumes: Option<(u64, PathBuf)>,
+    /// The step after which it dies: no checkpoint, no word.
+    pub(crate) dies_after: Option<u64>,
+}
+
+impl Attempt {
+    /// Steps that were done before it.
+    fn done_before(&self) -> u64 {
+        self.resumes.as_ref().map_or(0, |(step, _)| *step)
+    }
 }
 
 /// One step, as shown to people.
@@ -85,8 +105,10 @@ pub(crate) struct StepLine {
 /// What the job came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingSummary {
-    /// Optimizer steps done.
+    /// Number of the last optimizer step.
     pub steps: u64,
+    /// Steps that were done again after a restart; they were declared both times.
+    pub abandoned: u64,
     /// Loss of the first global batch.
     pub initial_loss: f32,
     /// Mean loss of the last steps.
@@ -153,6 +175,28 @@ pub(crate) enum TrainError {
     Panicked,
 }
 
+impl TrainingSummary {
+    /// The whole of two attempts; the second went on from an earlier step than the first came to.
+    ///
+    /// # Errors
+    /// [`TrainError::Sum`].
+    pub(crate) fn then(self, next: Self, resumed_after: u64) -> Result<Self, TrainError> {
+        let add = |(rank, (first, second)): (usize, (Flops, Flops))| {
+            first.checked_add(second).map_err(|source| TrainError::Sum { rank, source })
+        };
+        let declared: Result<_, _> = self.declared.into_iter().zip(next.declared).enumerate().map(add).collect();
+        Ok(Self {
+            steps: next.steps,
+            abandoned: self.abandoned + self.steps.saturating_sub(resumed_after),
+            initial_loss: self.initial_loss,
+            final_loss: next.final_loss,
+            initial_accuracy: self.initial_accuracy,
+            final_accuracy: next.final_accuracy,
+            declared: declared?,
+        })
+    }
+}
+
 impl TrainError {
     /// Who has to act.
     #[must_use]
@@ -192,7 +236,8 @@ pub(crate) fn train(
     let leader = ends.into_iter().next().ok_or(TrainError::Panicked)?;
     let tail = &leader.losses[leader.losses.len().saturating_sub(FINAL_STEPS)..];
     Ok(TrainingSummary {
-        steps: leader.losses.len() as u64,
+        steps: job.attempt.done_before() + leader.losses.len() as u64,
+        abandoned: 0,
         initial_loss: leader.losses.first().copied().unwrap_or(f32::NAN),
         final_loss: tail.iter().sum::<f32>() / tail.len() as f32,
         initial_accuracy: leader.accuracies.first().copied().unwrap_or(f64::NAN),
@@ -239,16 +284,24 @@ impl<'a> Rank<'a> {
         let tensor = |source| TrainError::Tensor { rank: number, source };
         let counter = GemmCounter::default();
         let model = Perceptron::new(job.spec, counter.clone()).map_err(tensor)?;
-        let optimizer = Momentum::new(&model, job.spec).map_err(tensor)?;
+        let mut optimizer = Momentum::new(&model, job.spec).map_err(tensor)?;
+        if let Some((_, place)) = &job.attempt.resumes {
+            read_checkpoint(place, &model, &mut optimizer).map_err(tensor)?;
+        }
         let order = BatchOrder::new(job.spec.seed, job.split.train.len());
         Ok(Self { job, number, model, optimizer, counter, order, member, sink, clock, end: RankEnd::default() })
     }
 
     fn run(mut self, watch: &(dyn Fn(StepLine) + Sync)) -> Result<RankEnd, TrainError> {
-        self.evaluate(0)?;
-        for step in 1..=self.job.spec.steps {
+        let Attempt { dies_after, .. } = self.job.attempt;
+        let before = self.job.attempt.done_before();
+        self.evaluate(before)?;
+        for step in before + 1..=self.job.spec.steps {
             let StepEnd { loss, accuracy, time_is_up } = self.step(step)?;
             self.end.losses.push(loss);
+            if dies_after.is_some_and(|dies_after| time_is_up || step == dies_after) {
+                break;
+            }
             let last = time_is_up || step == self.job.spec.steps;
             if last || step % self.job.evaluate_every == 0 {
                 self.evaluate(step)?;
@@ -322,11 +375,13 @@ impl<'a> Rank<'a> {
     }
 
     fn due(&self, steps: u64) -> Option<Duration> {
+        let steps = steps.saturating_sub(self.job.attempt.done_before());
         self.job.steps_per_second.map(|rate| Duration::from_secs_f64(steps as f64 / rate))
     }
 
     fn is_late(&self) -> bool {
-        self.due(self.job.spec.steps).is_some_and(|end| self.clock.elapsed() >= end)
+        let last = self.job.attempt.dies_after.unwrap_or(self.job.spec.steps);
+        self.due(last).is_some_and(|end| self.clock.elapsed() >= end)
     }
 
     fn keep_pace(&self, step: u64) {
@@ -369,6 +424,7 @@ mod tests {
             checkpoint_every: 16,
             evaluate_every: 20,
             folders: &folders,
+            attempt: Attempt::default(),
         };
         let events: Vec<Mutex<Vec<JobEvent>>> = folders.iter().map(|_| Mutex::default()).collect();
         let sinks = events.iter().map(|list| Box::new(|event| list.lock().unwrap().push(event)) as Sink<'_>).collect();
@@ -423,6 +479,41 @@ mod tests {
     }
 
     #[test]
+    fn a_second_attempt_goes_on_to_the_bit_from_the_last_checkpoint_and_declares_what_it_does_again() {
+        let spec = small(2, 64);
+        let whole = run(&spec);
+        let folder = tempfile::tempdir().unwrap();
+        let folders: Vec<_> = (0..spec.ranks).map(|rank| folder.path().join(rank.to_string())).collect();
+        let split = WineTable::load().split(&spec);
+        let attempt = |attempt: Attempt| {
+            let (steps_per_second, checkpoint_every, evaluate_every) = (None, 16, 20);
+            let folders = folders.as_slice();
+            let job = Job {
+                spec: &spec,
+                split: &split,
+                steps_per_second,
+                checkpoint_every,
+                evaluate_every,
+                folders,
+                attempt,
+            };
+            let sinks = folders.iter().map(|_| Box::new(|_| {}) as Sink<'_>).collect();
+            train(&job, sinks, &|_| {}).unwrap()
+        };
+        let died = attempt(Attempt { dies_after: Some(21), ..Attempt::default() });
+        assert_eq!((died.steps, folders[1].exists()), (21, false), "no last checkpoint");
+        let resumes = Some((16, folders[0].join("checkpoint-000016")));
+        let resumed = attempt(Attempt { number: 1, resumes, dies_after: None });
+        let last = std::fs::read(folders[1].join("checkpoint-000040/model.safetensors")).unwrap();
+        assert!(last == whole.finals[1], "the same weights as without the death");
+        let both = died.clone().then(resumed, 16).unwrap();
+        assert_eq!((both.steps, both.abandoned), (40, 5));
+        // Rank 1 evaluates nothing: five steps more than without the death.
+        let again = 5 * spec.micro_batch_flop().0;
+        assert_eq!(both.declared[1].0, whole.summary.declared[1].0 + again);
+    }
+
+    #[test]
     fn a_rank_that_cannot_write_ends_the_job_with_its_own_reason() {
         let spec = small(2, 64);
         let split = WineTable::load().split(&spec);
@@ -434,6 +525,7 @@ mod tests {
             checkpoint_every: 5,
             evaluate_every: 20,
             folders: &folders,
+            attempt: Attempt::default(),
         };
         let sinks = folders.iter().map(|_| Box::new(|_| {}) as Sink<'_>).collect();
         let error = train(&job, sinks, &|_| {}).unwrap_err();
@@ -455,6 +547,7 @@ mod tests {
             checkpoint_every: 1_000_000,
             evaluate_every: 1_000,
             folders: &folders,
+            attempt: Attempt::default(),
         };
         let sinks = folders.iter().map(|_| Box::new(|_| {}) as Sink<'_>).collect();
         let summary = train(&job, sinks, &|_| {}).unwrap();

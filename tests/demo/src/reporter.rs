@@ -15,8 +15,6 @@ use crate::ranks::JobEvent;
 
 /// About twenty seconds of reports at the demo's pace.
 const QUEUE: usize = 256;
-/// The demo never restarts its job.
-const ATTEMPT: u16 = 0;
 
 /// Why a node did not get everything that a rank reported.
 #[derive(Debug, Error)]
@@ -64,15 +62,15 @@ impl ReportError {
 }
 
 impl Reporter {
-    /// Starts the thread.
+    /// Starts the thread for one attempt of the job.
     ///
     /// # Errors
     /// [`ReportError::Start`].
-    pub(crate) fn start(socket: &Path) -> Result<Self, ReportError> {
+    pub(crate) fn start(socket: &Path, attempt: u16) -> Result<Self, ReportError> {
         let (queue, events) = sync_channel(QUEUE);
         let client = Client::new(socket);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ReportError::Start)?;
-        let work = move || runtime.block_on(carry(&client, &events));
+        let work = move || runtime.block_on(carry(&client, attempt, &events));
         let thread = std::thread::Builder::new().name("reporter".to_owned()).spawn(work).map_err(ReportError::Start)?;
         Ok(Self { queue, dropped: 0, thread })
     }
@@ -97,19 +95,19 @@ impl Reporter {
     }
 }
 
-async fn carry(client: &Client, events: &Receiver<JobEvent>) -> Result<Reported, ReportError> {
+async fn carry(client: &Client, attempt: u16, events: &Receiver<JobEvent>) -> Result<Reported, ReportError> {
     let mut reported = Reported::default();
     while let Ok(event) = events.recv() {
         match event {
             JobEvent::WorkUnit { step, rank, micro_batch, flop } => {
-                let unit = WorkUnitReport { attempt: ATTEMPT, step, rank, micro_batch, flop };
+                let unit = WorkUnitReport { attempt, step, rank, micro_batch, flop };
                 let _: Acknowledged = client.post(paths::WORK_UNIT, &unit).await?;
             }
             JobEvent::Step { step } => {
-                let _: Acknowledged = client.post(paths::STEP, &StepReport { attempt: ATTEMPT, step }).await?;
+                let _: Acknowledged = client.post(paths::STEP, &StepReport { attempt, step }).await?;
             }
             JobEvent::Checkpoint { step, files } => {
-                let request = CheckpointRequest { attempt: ATTEMPT, step, files };
+                let request = CheckpointRequest { attempt, step, files };
                 reported.checkpoints.push(client.post(paths::CHECKPOINT, &request).await?);
             }
         }
@@ -125,7 +123,7 @@ mod tests {
     #[test]
     fn a_node_that_is_not_there_is_the_reason_and_the_job_never_waits() {
         let folder = tempfile::tempdir().unwrap();
-        let mut reporter = Reporter::start(&folder.path().join("absent.sock")).unwrap();
+        let mut reporter = Reporter::start(&folder.path().join("absent.sock"), 0).unwrap();
         for step in 0..2_000 {
             reporter.report(JobEvent::Step { step });
         }
@@ -140,7 +138,7 @@ mod tests {
         let socket = folder.path().join("mute.sock");
         // Accepts by its backlog and answers nothing until it is closed.
         let mute = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-        let mut reporter = Reporter::start(&socket).unwrap();
+        let mut reporter = Reporter::start(&socket, 0).unwrap();
         for step in 0..QUEUE as u64 + 50 {
             reporter.report(JobEvent::Step { step });
         }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use weighbridge_appraisal::{AppraisalTime, CheckStatus, Outcome, VerifyOptions, verify_bundle};
@@ -19,19 +20,25 @@ use weighbridge_tests_simulator::World;
 use weighbridge_verifier::{CliError, HtmlError, assemble_bundle, render_html};
 
 use crate::ambient::{Stopwatch, random, unix_now};
-use crate::checkpoint::write_checkpoint;
+use crate::checkpoint::{checkpoint_folder, write_checkpoint};
 use crate::cluster::{Cluster, ClusterError, Exported};
 use crate::data::{Split, WineTable};
 use crate::error::{DemoError, Fault};
 use crate::model::{GemmCounter, Momentum, Perceptron};
 use crate::output::{Output, OutputError};
 use crate::progress::Screen;
-use crate::ranks::{Job, Sink, StepLine, TrainError, TrainingSummary, train};
+use crate::ranks::{Attempt, Job, Sink, StepLine, TrainError, TrainingSummary, train};
 use crate::reporter::{ReportError, Reported, Reporter};
 use crate::spec::TrainingSpec;
 
 const GPUS_PER_NODE: u32 = 1;
-const CHECKPOINT_EVERY: u64 = 100;
+const CHECKPOINT_EVERY: u64 = 50;
+/// The job dies after this share of its steps, so that what it did since the last checkpoint has to be done again.
+const DIES_AT: (u64, u64) = (13, 30);
+/// How long one node's service is down. The other one goes on, and its accelerator is idle.
+const SERVICE_DOWN: Duration = Duration::from_secs(6);
+/// How long the other node is down.
+const REBOOT: Duration = Duration::from_secs(3);
 const EVALUATE_EVERY: u64 = 25;
 /// The profile that the demo's page leads with.
 const HEADLINE: &str = "demo";
@@ -60,7 +67,7 @@ pub struct Options {
 pub struct DemoOutput {
     /// The training job.
     pub training: TrainingSummary,
-    /// Intervals in each node's chain.
+    /// Intervals in each chain: node by node, and of each node key by key.
     pub intervals: Vec<u64>,
     /// Where everything lies.
     pub output: Output,
@@ -126,7 +133,7 @@ struct Stage<'a> {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { out: PathBuf::from("out"), steps: 400, steps_per_second: 5.0, interval_seconds: 2 }
+        Self { out: PathBuf::from("out"), steps: 300, steps_per_second: 5.0, interval_seconds: 2 }
     }
 }
 
@@ -155,9 +162,9 @@ pub fn run(options: &Options, screen: &Screen) -> Result<DemoOutput, DemoError> 
     BANNER.iter().for_each(|line| screen.line(line));
     let clock = Stopwatch::start();
     let stage = Stage::set(options, screen)?;
-    let cluster = stage.nodes()?;
+    let mut cluster = stage.nodes()?;
     let manifest = stage.manifest(&cluster)?;
-    let (training, reported) = stage.training(&cluster)?;
+    let (training, reported) = stage.training(&mut cluster, &manifest)?;
     let (exported, intervals) = stage.ledgers(cluster, &training, &reported)?;
     let (report, verified, refused_without_roots) = stage.proof(&exported)?;
     let output = stage.output;
@@ -241,11 +248,61 @@ impl<'a> Stage<'a> {
         Ok(CheckpointRoots { fast_root: digests.fast_root, algebraic_root: digests.algebraic_root })
     }
 
-    /// The live job. Reports travel beside it; one that was dropped ends the demo.
-    fn training(&self, cluster: &Cluster) -> Result<(TrainingSummary, Vec<Reported>), DemoError> {
+    /// The live job: it dies, much goes wrong, and a second attempt goes on from the last checkpoint.
+    fn training(
+        &self,
+        cluster: &mut Cluster,
+        manifest: &RunManifest,
+    ) -> Result<(TrainingSummary, Vec<Reported>), DemoError> {
         let fault = Fault::of("training");
         self.announce_training();
-        let reporters: Result<Vec<Reporter>, _> = cluster.sockets().map(Reporter::start).collect();
+        let dies_after = (self.spec.steps * DIES_AT.0 / DIES_AT.1).max(1);
+        let (died, before) = self.attempt(cluster, Attempt { dies_after: Some(dies_after), ..Attempt::default() })?;
+        let steps = before.iter().flat_map(|node| &node.checkpoints).map(|checkpoint| checkpoint.step);
+        let resumed = steps.max().unwrap_or_default();
+        self.screen.line(&format!(
+            "             the job died after step {}: what followed the checkpoint after step {resumed} has to be done again",
+            died.steps
+        ));
+        self.misfortune(cluster, manifest)?;
+        let resumes = Some((resumed, checkpoint_folder(&self.output.node(0), resumed)));
+        let (ended, mut reported) = self.attempt(cluster, Attempt { number: 1, resumes, dies_after: None })?;
+        let training = died.then(ended, resumed).map_err(fault.by(TrainError::culprit))?;
+        for (node, earlier) in reported.iter_mut().zip(before) {
+            node.messages += earlier.messages;
+            node.checkpoints.splice(..0, earlier.checkpoints);
+        }
+        self.judge_training(&training, &reported)?;
+        Ok((training, reported))
+    }
+
+    /// What no node can hide: one service is down for a while, one machine is rebooted, and accelerators stand idle.
+    fn misfortune(&self, cluster: &mut Cluster, manifest: &RunManifest) -> Result<(), DemoError> {
+        let fault = Fault::of("misfortune");
+        let authority = self.world.time_authority();
+        // A fresh quote of both heads, as a verifier may ask for at any time: what a rebooted node continues from.
+        cluster.challenge(|| authority.issue_nonce(unix_now())).map_err(fault.by(ClusterError::culprit))?;
+        self.screen.line(&format!(
+            "             node 1: the service is down for {} s; node 2 stands idle meanwhile",
+            SERVICE_DOWN.as_secs()
+        ));
+        cluster.interrupt(0, SERVICE_DOWN).map_err(fault.by(ClusterError::culprit))?;
+        let nonce = || authority.issue_nonce(unix_now());
+        let started = cluster.reboot(1, REBOOT, nonce, manifest).map_err(fault.by(ClusterError::culprit))?;
+        self.screen.line(&format!(
+            "             node 2: rebooted, down for {} s; its new key starts from head {}",
+            REBOOT.as_secs(),
+            started.head
+        ));
+        Ok(())
+    }
+
+    /// One attempt of the job. Reports travel beside it; one that was dropped ends the demo.
+    fn attempt(&self, cluster: &Cluster, attempt: Attempt) -> Result<(TrainingSummary, Vec<Reported>), DemoError> {
+        let fault = Fault::of("training");
+        let number = attempt.number;
+        let reporters: Result<Vec<Reporter>, _> =
+            cluster.sockets().map(|socket| Reporter::start(socket, number)).collect();
         let mut reporters = reporters.map_err(fault.by(ReportError::culprit))?;
         let folders: Vec<PathBuf> = (0..self.spec.ranks).map(|rank| self.output.node(rank)).collect();
         let job = Job {
@@ -255,6 +312,7 @@ impl<'a> Stage<'a> {
             checkpoint_every: CHECKPOINT_EVERY,
             evaluate_every: EVALUATE_EVERY,
             folders: &folders,
+            attempt,
         };
         self.screen.counted(self.spec.steps);
         let sinks = reporters.iter_mut().map(|to| Box::new(|event| to.report(event)) as Sink<'_>).collect();
@@ -263,7 +321,6 @@ impl<'a> Stage<'a> {
         let training = trained.map_err(fault.by(TrainError::culprit))?;
         let reported: Result<Vec<Reported>, _> = reporters.into_iter().map(Reporter::finish).collect();
         let reported = reported.map_err(fault.by(ReportError::culprit))?;
-        self.judge_training(&training, &reported)?;
         Ok((training, reported))
     }
 
@@ -297,8 +354,9 @@ impl<'a> Stage<'a> {
         }
         let messages: u64 = reported.iter().map(|node| node.messages).sum();
         self.screen.line(&format!(
-            "             {} steps: loss {initial:.3} → {last:.3}, accuracy on held-out rows {:.1} % → {:.1} %",
+            "             {} steps and {} done again: loss {initial:.3} → {last:.3}, accuracy on held-out rows {:.1} % → {:.1} %",
             training.steps,
+            training.abandoned,
             100.0 * training.initial_accuracy,
             100.0 * training.final_accuracy
         ));
@@ -318,11 +376,19 @@ impl<'a> Stage<'a> {
         let fault = Fault::of("ledgers");
         let authority = self.world.time_authority();
         let receipt = |ended: &RunEnded| authority.receipt(unix_now(), ended.node_key_digest, ended.index, ended.head);
-        let ended = cluster.end_run(receipt).map_err(fault.by(ClusterError::culprit))?;
+        cluster.end_run(receipt).map_err(fault.by(ClusterError::culprit))?;
         let exported = cluster.export(&self.output).map_err(fault.by(ClusterError::culprit))?;
         cluster.stop().map_err(fault.by(ClusterError::culprit))?;
-        for (node, (files, &declared)) in exported.iter().zip(&training.declared).enumerate() {
-            let (weighed, heavy) = weighed(&files.witness).map_err(fault.malformed())?;
+        let mut intervals = Vec::new();
+        for (node, &declared) in training.declared.iter().enumerate() {
+            let (mut weight, mut heavy) = (Flops(0), 0);
+            for files in exported.iter().filter(|files| files.node == node) {
+                let chain = weighed(&files.witness).map_err(fault.malformed())?;
+                weight = weight.checked_add(chain.flop).map_err(fault.internal())?;
+                heavy += chain.heavy;
+                intervals.push(chain.intervals);
+            }
+            let weighed = weight;
             if self.options.steps >= Options::default().steps && heavy < LEAST_HEAVY_INTERVALS {
                 return Err(Disagreement::Light { node, heavy }).map_err(fault.internal());
             }
@@ -330,10 +396,11 @@ impl<'a> Stage<'a> {
                 return Err(Disagreement::Weight { node, weighed, declared }).map_err(fault.internal());
             }
         }
-        let intervals: Vec<u64> = ended.iter().map(|end| end.index).collect();
+        let chains = exported.len();
         let checkpoints: usize = reported.iter().map(|node| node.checkpoints.len()).sum();
         self.screen.line(&format!(
-            "5 ledgers    {intervals:?} signed intervals, {checkpoints} checkpoints; readings add up to what the ranks declared"
+            "5 ledgers    {chains} chains of {intervals:?} signed intervals, {checkpoints} checkpoints; readings add up to what\n             \
+             the ranks declared in both attempts"
         ));
         Ok((exported, intervals))
     }
@@ -407,15 +474,23 @@ fn roster_row(info: &NodeInfo) -> Option<RosterRow> {
     })
 }
 
-/// Declared FLOP in a witness: whole GFLOP of every interval and the remainder carried out of the last; and in how many
-/// intervals a whole GFLOP was completed.
-fn weighed(witness: &Path) -> Result<(Flops, usize), Box<dyn std::error::Error + Send + Sync>> {
+/// What a chain weighs.
+#[derive(Debug, PartialEq, Eq)]
+struct Weighed {
+    /// Whole GFLOP of every interval and the remainder carried out of the last.
+    flop: Flops,
+    intervals: u64,
+    /// Intervals in which a whole GFLOP was completed.
+    heavy: usize,
+}
+
+fn weighed(witness: &Path) -> Result<Weighed, Box<dyn std::error::Error + Send + Sync>> {
     let rows = NodeWitness::from_bytes(&fs::read(witness)?)?.rows;
     let rest = rows.last().map(|row| Flops(u128::from(row.reading.declared_rest()))).unwrap_or_default();
     let whole = rows.iter().map(|row| Flops::from(Gflop(row.reading.declared_gflop())));
     let heavy = rows.iter().filter(|row| row.reading.declared_gflop() > 0).count();
     let sum = whole.into_iter().try_fold(rest, Flops::checked_add)?;
-    Ok((sum, heavy))
+    Ok(Weighed { flop: sum, intervals: rows.len() as u64, heavy })
 }
 
 fn load_anchors(folder: &Path) -> Result<TrustAnchors, DemoError> {
@@ -454,7 +529,8 @@ mod tests {
         let row = |gflop, rest| WitnessRow { reading: Reading::new(gflop, rest, 0, 0).unwrap(), salt: [0; 28] };
         let witness = NodeWitness { node_key: NodeKey([1; 32]), rows: vec![row(2, 999_999_999), row(3, 7)] };
         fs::write(&path, witness.to_bytes()).unwrap();
-        assert_eq!(weighed(&path).unwrap(), (Flops(5_000_000_007), 2));
+        let expected = Weighed { flop: Flops(5_000_000_007), intervals: 2, heavy: 2 };
+        assert_eq!(weighed(&path).unwrap(), expected);
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl MovedClock {
     fn reboot(&self) {
         let mut now = self.0.lock().unwrap();
         now.wall.0 += 30_000;
-        (now.mono, now.boot_id) = (4_000, [2; 16]);
+        (now.mono, now.boot_id) = (4_000, [now.boot_id[0] + 1; 16]);
     }
 }
 

@@ -69,12 +69,12 @@ fn breaker_ledger_row_by_swapped_nodes() {
 }
 
 #[test]
-fn breaker_ledger_predecessor() {
+fn breaker_ledger_predecessor_by_a_successor_without_its_predecessor() {
     let mut run = SampleRun::begin(7, 2, 1);
     let row = run.manifest.roster[1].clone();
     let genesis = run.manifest.genesis();
     run.nodes[1].restart(genesis, &row, PoseidonDigest::from_elements([1, 2, 3, 4]));
-    refused(&finished(run), Culprit::Unsupported, &["ledger-predecessor"]);
+    refused(&finished(run), Culprit::Untrusted, &["ledger-predecessor"]);
 }
 
 #[test]

@@ -2,17 +2,17 @@
 //! **Knows** member names of exports and bundles. **Does not know** files; proofs are made elsewhere.
 //! **Spec.** PROTOCOL §7–8 (`bundle assemble`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 use weighbridge_attest_types::{
-    AppraisalPolicy, Bundle, BundleError, Canonical, CodecError, Culprit, Member, NodeKey, NodeLedger, NodeWitness,
-    RunManifest, TrustAnchors, UnixMillis,
+    AppraisalPolicy, Bundle, BundleError, Canonical, ChainStart, CodecError, Culprit, Member, NodeKey, NodeLedger,
+    NodeWitness, RunManifest, TrustAnchors, UnixMillis, device_set_digest,
 };
 use weighbridge_circuits::ThresholdProof;
 
 use crate::check::{Check, Checks, Outcome};
-use crate::ingest::{endorsement_name, head_quote_index, name, node_folder};
+use crate::ingest::{chain_folder, endorsement_name, head_quote_index, name};
 use crate::policy::policy_member;
 use crate::proof::circuits_member;
 use crate::text;
@@ -24,7 +24,7 @@ const MAX_ENDORSEMENTS: usize = 64;
 /// Everything a bundle is made from.
 #[derive(Debug)]
 pub struct AssembleParts {
-    /// One export per roster row, in any order.
+    /// One export per node key: each roster row's, and those of its later keys; in any order.
     pub exports: Vec<Bundle>,
     /// Collateral, certificates, CRLs: raw files in any order; repetitions are dropped.
     pub endorsements: Vec<Vec<u8>>,
@@ -45,21 +45,21 @@ pub struct AssembleParts {
 #[non_exhaustive]
 pub enum AssembleError {
     /// Nothing to assemble.
-    #[error("no node export was given; give one export per roster row")]
+    #[error("no node export was given; give one export per node key")]
     NoExports,
     /// Exports of different runs.
     #[error("export {0} has another run manifest than export 0; assemble exports of one run")]
     OtherRun(usize),
-    /// An export of a node that is not in the roster.
-    #[error("export {export} is of node key {node_key}, which is in no row of the roster")]
+    /// An export of a node that is not in the roster, neither by its key nor by its devices.
+    #[error("export {export} is of node key {node_key}: no row of the roster has this key, or its devices")]
     NotInRoster {
         /// Position among the exports.
         export: usize,
         /// Its key.
         node_key: NodeKey,
     },
-    /// Two exports of one node.
-    #[error("export {export} is of node key {node_key}, which another export is of as well; give each node once")]
+    /// Two exports of one node key.
+    #[error("export {export} is of node key {node_key}, which another export is of as well; give each node key once")]
     Repeated {
         /// Position among the exports.
         export: usize,
@@ -167,21 +167,57 @@ pub fn assemble(parts: AssembleParts) -> Result<Bundle, AssembleError> {
 fn insert_nodes(bundle: &mut Bundle, exports: &[Bundle]) -> Result<(), AssembleError> {
     let manifest_bytes = member(exports.first().ok_or(AssembleError::NoExports)?, 0, name::MANIFEST)?;
     let manifest: RunManifest = parse(manifest_bytes, 0, name::MANIFEST)?;
+    let mut chains: BTreeMap<ChainOrder, (usize, &Bundle)> = BTreeMap::new();
+    let mut keys = BTreeSet::new();
     for (position, export) in exports.iter().enumerate() {
         if member(export, position, name::MANIFEST)? != manifest_bytes {
             return Err(AssembleError::OtherRun(position));
         }
         let ledger: NodeLedger = parse(member(export, position, name::LEDGER)?, position, name::LEDGER)?;
         let node_key = ledger.start.node_key;
-        let row = (0u64..).zip(&manifest.roster).find(|(_, row)| row.node_key == node_key);
-        let (number, _) = row.ok_or(AssembleError::NotInRoster { export: position, node_key })?;
-        let folder = node_folder(number);
-        if bundle.get(&format!("{folder}/{}", name::LEDGER)).is_some() {
+        let order =
+            ChainOrder::of(&manifest, &ledger).ok_or(AssembleError::NotInRoster { export: position, node_key })?;
+        if !keys.insert(node_key) {
             return Err(AssembleError::Repeated { export: position, node_key });
         }
-        insert_export(bundle, export, position, &folder)?;
+        chains.insert(order, (position, export));
+    }
+    let mut due = (0, 0);
+    for (order, (position, export)) in chains {
+        // Places count up behind the roster's key; if its export was forgotten, place 0 stays free and that is named.
+        let place = if order.row != due.0 { 0 } else { due.1 };
+        let place = if order.is_later && place == 0 { 1 } else { place };
+        insert_export(bundle, export, position, &chain_folder(order.row, place))?;
+        due = (order.row, place.saturating_add(1));
     }
     insert(bundle, name::MANIFEST.to_owned(), manifest_bytes.to_vec())
+}
+
+/// Where a chain stands in a bundle: by roster row, the roster's key first, then later keys in the order in which their
+/// first intervals began by the node's clock. Whether each continues the one before it is verified afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChainOrder {
+    /// Roster row, from 0.
+    pub row: u64,
+    /// Whether the key came after that of the roster.
+    pub is_later: bool,
+    starts: UnixMillis,
+    node_key: NodeKey,
+}
+
+impl ChainOrder {
+    /// The place of a chain: by its key, or for a later key by its devices; `None` when the roster has neither.
+    #[must_use]
+    pub fn of(manifest: &RunManifest, ledger: &NodeLedger) -> Option<Self> {
+        let ChainStart { node_key, device_set, .. } = ledger.start;
+        let rows = || (0u64..).zip(&manifest.roster);
+        let of_key = rows().find(|(_, row)| row.node_key == node_key);
+        let of_devices = || rows().find(|(_, row)| device_set_digest(&row.device_set()) == device_set);
+        let (row, _) = of_key.or_else(of_devices)?;
+        // A chain without an interval has only just begun.
+        let starts = ledger.entries.first().map_or(UnixMillis(u64::MAX), |entry| entry.public.start_wall);
+        Some(Self { row, is_later: of_key.is_none(), starts, node_key })
+    }
 }
 
 fn insert_export(bundle: &mut Bundle, export: &Bundle, position: usize, folder: &str) -> Result<(), AssembleError> {

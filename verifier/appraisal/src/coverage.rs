@@ -14,14 +14,21 @@ const RECORDED: &str = "recorded by the ledger: the daemon did not run or the ma
 const AFTER_LAST_QUOTE: &str = "after the last quoted head: the node's word only";
 const OUTSIDE_INTERVALS: &str =
     "inside the external bracket, but in no interval: before the first, between two, or after the last";
+const BETWEEN_KEYS: &str = "between two keys of this node: a reboot, as long as the node's clock says";
 
-/// One node's chain as coverage sees it.
+/// One chain as coverage sees it.
 #[derive(Debug)]
-pub(crate) struct NodeTime<'a> {
+pub(crate) struct ChainTime<'a> {
     pub(crate) node_key: NodeKey,
     pub(crate) intervals: Vec<&'a IntervalPublic>,
     /// Index of the last quoted head.
     pub(crate) quoted_through: u64,
+}
+
+/// One node as coverage sees it: the chains of its keys, in order. Its devices are the same in all of them.
+#[derive(Debug)]
+pub(crate) struct NodeTime<'a> {
+    pub(crate) chains: Vec<ChainTime<'a>>,
     /// Accelerators with their ceiling rates.
     pub(crate) devices: Vec<(Device, Option<Flops>)>,
 }
@@ -56,11 +63,11 @@ pub(crate) fn cover(nodes: &[NodeTime<'_>], bracket_millis: Option<u64>) -> (Cov
     let mut gaps = Vec::new();
     for node in nodes {
         for (device, rate) in &node.devices {
-            let sums = sum_device(node, *device);
+            let sums = node.chains.iter().map(|chain| sum_device(chain, *device)).fold(Sums::default(), add);
             all = add(all, sums);
             devices = devices.saturating_add(1);
             uncovered = uncovered.saturating_add(bracket_millis.unwrap_or_default().saturating_sub(sums.covered()));
-            gaps.extend(gap_lines(node.node_key, *device, *rate, sums, bracket_millis));
+            gaps.extend(gap_lines(node, (*device, *rate), sums, bracket_millis));
         }
     }
     let bracketed = bracket_millis.map(|millis| millis.saturating_mul(devices));
@@ -77,11 +84,11 @@ pub(crate) fn cover(nodes: &[NodeTime<'_>], bracket_millis: Option<u64>) -> (Cov
     (line, gaps)
 }
 
-fn sum_device(node: &NodeTime<'_>, device: Device) -> Sums {
+fn sum_device(chain: &ChainTime<'_>, device: Device) -> Sums {
     let mut sums = Sums::default();
-    for public in &node.intervals {
+    for public in &chain.intervals {
         for time in public.devices.iter().filter(|time| time.device == device) {
-            if public.index > node.quoted_through {
+            if public.index > chain.quoted_through {
                 sums.after = sums.after.saturating_add(time.total().unwrap_or(u64::MAX));
             } else {
                 let (run, other) = (time.run.0, time.other.0);
@@ -102,27 +109,43 @@ fn add(left: Sums, right: Sums) -> Sums {
     }
 }
 
-/// The three kinds of gap of one device, each millisecond in one of them.
+/// The kinds of gap of one device, each millisecond of it in one of them: of every chain what it recorded and what no
+/// quote followed, then the time between two keys, then what is left of the bracket.
 fn gap_lines(
-    node_key: NodeKey,
-    device: Device,
-    rate: Option<Flops>,
+    node: &NodeTime<'_>,
+    (device, rate): (Device, Option<Flops>),
     sums: Sums,
     bracket_millis: Option<u64>,
 ) -> Vec<GapLine> {
-    let outside = bracket_millis
-        .map_or(0, |millis| millis.saturating_sub(sums.covered()).saturating_sub(sums.gap).saturating_sub(sums.after));
-    [(sums.gap, RECORDED), (sums.after, AFTER_LAST_QUOTE), (outside, OUTSIDE_INTERVALS)]
-        .into_iter()
-        .filter(|(millis, _)| *millis > 0)
-        .map(|(millis, cause)| GapLine {
-            node_key,
-            device,
-            millis,
-            cause: cause.to_owned(),
-            effect: inventory_bound([rate], millis),
-        })
-        .collect()
+    let mut outside =
+        bracket_millis.map(|millis| millis.saturating_sub(sums.covered()).saturating_sub(sums.recorded_gap()));
+    let mut found: Vec<(NodeKey, u64, &str)> = Vec::new();
+    for chain in &node.chains {
+        let Sums { gap, after, .. } = sum_device(chain, device);
+        found.extend([(chain.node_key, gap, RECORDED), (chain.node_key, after, AFTER_LAST_QUOTE)]);
+    }
+    for [previous, next] in node.chains.array_windows() {
+        // By the node's clock, and so never more than the bracket has left.
+        let between = between(previous, next).min(outside.unwrap_or(u64::MAX));
+        outside = outside.map(|outside| outside.saturating_sub(between));
+        found.push((next.node_key, between, BETWEEN_KEYS));
+    }
+    found.extend(node.chains.first().map(|chain| (chain.node_key, outside.unwrap_or_default(), OUTSIDE_INTERVALS)));
+    let line = |(node_key, millis, cause): (NodeKey, u64, &str)| GapLine {
+        node_key,
+        device,
+        millis,
+        cause: cause.to_owned(),
+        effect: inventory_bound([rate], millis),
+    };
+    found.into_iter().filter(|(_, millis, _)| *millis > 0).map(line).collect()
+}
+
+/// Milliseconds from the end of one chain to the start of the next, by the node's clock.
+fn between(previous: &ChainTime<'_>, next: &ChainTime<'_>) -> u64 {
+    let (ended, starts) = (previous.intervals.last(), next.intervals.first());
+    let ends = ended.zip(starts).map(|(ended, starts)| starts.start_wall.0.saturating_sub(ended.end_wall.0));
+    ends.unwrap_or_default()
 }
 
 /// Hundredths of a percent, rounded down: a coverage is never overstated.
@@ -168,13 +191,56 @@ mod tests {
         quoted_through: u64,
         bracket: Option<u64>,
     ) -> (CoverageLine, Vec<GapLine>) {
-        let node = NodeTime {
-            node_key: KEY,
+        cover(&[node(&[(KEY, intervals, quoted_through)])], bracket)
+    }
+
+    fn node<'a>(chains: &[(NodeKey, &'a [IntervalPublic], u64)]) -> NodeTime<'a> {
+        let chain = |&(node_key, intervals, quoted_through): &(NodeKey, &'a [IntervalPublic], u64)| ChainTime {
+            node_key,
             intervals: intervals.iter().collect(),
             quoted_through,
-            devices: vec![(DEVICE, Some(Flops(RATE)))],
         };
-        cover(&[node], bracket)
+        NodeTime { chains: chains.iter().map(chain).collect(), devices: vec![(DEVICE, Some(Flops(RATE)))] }
+    }
+
+    fn at(start: u64, end: u64, public: IntervalPublic) -> IntervalPublic {
+        IntervalPublic { start_wall: UnixMillis(start), end_wall: UnixMillis(end), ..public }
+    }
+
+    #[test]
+    fn the_time_between_two_keys_is_a_gap_of_its_own_and_no_millisecond_is_counted_twice() {
+        let later = NodeKey([2; 32]);
+        // The first chain's second interval has no quote after it; then 300 ms pass before the next key's first.
+        let first = [at(0, 500, interval(1, [500, 0, 0, 0])), at(500, 600, interval(2, [100, 0, 0, 0]))];
+        let second = [at(900, 1_500, interval(1, [0, 50, 540, 10]))];
+        let rebooted = node(&[(KEY, &first, 1), (later, &second, 1)]);
+        let (line, gaps) = cover(&[rebooted], Some(2_000));
+        assert_eq!((line.run_millis, line.other_millis, line.idle_millis), (500, 50, 540));
+        assert_eq!((line.bracketed_millis, line.covered_millis), (Some(2_000), 1_090));
+        assert_eq!((line.recorded_gap_millis, line.uncovered_millis), (110, Some(910)));
+        let found: Vec<_> = gaps.iter().map(|gap| (gap.node_key, gap.millis, gap.cause.as_str())).collect();
+        let expected = [
+            (KEY, 100, AFTER_LAST_QUOTE),
+            (later, 10, RECORDED),
+            (later, 300, BETWEEN_KEYS),
+            (KEY, 500, OUTSIDE_INTERVALS),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(gaps.iter().map(|gap| gap.millis).sum::<u64>(), 910);
+        // Charged once for the device: as much as one chain over the same bracket.
+        let one = cover(&[node(&[(KEY, &first, 1)])], Some(2_000)).0;
+        assert_eq!(one.bracketed_millis, line.bracketed_millis);
+    }
+
+    #[test]
+    fn a_clock_that_claims_a_long_reboot_gets_no_more_than_the_bracket_has_left() {
+        let first = [at(0, 500, interval(1, [500, 0, 0, 0]))];
+        let second = [at(90_000, 90_500, interval(1, [500, 0, 0, 0]))];
+        let chains = [(KEY, first.as_slice(), 1), (NodeKey([2; 32]), second.as_slice(), 1)];
+        let gaps = |bracket| cover(&[node(&chains)], bracket).1.iter().map(|gap| gap.millis).collect::<Vec<_>>();
+        assert_eq!(gaps(Some(1_200)), [200]);
+        // Without a bracket there is only the clock's word.
+        assert_eq!(gaps(None), [89_500]);
     }
 
     #[test]
@@ -223,9 +289,8 @@ mod tests {
 
     #[test]
     fn a_device_without_a_rate_has_gaps_without_effect() {
-        let public = interval(1, [0, 0, 0, 9]);
-        let node =
-            NodeTime { node_key: KEY, intervals: vec![&public], quoted_through: 1, devices: vec![(DEVICE, None)] };
+        let publics = [interval(1, [0, 0, 0, 9])];
+        let node = NodeTime { devices: vec![(DEVICE, None)], ..node(&[(KEY, &publics, 1)]) };
         assert_eq!(cover(&[node], None).1[0].effect, None);
     }
 

@@ -18,8 +18,8 @@ pub(crate) fn check_roster(parts: &Parts, checks: &mut Checks) {
 }
 
 /// No two of the chains that hold together are one, or continue the same head.
-pub(crate) fn check_chains(chains: &[Option<NodeChain<'_>>], checks: &mut Checks) {
-    let ledgers: Vec<&CheckedLedger> = chains.iter().flatten().map(NodeChain::ledger).collect();
+pub(crate) fn check_chains<'a>(chains: impl Iterator<Item = &'a Option<NodeChain<'a>>>, checks: &mut Checks) {
+    let ledgers: Vec<&CheckedLedger> = chains.flatten().map(NodeChain::ledger).collect();
     let result = match check_forks(&ledgers) {
         Ok(()) => Ok(format!("{} chains, none a fork of another", ledgers.len())),
         Err(error) => Err(Finding::fail(error.culprit(), text::chain(&error))),
@@ -31,7 +31,7 @@ pub(crate) fn check_chains(chains: &[Option<NodeChain<'_>>], checks: &mut Checks
 pub(crate) fn check_devices(nodes: &[CheckedNode<'_>], rows: usize, checks: &mut Checks) {
     let mut owners: BTreeMap<Device, Vec<&str>> = BTreeMap::new();
     for node in nodes {
-        let folder = node.chain().parts().folder.as_str();
+        let folder = node.folder();
         for device in node.claims().filter_map(|claims| claims.device) {
             let owned_by = owners.entry(device).or_default();
             if !owned_by.contains(&folder) {

@@ -33,9 +33,11 @@ pub(crate) mod name {
     pub(crate) const TIMESTAMP: &str = "time/timestamp";
     pub(crate) const DECLARATIONS: &str = "declarations.json";
     pub(crate) const READINGS: &str = "readings";
+    /// Folder, below a node's, of the chains of its later keys.
+    pub(crate) const AFTER: &str = "after";
 }
 
-/// Digits of a node or endorsement number.
+/// Digits of a node, chain or endorsement number.
 const SHORT_NUMBER: usize = 4;
 /// Digits of a ledger index.
 const INDEX_NUMBER: usize = 8;
@@ -45,6 +47,14 @@ const MAX_HEAD_QUOTES: usize = 8_192;
 /// Folder of a node in a bundle.
 pub(crate) fn node_folder(number: u64) -> String {
     format!("node/{number:0width$}", width = SHORT_NUMBER)
+}
+
+/// Folder of a chain in a bundle: the node's own for the key of the roster, below it for each key after a reboot.
+pub(crate) fn chain_folder(node: u64, place: u64) -> String {
+    match place {
+        0 => node_folder(node),
+        _ => format!("{}/{}/{place:0width$}", node_folder(node), name::AFTER, width = SHORT_NUMBER),
+    }
 }
 
 /// Member of an endorsement in a bundle.
@@ -57,8 +67,8 @@ pub(crate) fn endorsement_name(number: usize) -> String {
 pub(crate) struct Parts {
     pub(crate) manifest: RunManifest,
     pub(crate) policy: Vec<u8>,
-    /// By the number in the folder's name.
-    pub(crate) nodes: BTreeMap<u64, NodeParts>,
+    /// By the number in the folder's name; of each the chains of its keys in order, at least one.
+    pub(crate) nodes: BTreeMap<u64, Vec<NodeParts>>,
     pub(crate) endorsements: Vec<Vec<u8>>,
     pub(crate) proof: Option<ProofParts>,
     /// What the provider states beside the run.
@@ -69,10 +79,12 @@ pub(crate) struct Parts {
     pub(crate) members: Digest32,
 }
 
-/// One node's members.
+/// One chain's members: a node's, under one of its keys.
 #[derive(Debug)]
 pub(crate) struct NodeParts {
     pub(crate) folder: String,
+    /// 0 for the key of the roster; from 1 for the keys after it.
+    pub(crate) place: u64,
     pub(crate) ledger: NodeLedger,
     pub(crate) key_quote: EvidencePart,
     /// Ascending by index.
@@ -146,7 +158,8 @@ pub(crate) fn ingest(bundle: &Bundle, checks: &mut Checks) -> Option<Parts> {
 struct Draft {
     manifest: Option<RunManifest>,
     policy: Option<Vec<u8>>,
-    nodes: BTreeMap<u64, NodeDraft>,
+    /// By node and place.
+    nodes: BTreeMap<(u64, u64), NodeDraft>,
     head_quotes: usize,
     endorsements: Vec<Vec<u8>>,
     declarations: Option<DeclarationsPart>,
@@ -195,8 +208,9 @@ impl Draft {
             return Ok(());
         }
         let (node, rest) = member.strip_prefix("node/").and_then(|rest| rest.split_once('/')).ok_or_else(unknown)?;
-        let number = number(node, SHORT_NUMBER).ok_or_else(unknown)?;
-        let draft = self.nodes.entry(number).or_default();
+        let node = number(node, SHORT_NUMBER).ok_or_else(unknown)?;
+        let (place, rest) = place(rest).ok_or_else(unknown)?;
+        let draft = self.nodes.entry((node, place)).or_default();
         match rest {
             name::LEDGER => draft.ledger = Some(parse(bytes)?),
             name::KEY_EVIDENCE => draft.key_quote = Some(evidence(member, bytes)?),
@@ -229,8 +243,13 @@ impl Draft {
         need(self.manifest.is_some(), name::MANIFEST.to_owned());
         need(self.policy.is_some(), name::POLICY.to_owned());
         need(self.appraised_at.is_some(), name::APPRAISED_AT.to_owned());
-        for (number, node) in &self.nodes {
-            let folder = node_folder(*number);
+        let mut due = (0, 0);
+        for (&(number, place), node) in &self.nodes {
+            // Of a hole in the chains of a node its beginning is named.
+            let expected = if due.0 == number { due.1 } else { 0 };
+            need(place == expected, format!("{}/{}", chain_folder(number, expected), name::LEDGER));
+            due = (number, place.saturating_add(1));
+            let folder = chain_folder(number, place);
             need(node.ledger.is_some(), format!("{folder}/{}", name::LEDGER));
             need(node.key_quote.is_some(), format!("{folder}/{}", name::KEY_EVIDENCE));
         }
@@ -260,11 +279,14 @@ impl Draft {
             (Some(public), Some(proof), Some(circuits)) => Some(ProofParts { public, proof, circuits }),
             _ => None,
         };
-        let nodes: Option<_> = nodes.into_iter().map(|(number, draft)| Some((number, draft.finish(number)?))).collect();
+        let mut rows: BTreeMap<u64, Vec<NodeParts>> = BTreeMap::new();
+        for ((number, place), draft) in nodes {
+            rows.entry(number).or_default().push(draft.finish(number, place)?);
+        }
         Some(Parts {
             manifest: manifest?,
             policy: policy?,
-            nodes: nodes?,
+            nodes: rows,
             endorsements,
             proof,
             declarations,
@@ -276,12 +298,22 @@ impl Draft {
 }
 
 impl NodeDraft {
-    fn finish(self, number: u64) -> Option<NodeParts> {
+    fn finish(self, number: u64, place: u64) -> Option<NodeParts> {
         let Self { ledger, key_quote, head_quotes, nonce, receipt, beacon, timestamp, readings } = self;
-        let folder = node_folder(number);
+        let folder = chain_folder(number, place);
         let (ledger, key_quote) = (ledger?, key_quote?);
-        Some(NodeParts { folder, ledger, key_quote, head_quotes, nonce, receipt, beacon, timestamp, readings })
+        Some(NodeParts { folder, place, ledger, key_quote, head_quotes, nonce, receipt, beacon, timestamp, readings })
     }
+}
+
+/// Which of a node's chains a member below its folder belongs to, and the rest of the name: `after/0001/ledger` is the
+/// ledger of the first key after a reboot. There is no `after/0000`: that would be a second name of the first chain.
+fn place(rest: &str) -> Option<(u64, &str)> {
+    let Some(later) = rest.strip_prefix(name::AFTER).and_then(|rest| rest.strip_prefix('/')) else {
+        return Some((0, rest));
+    };
+    let (place, rest) = later.split_once('/')?;
+    Some((number(place, SHORT_NUMBER).filter(|&place| place > 0)?, rest))
 }
 
 /// The index in `evidence/00000012`.
@@ -355,12 +387,33 @@ mod tests {
             "node/0000/ledger/more",
             "node/0000/evidence/12",
             "node/0000/evidence/000000012",
+            "node/0000/after/0000/ledger",
+            "node/0000/after/1/ledger",
+            "node/0000/after/0001",
+            "node/0000/after/0001/after/0002/ledger",
+            "node/0000/after/0001/evidence/12",
             "endorsements/0001",
             "proof/other",
         ] {
             let found = failures_of(&[(name, vec![])]);
             assert!(found.contains(&(name.to_owned(), "member-unknown")), "{name}: {found:?}");
         }
+    }
+
+    #[test]
+    fn a_hole_in_the_chains_of_a_node_is_named_where_it_begins() {
+        let missing = |names: &[&str]| {
+            let members: Vec<_> = names.iter().map(|name| (*name, vec![])).collect();
+            let found = failures_of(&members).into_iter().filter(|(_, code)| *code == "member-missing");
+            found.map(|(path, _)| path).filter(|path| path.ends_with("ledger")).collect::<Vec<_>>()
+        };
+        // These members do not parse; only those that are not there at all are missing.
+        let (first, second) = ("node/0000/after/0001/ledger", "node/0000/after/0002/ledger");
+        assert_eq!(missing(&["node/0000/ledger", second]), [first]);
+        assert_eq!(missing(&[first]), ["node/0000/ledger"]);
+        assert_eq!(missing(&["node/0000/ledger", first, second]), Vec::<String>::new());
+        assert_eq!(missing(&["node/0000/after/9999/ledger"]), ["node/0000/ledger"]);
+        assert_eq!(missing(&["node/0000/ledger", "node/0001/after/0001/ledger"]), ["node/0001/ledger"]);
     }
 
     #[test]

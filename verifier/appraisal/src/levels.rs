@@ -37,7 +37,7 @@ pub(crate) struct Totals {
 
 impl Level {
     /// The level of a bundle with these members; readings that do not fit their ledger are a failure.
-    pub(crate) fn of(chains: &[Option<NodeChain<'_>>], proof: Option<&ProofParts>, checks: &mut Checks) -> Self {
+    pub(crate) fn of(chains: &[Vec<Option<NodeChain<'_>>>], proof: Option<&ProofParts>, checks: &mut Checks) -> Self {
         match (open(chains, checks), proof) {
             (Some(totals), _) => Self::Open(totals),
             (None, Some(proof)) if is_two_figure_cell(&proof.public.relation) => Self::TwoFigures,
@@ -106,8 +106,8 @@ pub(crate) fn is_two_figure_cell(relation: &DeclaredRelation) -> bool {
 }
 
 /// All chains show their readings or none does; each reading opens the commitment of its interval.
-fn open(chains: &[Option<NodeChain<'_>>], checks: &mut Checks) -> Option<Totals> {
-    let chains: Vec<_> = chains.iter().flatten().collect();
+fn open(chains: &[Vec<Option<NodeChain<'_>>>], checks: &mut Checks) -> Option<Totals> {
+    let chains: Vec<_> = chains.iter().flatten().flatten().collect();
     let shown = chains.iter().filter(|chain| chain.parts().readings.is_some()).count();
     if shown == 0 {
         return None;

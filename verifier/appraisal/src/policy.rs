@@ -7,8 +7,7 @@ use std::fmt::Debug;
 
 use weighbridge_attest_types::{
     AppraisalPolicy, CertificateAnchor, Culprit, EvidenceKind, Grade, PlatformClaims, Requirement, Sentence, SnpRules,
-    TcbStatus,
-    TrustAnchors, UnixMillis, sha256,
+    TcbStatus, TrustAnchors, UnixMillis, sha256,
 };
 
 use crate::check::{CheckResult, Checks, Finding};

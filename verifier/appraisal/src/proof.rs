@@ -23,11 +23,11 @@ pub(crate) struct CheckedDeclared {
 
 /// Checks the statement and its proof; the proof is checked even if the statement is about something else.
 ///
-/// `chains` holds one slot per roster row; an empty slot is a chain that does not hold together.
+/// `chains` holds, row by row, one slot per chain; an empty slot is a chain that is missing or does not hold together.
 pub(crate) fn check_declared(
     parts: &ProofParts,
     genesis: Digest32,
-    chains: &[Option<NodeChain<'_>>],
+    chains: &[&Option<NodeChain<'_>>],
     checks: &mut Checks,
 ) -> Option<CheckedDeclared> {
     let public = &parts.public;
@@ -100,22 +100,24 @@ fn is_about_run(public: &ThresholdPublic, genesis: Digest32) -> CheckResult {
     }
 }
 
-/// One claim per roster row, in roster order, from head 0 to the last head: no chain and no interval is left out.
-fn is_about_chains(public: &ThresholdPublic, chains: &[Option<NodeChain<'_>>]) -> CheckResult {
+/// One claim per chain, in roster order and then in the order of a node's keys, from head 0 to the last head: no chain and
+/// no interval is left out.
+fn is_about_chains(public: &ThresholdPublic, chains: &[&Option<NodeChain<'_>>]) -> CheckResult {
     let Some(wanted) = chains.iter().map(|chain| chain.as_ref().and_then(claim)).collect::<Option<Vec<_>>>() else {
         return Err(Finding::skipped("a ledger does not hold together, so the statement has nothing to be about"));
     };
-    let differs = |(row, (found, wanted)): (usize, (&ChainClaim, &ChainClaim))| (found != wanted).then_some(row);
+    let differs = |(place, (found, wanted)): (usize, (&ChainClaim, &ChainClaim))| (found != wanted).then_some(place);
     let wrong: Vec<usize> = public.chains.iter().zip(&wanted).enumerate().filter_map(differs).collect();
     match (public.chains.len() == wanted.len(), wrong.is_empty()) {
         (true, true) => Ok(format!("is about all {} chains, from first to last head", wanted.len())),
         (false, _) => {
             let (found, wanted) = (public.chains.len(), wanted.len());
-            Err(Finding::untrusted(format!("is about {found} chains; the roster has {wanted}")))
+            Err(Finding::untrusted(format!("is about {found} chains; the bundle has {wanted}")))
         }
         (true, false) => {
-            let rows = text::list(wrong);
-            Err(Finding::untrusted(format!("is about another chain, or a part of it, for roster row {rows}")))
+            let places = text::list(wrong);
+            let message = format!("is about another chain, or a part of it, in place of chain {places} (from 0)");
+            Err(Finding::untrusted(message))
         }
     }
 }
@@ -127,8 +129,8 @@ fn claim(chain: &NodeChain<'_>) -> Option<ChainClaim> {
 }
 
 /// A sum over an absent component is refused: absent is not 0.
-fn adds_present(chains: &[Option<NodeChain<'_>>]) -> CheckResult {
-    let entries = chains.iter().flatten().flat_map(|chain| chain.ledger().entries());
+fn adds_present(chains: &[&Option<NodeChain<'_>>]) -> CheckResult {
+    let entries = chains.iter().copied().flatten().flat_map(|chain| chain.ledger().entries());
     let absent = entries.filter(|entry| !entry.public.presence.declared()).count();
     match absent {
         0 => Ok("every interval has a declared reading".to_owned()),

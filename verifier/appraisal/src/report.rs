@@ -12,18 +12,18 @@ mod work;
 use std::collections::BTreeMap;
 
 use weighbridge_attest_types::{
-    AttemptLine, BracketLine, CheckpointCommitment, CheckpointLine, CoverageLine, DeviceLine, Digest32, FleetLine,
-    Flops, GapLine, Grade, NodeLine, PeriodLine, ProfileOrigin, RosterDevice, RunManifest, Sentence, StatementLine,
-    ThresholdProfile, ThresholdReport, TrustAnchors, UnixMillis, built_in_profiles, two_figures,
+    AttemptLine, BracketLine, ChainLine, CheckpointCommitment, CheckpointLine, CoverageLine, DeviceLine, Digest32,
+    FleetLine, Flops, GapLine, Grade, NodeLine, PeriodLine, ProfileOrigin, RosterDevice, RunManifest, Sentence,
+    StatementLine, ThresholdProfile, ThresholdReport, TrustAnchors, UnixMillis, built_in_profiles, two_figures,
 };
 
-use crate::coverage::{NodeTime, cover};
+use crate::coverage::{ChainTime, NodeTime, cover};
 use crate::ingest::DeclarationsPart;
 use crate::levels::Level;
-use crate::nodes::CheckedNode;
+use crate::nodes::{CheckedChain, CheckedNode};
 use crate::policy::Appraised;
 use crate::proof::CheckedDeclared;
-use crate::time::{NodeBracket, Period, TokenAnchor, TokenTime};
+use crate::time::{NodeBracket, Period, RowBracket, TokenAnchor, TokenTime};
 use crate::totals::{CeilingRate, ceiling_of, inventory_bound};
 use crate::verdict::{Bracket, Completeness};
 
@@ -39,7 +39,7 @@ pub(crate) struct Grounds<'a> {
     pub(crate) appraised: &'a Appraised<'a>,
     pub(crate) period: &'a Period,
     /// One per node.
-    pub(crate) brackets: &'a [NodeBracket],
+    pub(crate) brackets: &'a [RowBracket],
     pub(crate) declared: Option<&'a CheckedDeclared>,
     pub(crate) level: &'a Level,
     pub(crate) statement: Option<&'a DeclarationsPart>,
@@ -199,7 +199,8 @@ fn completeness(grounds: &Grounds<'_>, coverage: &CoverageLine) -> Completeness 
         return Completeness::Missing("no external bracket bounds the time of every node".to_owned());
     }
     let nodes = grounds.appraised.nodes();
-    let unquoted = nodes.iter().filter(|node| node.chain().quoted_through() == 0).count();
+    let is_quoted = |chain: &CheckedChain<'_>| chain.chain().quoted_through() > 0;
+    let unquoted = nodes.iter().filter(|node| !node.chains().iter().any(is_quoted)).count();
     if unquoted > 0 || grounds.period.millis() == Some(0) {
         return Completeness::Missing(format!("{unquoted} nodes have no quoted interval, or the period has no length"));
     }
@@ -221,11 +222,16 @@ fn coverage(grounds: &Grounds<'_>) -> (CoverageLine, Vec<GapLine>) {
 }
 
 fn node_time<'a>(node: &CheckedNode<'a>) -> NodeTime<'a> {
-    let chain = node.chain();
+    let chain = |checked: &CheckedChain<'a>| {
+        let chain = checked.chain();
+        ChainTime {
+            node_key: chain.node_key(),
+            intervals: chain.ledger().entries().iter().map(|entry| &entry.public).collect(),
+            quoted_through: chain.quoted_through(),
+        }
+    };
     NodeTime {
-        node_key: chain.row().node_key,
-        intervals: chain.ledger().entries().iter().map(|entry| &entry.public).collect(),
-        quoted_through: chain.quoted_through(),
+        chains: node.chains().iter().map(chain).collect(),
         devices: devices(node).map(|row| (row.device, rate(node, row))).collect(),
     }
 }
@@ -238,8 +244,10 @@ fn external_millis(period: &Period) -> Option<u64> {
     }
 }
 
-fn node_line(node: &CheckedNode<'_>, times: &NodeBracket, period: &Period) -> NodeLine {
-    let row = node.chain().row();
+fn node_line(node: &CheckedNode<'_>, times: &RowBracket, period: &Period) -> NodeLine {
+    let row = node.row();
+    let chains: Vec<ChainLine> =
+        node.chains().iter().zip(times.chains()).map(|(chain, own)| chain_line(chain, own)).collect();
     let charged_millis = external_millis(period);
     let device_line = |device: &RosterDevice| DeviceLine {
         device: device.device,
@@ -252,22 +260,38 @@ fn node_line(node: &CheckedNode<'_>, times: &NodeBracket, period: &Period) -> No
         node_key: row.node_key,
         cpu_kind: row.cpu_kind.to_string(),
         devices: row.devices.iter().map(device_line).collect(),
-        intervals: node.chain().ledger().last_index(),
-        quoted_through: node.chain().quoted_through(),
-        quotes: node.chain().parts().head_quotes.len() as u64,
-        not_before: times.not_before().map(TokenTime::at),
-        not_after: times.not_after().map(TokenTime::at),
-        not_before_by: times.not_before().map(|token| token.by().to_owned()),
-        not_after_by: times.not_after().map(|token| token.by().to_owned()),
+        intervals: chains.iter().map(|chain| chain.intervals).fold(0, u64::saturating_add),
+        quoted_through: chains.last().map_or(0, |chain| chain.quoted_through),
+        quotes: chains.iter().map(|chain| chain.quotes).fold(0, u64::saturating_add),
+        chains,
+        not_before: times.whole().not_before().map(TokenTime::at),
+        not_after: times.whole().not_after().map(TokenTime::at),
+        not_before_by: times.whole().not_before().map(|token| token.by().to_owned()),
+        not_after_by: times.whole().not_after().map(|token| token.by().to_owned()),
         grade: node.grade(),
+    }
+}
+
+fn chain_line(checked: &CheckedChain<'_>, own: &NodeBracket) -> ChainLine {
+    let chain = checked.chain();
+    let publics = || chain.ledger().entries().iter().map(|entry| &entry.public);
+    ChainLine {
+        node_key: chain.node_key(),
+        predecessor: chain.ledger().start().predecessor,
+        intervals: chain.ledger().last_index(),
+        quoted_through: chain.quoted_through(),
+        quotes: chain.parts().head_quotes.len() as u64,
+        starts: publics().next().map(|public| public.start_wall),
+        ends: publics().next_back().map(|public| public.end_wall),
+        not_before: own.not_before().map(TokenTime::at),
     }
 }
 
 /// The daemon hashes checkpoints itself, but no reference value pins its image yet: what it says is declared.
 fn checkpoint_lines(appraised: &Appraised<'_>, evidence: Grade) -> Vec<CheckpointLine> {
-    let of_node = |node: &CheckedNode<'_>| {
-        let node_key = node.chain().row().node_key;
-        let entries = node.chain().ledger().entries().iter();
+    let of_chain = |checked: &CheckedChain<'_>| {
+        let node_key = checked.chain().node_key();
+        let entries = checked.chain().ledger().entries().iter();
         let commitments = entries.flat_map(|entry| &entry.public.checkpoints);
         let line = move |commitment: &CheckpointCommitment| CheckpointLine {
             node_key,
@@ -279,11 +303,11 @@ fn checkpoint_lines(appraised: &Appraised<'_>, evidence: Grade) -> Vec<Checkpoin
         };
         commitments.map(line).collect::<Vec<_>>()
     };
-    appraised.nodes().iter().flat_map(of_node).collect()
+    appraised.nodes().iter().flat_map(CheckedNode::chains).flat_map(of_chain).collect()
 }
 
 fn devices<'a>(node: &CheckedNode<'a>) -> impl Iterator<Item = &'a RosterDevice> {
-    node.chain().row().devices.iter()
+    node.row().devices.iter()
 }
 
 fn rate(node: &CheckedNode<'_>, row: &RosterDevice) -> Option<Flops> {
@@ -304,15 +328,15 @@ fn rate_bases(appraised: &Appraised<'_>) -> Vec<String> {
 }
 
 /// Time anchors whose tokens count, each once.
-fn time_anchors(brackets: &[NodeBracket]) -> Vec<&TokenAnchor> {
-    let tokens = brackets.iter().flat_map(|node| [node.not_before(), node.not_after()]).flatten();
+fn time_anchors(brackets: &[RowBracket]) -> Vec<&TokenAnchor> {
+    let tokens = brackets.iter().flat_map(RowBracket::tokens);
     let mut anchors: Vec<_> = tokens.map(TokenTime::anchor).collect();
     anchors.sort_unstable_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
     anchors.dedup();
     anchors
 }
 
-fn anchor_lines(appraised: &Appraised<'_>, brackets: &[NodeBracket], anchors: &TrustAnchors) -> Vec<String> {
+fn anchor_lines(appraised: &Appraised<'_>, brackets: &[RowBracket], anchors: &TrustAnchors) -> Vec<String> {
     let time = time_anchors(brackets).into_iter().map(|anchor| {
         let TokenAnchor { name, grade, fingerprint } = anchor;
         format!("{name} ({}, {fingerprint})", grade.as_str())

@@ -7,12 +7,13 @@
 //! is absent, or whose authority is no anchor, only leaves the bracket open: the clock is then the host's.
 
 mod beacon;
+mod rows;
 mod timestamp;
 
 use ring::signature::{ED25519, UnparsedPublicKey};
 use weighbridge_attest_types::{
-    BeaconAnchor, CertificateAnchor, Challenge, Digest32, Grade, IntervalPublic, LedgerEntry, PoseidonDigest,
-    RosterRow, Signature64, SignedNonce, SignedReceipt, TimeAnchor, TrustAnchors, UnixMillis,
+    BeaconAnchor, CertificateAnchor, Challenge, Digest32, Grade, IntervalPublic, LedgerEntry, NodeKey, PoseidonDigest,
+    Signature64, SignedNonce, SignedReceipt, TimeAnchor, TrustAnchors, UnixMillis,
 };
 use weighbridge_ledger::CheckedLedger;
 
@@ -21,6 +22,7 @@ use crate::ingest::{NodeParts, name};
 use crate::text;
 
 pub use beacon::{BeaconError, beacon_time};
+pub(crate) use rows::{RowBracket, bracket_row};
 pub use timestamp::{TimestampError, TimestampToken};
 
 /// What an end of a bracket is, as the report names it.
@@ -88,7 +90,7 @@ impl TokenTime {
     }
 }
 
-/// What anchored tokens say about one node; an end without a token stays open.
+/// What anchored tokens say about one chain, or about all chains of a node; an end without a token stays open.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct NodeBracket {
     not_before: Option<TokenTime>,
@@ -114,8 +116,8 @@ pub(crate) enum Period {
         from: UnixMillis,
         /// Latest *not after* of all nodes.
         to: UnixMillis,
-        /// Longest time that one node's monotonic clock counted. A clock may run a little faster than the bracket;
-        /// what it counted is charged all the same.
+        /// Longest time that one node's monotonic clock counted, under all its keys. A clock may run a little faster than
+        /// the bracket; what it counted is charged all the same.
         counted_millis: u64,
         /// The weakest anchor decides.
         grade: Grade,
@@ -152,9 +154,11 @@ impl Period {
 
     /// Every device is charged over one period, from the first *not before* to the last *not after* of the run: a
     /// device leaves the inventory only by a release record (COMPUTE §9), not because its own node's receipt is early.
-    pub(crate) fn of(brackets: &[NodeBracket], ledgers: &[&[LedgerEntry]]) -> Self {
-        let intervals = ledgers.iter().flat_map(|entries| entries.iter().map(|entry| &entry.public));
-        let counted_millis = ledgers.iter().map(|entries| counted(entries.iter().map(|entry| &entry.public))).max();
+    ///
+    /// `brackets` has one for each node; `ledgers` has the chains of each node's keys.
+    pub(crate) fn of(brackets: &[NodeBracket], ledgers: &[Vec<&[LedgerEntry]>]) -> Self {
+        let intervals = ledgers.iter().flat_map(|chains| publics_of(chains));
+        let counted_millis = ledgers.iter().map(|chains| counted(publics_of(chains))).max();
         let tokens: Option<Vec<_>> =
             brackets.iter().map(|node| Some((node.not_before.as_ref()?, node.not_after.as_ref()?))).collect();
         let tokens = tokens.unwrap_or_default();
@@ -173,31 +177,38 @@ impl Period {
     }
 }
 
-/// Checks one node's tokens and its clock; what holds under an anchor becomes its bracket.
-pub(crate) fn bracket_node(
-    row: &RosterRow,
-    parts: &NodeParts,
-    ledger: Option<&CheckedLedger>,
-    anchors: &TrustAnchors,
-    checks: &mut Checks,
-) -> NodeBracket {
-    let bracket = NodeBracket {
-        not_before: not_before(parts, anchors, checks),
-        not_after: not_after(row, parts, ledger, anchors, checks),
-    };
+/// Whose tokens are looked at.
+#[derive(Debug, Clone, Copy)]
+struct Holder<'a> {
+    parts: &'a NodeParts,
+    ledger: Option<&'a CheckedLedger>,
+    node_key: NodeKey,
+    /// Whether a later key of the same node followed.
+    is_followed: bool,
+}
+
+/// Checks the tokens of one chain; what holds under an anchor becomes its own bracket.
+fn tokens(holder: Holder<'_>, anchors: &TrustAnchors, checks: &mut Checks) -> NodeBracket {
+    NodeBracket { not_before: not_before(holder.parts, anchors, checks), not_after: not_after(holder, anchors, checks) }
+}
+
+/// Holds a chain's clock against the bracket that it has to lie in.
+fn check_clock(parts: &NodeParts, bracket: &NodeBracket, checks: &mut Checks) {
     let path = format!("{}/time", parts.folder);
     let publics = || parts.ledger.entries.iter().map(|entry| &entry.public);
-    checks.record(&path, "time-order", is_ordered(&bracket));
-    checks.record(&path, "clock-shifted", clock_fits(&bracket, publics()));
-    checks.record(&path, "clock-overfull", length_fits(&bracket, publics()));
-    bracket
+    checks.record(&path, "time-order", is_ordered(bracket));
+    checks.record(&path, "clock-shifted", clock_fits(bracket, publics()));
+    checks.record(&path, "clock-overfull", length_fits(bracket, publics()));
 }
 
 /// The later of what a nonce and a beacon round say. The key quote answers one of them; the other is refused.
 fn not_before(parts: &NodeParts, anchors: &TrustAnchors, checks: &mut Checks) -> Option<TokenTime> {
     let path = format!("{}/{}", parts.folder, name::NONCE);
     if parts.nonce.is_none() && parts.beacon.is_none() {
-        let open = "absent, and no beacon round: nobody outside says that the run did not start before its clock says";
+        let open = match parts.place {
+            0 => "absent, and no beacon round: nobody outside says that the run did not start before its clock says",
+            _ => "absent, and no beacon round: nobody outside says that this key did not come before its clock says",
+        };
         checks.record(&path, "time-nonce", Err(Finding::unknown(open)));
     }
     let nonce = parts.nonce.as_ref().and_then(|token| by_nonce(&path, token, parts, &anchors.time, checks));
@@ -222,39 +233,36 @@ fn by_nonce(
 }
 
 /// The earlier of what a receipt and a timestamp over the last head say. Each must be genuine.
-fn not_after(
-    row: &RosterRow,
-    parts: &NodeParts,
-    ledger: Option<&CheckedLedger>,
-    anchors: &TrustAnchors,
-    checks: &mut Checks,
-) -> Option<TokenTime> {
+fn not_after(holder: Holder<'_>, anchors: &TrustAnchors, checks: &mut Checks) -> Option<TokenTime> {
+    let Holder { parts, is_followed, .. } = holder;
     let path = format!("{}/{}", parts.folder, name::RECEIPT);
     if parts.receipt.is_none() && parts.timestamp.is_none() {
-        let open = "absent, and no timestamp: nobody outside says that the run had ended when its clock says";
-        checks.record(&path, "time-receipt", Err(Finding::unknown(open)));
+        let finding = match is_followed {
+            true => Finding::skipped("absent: a later key of this node followed, whose last head ends the node's time"),
+            false => Finding::unknown(
+                "absent, and no timestamp: nobody outside says that the run had ended when its clock says",
+            ),
+        };
+        checks.record(&path, "time-receipt", Err(finding));
     }
-    let about = (row, parts);
-    let receipt =
-        parts.receipt.as_ref().and_then(|token| by_receipt(&path, token, about, ledger, &anchors.time, checks));
+    let receipt = parts.receipt.as_ref().and_then(|token| by_receipt(&path, token, holder, &anchors.time, checks));
     let path = format!("{}/{}", parts.folder, name::TIMESTAMP);
     let stamped = parts.timestamp.as_ref();
-    let stamped = stamped.and_then(|token| timestamp::check(&path, token, about, ledger, &anchors.timestamp, checks));
+    let stamped = stamped.and_then(|token| timestamp::check(&path, token, holder, &anchors.timestamp, checks));
     receipt.into_iter().chain(stamped).min_by_key(TokenTime::at)
 }
 
 fn by_receipt(
     path: &str,
     token: &SignedReceipt,
-    (row, parts): (&RosterRow, &NodeParts),
-    ledger: Option<&CheckedLedger>,
+    Holder { parts, ledger, node_key, .. }: Holder<'_>,
     anchors: &[TimeAnchor],
     checks: &mut Checks,
 ) -> Option<TokenTime> {
     let SignedReceipt { authority, received, node_key_digest, index, head, signature } = token;
     let signed = SignedReceipt::signing_bytes(*received, *node_key_digest, *index, *head);
     let mut holds = checks.record(path, "time-receipt-signature", is_signed(authority, &signed, signature));
-    holds = checks.record(path, "time-receipt-node", names_key(*node_key_digest, row)) && holds;
+    holds = checks.record(path, "time-receipt-node", names_key(*node_key_digest, node_key)) && holds;
     holds = checks.record(path, "time-receipt-head", names_head(*index, *head, ledger)) && holds;
     let closes = covers_last(*index, parts);
     holds = closes.is_ok() && holds;
@@ -278,10 +286,10 @@ fn is_answered(nonce: Digest32, parts: &NodeParts) -> CheckResult {
     }
 }
 
-fn names_key(digest: Digest32, row: &RosterRow) -> CheckResult {
-    let wanted = row.node_key.digest();
+fn names_key(digest: Digest32, node_key: NodeKey) -> CheckResult {
+    let wanted = node_key.digest();
     match digest == wanted {
-        true => Ok("the receipt is for this node".to_owned()),
+        true => Ok("the receipt is for the key of this chain".to_owned()),
         false => Err(Finding::untrusted(format!("the receipt is for node key {digest}, not {wanted}"))),
     }
 }
@@ -365,6 +373,11 @@ fn clock_fits<'a>(bracket: &NodeBracket, publics: impl Iterator<Item = &'a Inter
         (true, true) => Ok(format!("the host clock lies in the bracket, within {CLOCK_SKEW_MILLIS} ms")),
         (true, false) => Err(Finding::skipped("there is nothing outside to compare the host clock with")),
     }
+}
+
+/// The public facts of several chains.
+fn publics_of<'a>(chains: &'a [&[LedgerEntry]]) -> impl Iterator<Item = &'a IntervalPublic> + Clone {
+    chains.iter().copied().flatten().map(|entry| &entry.public)
 }
 
 /// Milliseconds that the monotonic clock counted in all intervals.

@@ -53,12 +53,12 @@ impl CeilingRate {
 /// Says for every node whether each of its accelerators has a ceiling rate; without one the upper bound stays open.
 pub(crate) fn check_rates(nodes: &[CheckedNode<'_>], checks: &mut Checks) {
     for node in nodes {
-        checks.record(&node.chain().parts().folder, "ceiling-rate", has_rates(node));
+        checks.record(node.folder(), "ceiling-rate", has_rates(node));
     }
 }
 
 fn has_rates(node: &CheckedNode<'_>) -> CheckResult {
-    let devices = &node.chain().row().devices;
+    let devices = &node.row().devices;
     let unknown = devices.iter().filter(|row| ceiling_of(node, row.device).is_none());
     let unknown: Vec<String> = unknown.map(|row| text::short(row.device)).collect();
     match (devices.is_empty(), unknown.is_empty()) {

@@ -4,16 +4,16 @@
 
 use weighbridge_attest::Endorsements;
 use weighbridge_attest_types::{
-    Bundle, BundleError, Culprit, Digest32, RosterRow, ThresholdReport, TrustAnchors, UnixMillis,
+    Bundle, BundleError, Culprit, Digest32, LedgerEntry, RosterRow, ThresholdReport, TrustAnchors, UnixMillis,
 };
 
 use crate::check::{CheckResult, Checks, Finding, Outcome};
-use crate::ingest::{DeclarationsPart, Parts, ingest, name};
+use crate::ingest::{DeclarationsPart, NodeParts, Parts, ingest, name};
 use crate::levels::Level;
 use crate::nodes::{CheckedNode, NodeChain, Trust, check_chain, check_evidence};
 use crate::proof::{CheckedDeclared, check_declared};
 use crate::report::{Grounds, issue};
-use crate::time::{CLOCK_SKEW_MILLIS, NodeBracket, Period, bracket_node};
+use crate::time::{CLOCK_SKEW_MILLIS, Period, RowBracket, bracket_row};
 use crate::{cross, policy, text, totals};
 
 /// The instant at which evidence is appraised.
@@ -90,10 +90,10 @@ struct Facts<'a> {
     genesis: Digest32,
     /// Read once, however much evidence is held against them.
     endorsements: Endorsements,
-    /// One slot per roster row; empty when the chain does not hold together or is missing.
-    chains: Vec<Option<NodeChain<'a>>>,
+    /// Per roster row one slot for each chain; empty when the chain does not hold together or is missing.
+    chains: Vec<Vec<Option<NodeChain<'a>>>>,
     /// One per roster row.
-    brackets: Vec<NodeBracket>,
+    brackets: Vec<RowBracket>,
     period: Period,
     declared: Option<CheckedDeclared>,
     level: Level,
@@ -108,17 +108,17 @@ impl<'a> Facts<'a> {
         let mut chains = Vec::new();
         let mut brackets = Vec::new();
         for (number, row) in rows(parts) {
-            let node = parts.nodes.get(&number);
-            let chain = node.and_then(|node| check_chain(row, node, genesis, checks));
-            let ledger = chain.as_ref().map(NodeChain::ledger);
-            brackets.push(node.map(|node| bracket_node(row, node, ledger, anchors, checks)).unwrap_or_default());
-            chains.push(chain);
+            let node = parts.nodes.get(&number).map(Vec::as_slice).unwrap_or_default();
+            let checked: Vec<_> = node.iter().map(|chain| check_chain(row, chain, genesis, checks)).collect();
+            let ledgers = checked.iter().map(|chain| chain.as_ref().map(NodeChain::ledger));
+            let found: Vec<_> = node.iter().zip(ledgers).collect();
+            brackets.push(bracket_row(row, &found, anchors, checks));
+            chains.push(if checked.is_empty() { vec![None] } else { checked });
         }
-        cross::check_chains(&chains, checks);
-        let ledgers: Vec<_> = parts.nodes.values().map(|node| node.ledger.entries.as_slice()).collect();
-        let period = Period::of(&brackets, &ledgers);
+        cross::check_chains(chains.iter().flatten(), checks);
+        let period = period_of(parts, &brackets);
         let declared = match &parts.proof {
-            Some(proof) => check_declared(proof, genesis, &chains, checks),
+            Some(proof) => check_declared(proof, genesis, &chains.iter().flatten().collect::<Vec<_>>(), checks),
             None => {
                 let finding = Finding::skipped("the bundle makes no statement about declared totals");
                 checks.record(name::PROOF, "proof-holds", Err(finding));
@@ -131,6 +131,15 @@ impl<'a> Facts<'a> {
         }
         Self { genesis, endorsements, chains, brackets, period, declared, level }
     }
+}
+
+fn period_of(parts: &Parts, brackets: &[RowBracket]) -> Period {
+    fn entries(chain: &NodeParts) -> &[LedgerEntry] {
+        &chain.ledger.entries
+    }
+    let ledgers: Vec<Vec<_>> = parts.nodes.values().map(|chains| chains.iter().map(entries).collect()).collect();
+    let brackets: Vec<_> = brackets.iter().map(|row| row.whole().clone()).collect();
+    Period::of(&brackets, &ledgers)
 }
 
 /// Every endorsement is one that a scheme knows and can read, and they stand in the one order that assembling gives
@@ -177,9 +186,12 @@ fn appraise_at(
     checks.record(name::APPRAISED_AT, "instant", is_after_the_run(at, &facts.period));
     let trust = Trust { endorsements: &facts.endorsements, anchors, now: at };
     let mut nodes: Vec<CheckedNode<'_>> = Vec::new();
-    for ((number, row), chain) in rows(parts).zip(&facts.chains) {
+    for ((number, row), chains) in rows(parts).zip(&facts.chains) {
         let Some(node) = parts.nodes.get(&number) else { continue };
-        nodes.extend(check_evidence(row, node, chain.as_ref(), facts.genesis, trust, checks));
+        let found = node.iter().zip(chains);
+        let found = found.map(|(part, chain)| check_evidence(row, part, chain.as_ref(), facts.genesis, trust, checks));
+        let found = found.collect();
+        nodes.extend(CheckedNode::join(row, node, found, checks));
     }
     let all_rows_stand = nodes.len() == parts.manifest.roster.len();
     cross::check_devices(&nodes, parts.manifest.roster.len(), checks);

@@ -1,8 +1,10 @@
-//! **Duty.** Node exports as they come from the nodes, put into the order of their common roster.
+//! **Duty.** Node exports as they come from the nodes, put into the order of their common roster and of each node's keys.
 //! **Does not know** whether any signature holds: appraisal looks at everything again.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use weighbridge_appraisal::ChainOrder;
 use weighbridge_attest_types::{
     Bundle, Canonical, Digest32, MAX_BUNDLE_BYTES, NodeKey, NodeLedger, PoseidonDigest, RunManifest,
 };
@@ -18,12 +20,12 @@ pub(super) struct NodeExport {
     container: Bundle,
     genesis: Digest32,
     ledger: CheckedLedger,
-    /// Keys of the run's nodes, and where this one stands among them.
+    /// Keys of the run's nodes, as the roster names them.
     roster: Vec<NodeKey>,
-    position: usize,
+    order: ChainOrder,
 }
 
-/// Reads the exports of one run, in roster order.
+/// Reads the exports of one run, in the order in which a bundle holds their chains.
 pub(super) fn read_run(paths: &[PathBuf]) -> Result<Vec<NodeExport>, CliError> {
     let mut exports: Vec<NodeExport> = paths.iter().map(|path| NodeExport::read(path)).collect::<Result<_, _>>()?;
     if let Some(first) = exports.first()
@@ -31,17 +33,18 @@ pub(super) fn read_run(paths: &[PathBuf]) -> Result<Vec<NodeExport>, CliError> {
     {
         return Err(CliError::OtherRun { first: first.path.clone(), other: other.path.clone() });
     }
-    exports.sort_by_key(|export| export.position);
-    if let Some([first, other]) = exports.array_windows().find(|[first, other]| first.position == other.position) {
-        return Err(CliError::SameNode { first: first.path.clone(), other: other.path.clone() });
+    let mut keys: BTreeMap<NodeKey, &NodeExport> = BTreeMap::new();
+    for export in &exports {
+        if let Some(first) = keys.insert(export.node_key(), export) {
+            return Err(CliError::SameNode { first: first.path.clone(), other: export.path.clone() });
+        }
     }
-    // Ascending and distinct: the first row that is not at its own place is missing.
     let roster = exports.first().map(|export| export.roster.as_slice()).unwrap_or_default();
-    let stands = |row: usize| exports.get(row).is_some_and(|export| export.position == row);
-    match roster.iter().enumerate().find(|(row, _)| !stands(*row)) {
-        None => Ok(exports),
-        Some((_, &node_key)) => Err(CliError::NoExport { rows: roster.len(), node_key }),
+    if let Some(&node_key) = roster.iter().find(|key| !keys.contains_key(key)) {
+        return Err(CliError::NoExport { rows: roster.len(), node_key });
     }
+    exports.sort_by_key(|export| export.order);
+    Ok(exports)
 }
 
 impl NodeExport {
@@ -50,14 +53,14 @@ impl NodeExport {
         let container =
             Bundle::parse_export(&bytes).map_err(|source| CliError::Container { path: path.to_owned(), source })?;
         let manifest: RunManifest = member(&container, path, "run-manifest")?;
-        let ledger: NodeLedger = member(&container, path, "ledger")?;
-        let ledger = CheckedLedger::check(&ledger)
+        let raw: NodeLedger = member(&container, path, "ledger")?;
+        let ledger = CheckedLedger::check(&raw)
             .map_err(|source| CliError::Ledger { path: path.to_owned(), source: Box::new(source) })?;
         let node_key = ledger.start().node_key;
         let roster: Vec<NodeKey> = manifest.roster.iter().map(|row| row.node_key).collect();
-        let position = roster.iter().position(|key| *key == node_key);
-        let position = position.ok_or_else(|| CliError::NotInRoster { path: path.to_owned(), node_key })?;
-        Ok(Self { path: path.to_owned(), container, genesis: manifest.genesis(), ledger, roster, position })
+        let order = ChainOrder::of(&manifest, &raw);
+        let order = order.ok_or_else(|| CliError::NotInRoster { path: path.to_owned(), node_key })?;
+        Ok(Self { path: path.to_owned(), container, genesis: manifest.genesis(), ledger, roster, order })
     }
 
     pub(super) fn path(&self) -> &Path {

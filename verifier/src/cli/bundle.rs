@@ -26,7 +26,7 @@ pub(super) enum BundleCommand {
 #[command(after_help = "Example: weighbridge bundle assemble node-*.export --witness witness \
     --endorsements collateral.json --out run.weighbridge")]
 pub(super) struct AssembleArgs {
-    /// Node exports, one file per node of the run
+    /// Node exports: one file per node of the run, and one more for each later key of a node that was rebooted
     #[arg(required = true, value_name = "EXPORT")]
     exports: Vec<PathBuf>,
     /// Private witnesses of the nodes: folders with *.witness files, or such files; they do not enter the bundle

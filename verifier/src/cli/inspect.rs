@@ -62,6 +62,12 @@ fn text(kind: &str, bytes: &[u8], container: &Bundle, manifest: &RunManifest) ->
         text.push_str(&declared_name(name, words, HANG));
     }
     text.push_str(&format!("roster       {} nodes, {accelerators} accelerators\n", roster.len()));
+    let chains = container.iter().filter(|(name, _)| name.starts_with("node/") && name.ends_with("/ledger"));
+    let (first, later): (Vec<_>, Vec<_>) = chains.partition(|(name, _)| !name.contains("/after/"));
+    if !later.is_empty() {
+        let (all, later) = (first.len() + later.len(), later.len());
+        text.push_str(&format!("chains       {all}, of which {later} say to continue another after a reboot\n"));
+    }
     text.push_str(&format!("interval     {interval_millis} ms\n"));
     for profile in profiles {
         text.push_str(&declared_name("profile", profile, HANG));

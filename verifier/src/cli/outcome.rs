@@ -7,6 +7,7 @@ use weighbridge_appraisal::{Check, CheckStatus, Outcome};
 use weighbridge_attest_types::{Culprit, ProfileLine, ProfileOrigin, ThresholdReport, Verdict, exact_words};
 
 use crate::cli::console::Paint;
+use crate::events::events;
 use crate::figures::Amount;
 use crate::instant;
 use crate::prose::{beside, numbers, sentence, wrapped};
@@ -80,6 +81,9 @@ pub(super) fn summary(report: &ThresholdReport, paint: Paint) -> String {
         text.push_str(&entry("declared", &format!("{} ({})", line.sentence, line.grade.as_str())));
     }
     text.push_str(&entry("audit", &report.audit));
+    for event in events(report) {
+        text.push_str(&entry("happened", &event));
+    }
     text.push_str("\nverdicts\n");
     for line in &report.profiles {
         text.push_str(&profile(line, report, paint));
@@ -265,6 +269,7 @@ mod tests {
             "level ",
             "declared ",
             "audit ",
+            "happened ",
         ];
         for name in [
             "Attested: below the threshold".to_owned(),

@@ -8,6 +8,7 @@ use weighbridge_attest_types::{
     Verdict, WorkLine, exact_words,
 };
 
+use crate::events::events;
 use crate::figures::{Amount, duration, grouped};
 use crate::html::drawing::Drawing;
 use crate::html::form::{Field, fields};
@@ -52,6 +53,7 @@ pub(crate) struct Page<'a> {
     share: Option<String>,
     gaps: Vec<Gap<'a>>,
     attempts: &'a [AttemptLine],
+    events: Vec<String>,
     checkpoints: &'a [CheckpointLine],
     collateral_left: Option<String>,
     not_proven: Vec<String>,
@@ -247,6 +249,7 @@ impl<'a> Page<'a> {
             share: report.coverage.covered_basis_points.map(|share| format!("{}.{:02}%", share / 100, share % 100)),
             gaps: report.gaps.iter().map(Gap::new).collect(),
             attempts: &report.attempts,
+            events: events(report).iter().map(|line| numbers(&sentence(line))).collect(),
             checkpoints: &report.checkpoints,
             collateral_left: report.endorsements_valid_until.0.checked_sub(report.appraised_at.0).map(duration),
             not_proven: report.not_proven.iter().map(|line| sentence(line)).collect(),

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use weighbridge_attest_types::{Culprit, Digest32, LedgerEntry, NodeLedger, QuotedHead, RosterRow};
+use weighbridge_attest_types::{Digest32, LedgerEntry, NodeKey, NodeLedger, QuotedHead, RosterRow};
 use weighbridge_ledger::CheckedLedger;
 
 use crate::check::{CheckResult, Checks, Finding};
@@ -17,7 +17,6 @@ const MANY: usize = 32;
 /// A chain that hangs together. Whether it is the right one is in `sound`.
 #[derive(Debug)]
 pub(crate) struct NodeChain<'a> {
-    row: &'a RosterRow,
     parts: &'a NodeParts,
     ledger: CheckedLedger,
     quoted_through: u64,
@@ -25,12 +24,13 @@ pub(crate) struct NodeChain<'a> {
 }
 
 impl<'a> NodeChain<'a> {
-    pub(crate) const fn row(&self) -> &'a RosterRow {
-        self.row
-    }
-
     pub(crate) const fn parts(&self) -> &'a NodeParts {
         self.parts
+    }
+
+    /// The key that signs this chain.
+    pub(crate) fn node_key(&self) -> NodeKey {
+        self.ledger.start().node_key
     }
 
     pub(crate) const fn ledger(&self) -> &CheckedLedger {
@@ -50,7 +50,7 @@ impl<'a> NodeChain<'a> {
 
 /// Checks everything about a node's ledger that needs no instant; `None` when its heads or signatures do not hold.
 pub(crate) fn check_chain<'a>(
-    row: &'a RosterRow,
+    row: &RosterRow,
     parts: &'a NodeParts,
     genesis: Digest32,
     checks: &mut Checks,
@@ -61,40 +61,45 @@ pub(crate) fn check_chain<'a>(
         Ok(ledger) => Ok(format!("{} intervals; every head follows, every entry is signed", ledger.last_index())),
         Err(error) => Err(Finding::fail(error.culprit(), text::chain(error))),
     };
-    let found = [
-        ("ledger-chain", chain),
-        ("ledger-row", is_of_row(checked.as_ref().ok(), genesis, row)),
-        ("ledger-predecessor", has_no_predecessor(&parts.ledger)),
-        ("ledger-quotes", names_its_quotes(parts)),
-        ("ledger-quoted", is_quoted(parts)),
-    ];
+    let is_first = parts.place == 0;
+    let mut found =
+        vec![("ledger-chain", chain), ("ledger-row", is_of_row(checked.as_ref().ok(), genesis, row, is_first))];
+    if is_first {
+        // What a later chain cites can be judged only when the evidence of the one before it is.
+        found.push(("ledger-predecessor", has_no_predecessor(&parts.ledger)));
+    }
+    found.extend([("ledger-quotes", names_its_quotes(parts)), ("ledger-quoted", is_quoted(parts))]);
     let mut sound = true;
     for (code, result) in found {
         sound = checks.record(&path, code, result) && sound;
     }
     let quoted_through = parts.head_quotes.last().map_or(0, |quote| quote.index);
-    Some(NodeChain { row, parts, ledger: checked.ok()?, quoted_through, sound })
+    Some(NodeChain { parts, ledger: checked.ok()?, quoted_through, sound })
 }
 
-/// Genesis, node key and device set are the row's, and every interval accounts for exactly the row's accelerators.
-fn is_of_row(ledger: Option<&CheckedLedger>, genesis: Digest32, row: &RosterRow) -> CheckResult {
+/// Genesis and device set are the row's, and every interval accounts for exactly the row's accelerators. The first
+/// chain is the row's key's; a later one has a key of its own, which no roster names.
+fn is_of_row(ledger: Option<&CheckedLedger>, genesis: Digest32, row: &RosterRow, is_first: bool) -> CheckResult {
     let Some(ledger) = ledger else {
         return Err(Finding::skipped("the ledger does not hold together, so it is nobody's"));
     };
-    match ledger.check_row(genesis, row) {
-        Ok(()) => Ok(format!("this run's chain of this node; accelerators in every interval: {}", row.devices.len())),
+    let (checked, whose) = match is_first {
+        true => (ledger.check_row(genesis, row), "this node"),
+        false => (ledger.check_later_key(genesis, row), "this node's devices under another key"),
+    };
+    match checked {
+        Ok(()) => Ok(format!("this run's chain of {whose}; accelerators in every interval: {}", row.devices.len())),
         Err(error) => Err(Finding::fail(error.culprit(), text::chain(&error))),
     }
 }
 
-/// A chain after a reboot counts only behind the chain it cites (PROTOCOL §3); this version reads one chain per node.
+/// A chain after a reboot counts only behind the chain it cites (PROTOCOL §3).
 fn has_no_predecessor(ledger: &NodeLedger) -> CheckResult {
     match ledger.start.predecessor {
         None => Ok("the chain starts with the run".to_owned()),
-        Some(head) => Err(Finding::fail(
-            Culprit::Unsupported,
-            format!("the chain continues another that ended in head {head}; this version reads one chain per node"),
-        )),
+        Some(head) => {
+            Err(Finding::untrusted(format!("the chain continues head {head} of another chain, which is not before it")))
+        }
     }
 }
 
@@ -179,6 +184,7 @@ mod tests {
         let quotes = present.iter().map(|&(index, digest)| HeadQuotePart { index, evidence: evidence(digest) });
         NodeParts {
             folder: "node/0000".to_owned(),
+            place: 0,
             ledger: NodeLedger { start, entries: (1..).zip(named).map(entry).collect() },
             key_quote: evidence(0),
             head_quotes: quotes.collect(),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use weighbridge_attest::{BoundSet, Endorsements, verify_set_with};
 use weighbridge_attest_types::{
-    Binding, BindingStage, ChipFamily, Device, Digest32, Grade, PlatformClaims, RosterRow, TrustAnchors, UnixMillis,
+    Binding, BindingStage, Digest32, NodeKey, PlatformClaims, RosterRow, TrustAnchors, UnixMillis,
 };
 
 use crate::check::{CheckResult, Checks, Finding};
@@ -36,14 +36,14 @@ impl BoundEvidence<'_> {
     }
 }
 
-/// A node whose chain is sound and whose whole evidence is genuine and about that chain.
+/// A chain that is sound and whose whole evidence is genuine and about it.
 #[derive(Debug)]
-pub(crate) struct CheckedNode<'a> {
+pub(crate) struct CheckedChain<'a> {
     chain: &'a NodeChain<'a>,
     evidence: Vec<BoundEvidence<'a>>,
 }
 
-impl<'a> CheckedNode<'a> {
+impl<'a> CheckedChain<'a> {
     pub(crate) const fn chain(&self) -> &'a NodeChain<'a> {
         self.chain
     }
@@ -53,25 +53,13 @@ impl<'a> CheckedNode<'a> {
         &self.evidence
     }
 
-    pub(crate) fn claims(&self) -> impl Iterator<Item = &PlatformClaims> {
-        self.evidence.iter().flat_map(BoundEvidence::claims)
-    }
-
-    /// The weakest anchor decides.
-    pub(crate) fn grade(&self) -> Grade {
-        self.claims().map(|claims| claims.grade).min().unwrap_or(Grade::Simulated)
-    }
-
-    /// The chip family of an accelerator; `None` when no certificate names one, or two name different ones.
-    pub(crate) fn chip_family(&self, device: Device) -> Option<&ChipFamily> {
-        let mut families =
-            self.claims().filter(|claims| claims.device == Some(device)).map(|claims| &claims.chip_family);
-        let first = families.next()?.as_ref()?;
-        families.all(|family| family.as_ref() == Some(first)).then_some(first)
+    /// Indices of the heads whose evidence holds.
+    pub(crate) fn quoted(&self) -> Vec<u64> {
+        self.chain.parts().head_quotes.iter().map(|quote| quote.index).collect()
     }
 }
 
-/// What evidence of one node is verified with.
+/// What evidence is verified with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trust<'a> {
     pub(crate) endorsements: &'a Endorsements,
@@ -79,7 +67,7 @@ pub(crate) struct Trust<'a> {
     pub(crate) now: UnixMillis,
 }
 
-/// Checks all evidence of one node at one instant. `None` unless its chain is sound and every check holds; what could
+/// Checks all evidence of one chain at one instant. `None` unless its chain is sound and every check holds; what could
 /// be verified without a chain is verified all the same.
 pub(crate) fn check_evidence<'a>(
     row: &RosterRow,
@@ -88,38 +76,45 @@ pub(crate) fn check_evidence<'a>(
     genesis: Digest32,
     trust: Trust<'_>,
     checks: &mut Checks,
-) -> Option<CheckedNode<'a>> {
-    let mut sets = vec![check_key_quote(row, &parts.key_quote, trust, checks)];
+) -> Option<CheckedChain<'a>> {
+    let is_first = parts.place == 0;
+    // The roster names the first key only. Whose a later one is shows in the chain that it signs.
+    let node_key = if is_first { row.node_key } else { parts.ledger.start.node_key };
+    let about = Subject { row, node_key, is_first, chain, genesis };
+    let mut sets = vec![check_key_quote(about, &parts.key_quote, trust, checks)];
     for quote in &parts.head_quotes {
-        let about = Subject { row, chain, genesis };
         sets.push(check_head_quote(about, quote, trust, checks));
     }
     let evidence: Option<Vec<_>> = sets.into_iter().collect();
     let chain = chain.filter(|chain| chain.is_sound())?;
-    Some(CheckedNode { chain, evidence: evidence? })
+    Some(CheckedChain { chain, evidence: evidence? })
 }
 
-/// The key quote came before the run: it introduces the node key, and the roster cites it.
+/// A key quote introduces a node key before that key signs anything. The roster cites that of the first key.
 fn check_key_quote<'a>(
-    row: &RosterRow,
+    about: Subject<'_>,
     quote: &'a EvidencePart,
     trust: Trust<'_>,
     checks: &mut Checks,
 ) -> Option<BoundEvidence<'a>> {
     let binding = &quote.set.binding;
-    let found = [
+    let mut found = vec![
         ("evidence-stage", is_of_stage(binding, BindingStage::Key)),
-        ("evidence-node-key", is_about_key(binding, row)),
-        ("key-quote-roster", is_the_rosters(quote, row)),
-        ("evidence-devices", comes_from(quote, row)),
+        ("evidence-node-key", is_about_key(binding, about.node_key)),
+        ("evidence-devices", comes_from(quote, about.row)),
     ];
-    finish(quote, row, found, trust, checks)
+    if about.is_first {
+        found.push(("key-quote-roster", is_the_rosters(quote, about.row)));
+    }
+    finish(quote, about.row, found, trust, checks)
 }
 
-/// What a head quote must be about.
+/// What evidence must be about.
 #[derive(Clone, Copy)]
 struct Subject<'a> {
     row: &'a RosterRow,
+    node_key: NodeKey,
+    is_first: bool,
     chain: Option<&'a NodeChain<'a>>,
     genesis: Digest32,
 }
@@ -131,10 +126,10 @@ fn check_head_quote<'a>(
     checks: &mut Checks,
 ) -> Option<BoundEvidence<'a>> {
     let binding = &quote.evidence.set.binding;
-    let found = [
+    let found = vec![
         ("evidence-stage", is_of_stage(binding, BindingStage::Head)),
         ("evidence-genesis", is_about_run(binding, about.genesis)),
-        ("evidence-node-key", is_about_key(binding, about.row)),
+        ("evidence-node-key", is_about_key(binding, about.node_key)),
         ("evidence-index", is_about_index(binding, quote.index)),
         ("evidence-head", is_about_head(binding, about.chain)),
         ("evidence-devices", comes_from(&quote.evidence, about.row)),
@@ -143,10 +138,10 @@ fn check_head_quote<'a>(
 }
 
 /// Records what was found and verifies the set itself, whatever was found: the two are independent.
-fn finish<'a, const N: usize>(
+fn finish<'a>(
     quote: &'a EvidencePart,
     row: &RosterRow,
-    found: [(&'static str, CheckResult); N],
+    found: Vec<(&'static str, CheckResult)>,
     trust: Trust<'_>,
     checks: &mut Checks,
 ) -> Option<BoundEvidence<'a>> {
@@ -181,10 +176,10 @@ fn is_about_run(binding: &Binding, genesis: Digest32) -> CheckResult {
     }
 }
 
-fn is_about_key(binding: &Binding, row: &RosterRow) -> CheckResult {
-    let wanted = row.node_key.digest();
+fn is_about_key(binding: &Binding, node_key: NodeKey) -> CheckResult {
+    let wanted = node_key.digest();
     match binding.node_key_digest == wanted {
-        true => Ok("is about this node's key".to_owned()),
+        true => Ok("is about the key of this chain".to_owned()),
         false => Err(Finding::untrusted(format!("is about node key {}, not {wanted}", binding.node_key_digest))),
     }
 }

@@ -2,8 +2,7 @@
 
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use weighbridge_attest_types::{
-    Binding, ChainStart, Device, EvidenceEnvelope, EvidenceKind, EvidenceSet, LedgerEntry, NodeKey, NodeLedger,
-    Presence,
+    Binding, ChainStart, Device, EvidenceEnvelope, EvidenceKind, EvidenceSet, NodeLedger, Presence, RosterRow,
 };
 use weighbridge_ledger::Chain;
 
@@ -82,6 +81,7 @@ fn parts() -> NodeParts {
     let entries: Vec<LedgerEntry> = ledger.entries().to_vec();
     NodeParts {
         folder: "node/0000".to_owned(),
+        place: 0,
         key_quote: EvidencePart { path: "node/0000/evidence/key".to_owned(), set, digest: Digest32::default() },
         head_quotes: vec![],
         nonce: Some(nonce(&authority, ISSUED)),
@@ -112,8 +112,8 @@ fn anchors() -> TrustAnchors {
 
 fn bracketed(parts: &NodeParts, ledger: &CheckedLedger, anchors: &TrustAnchors) -> (NodeBracket, Vec<Check>) {
     let mut checks = Checks::default();
-    let bracket = bracket_node(&row(), parts, Some(ledger), anchors, &mut checks);
-    (bracket, checks.into_list())
+    let bracket = bracket_row(&row(), &[(parts, Some(ledger))], anchors, &mut checks);
+    (bracket.whole().clone(), checks.into_list())
 }
 
 fn status(checks: &[Check], code: &str) -> CheckStatus {
@@ -131,7 +131,7 @@ fn anchored_tokens_make_a_bracket() {
     assert_eq!(bracket.not_before().map(TokenTime::at), Some(UnixMillis(ISSUED)));
     assert_eq!(bracket.not_after().map(TokenTime::at), Some(UnixMillis(RECEIVED)));
     let publics = ledger(1);
-    let period = Period::of(&[bracket], &[publics.entries()]);
+    let period = Period::of(&[bracket], &[vec![publics.entries()]]);
     assert_eq!(period.millis(), Some(RECEIVED - ISSUED));
     assert_eq!(period.clock(), "external");
 }
@@ -146,7 +146,7 @@ fn an_unknown_authority_leaves_the_clock_to_the_host_and_says_what_to_do() {
     }
     assert!(checks.iter().any(|check| check.message.contains("--trust-roots DIR")));
     let publics = ledger(1);
-    let period = Period::of(&[bracket], &[publics.entries()]);
+    let period = Period::of(&[bracket], &[vec![publics.entries()]]);
     assert_eq!(period, Period::Host(Some((UnixMillis(START), UnixMillis(START + INTERVAL)))));
 }
 
@@ -248,7 +248,7 @@ fn the_period_spans_all_nodes_and_one_open_end_leaves_it_to_the_hosts() {
     let node = |from, to| NodeBracket { not_before: token(from), not_after: token(to) };
     let entry = |public| LedgerEntry { public, meter: PoseidonDigest::default(), signature: Signature64([0; 64]) };
     let (first, second) = ([entry(interval(1, 50))], [entry(interval(2, 70))]);
-    let ledgers: [&[LedgerEntry]; 2] = [&first, &second];
+    let ledgers: [Vec<&[LedgerEntry]>; 2] = [vec![&first], vec![&second]];
     let period = Period::of(&[node(100, 900), node(150, 1_000)], &ledgers);
     let (from, to) = (UnixMillis(100), UnixMillis(1_000));
     assert_eq!(period, Period::External { from, to, counted_millis: INTERVAL, grade: Grade::Simulated });
@@ -258,4 +258,8 @@ fn the_period_spans_all_nodes_and_one_open_end_leaves_it_to_the_hosts() {
     let period = Period::of(&[node(100, 900), open], &ledgers);
     assert_eq!(period, Period::Host(Some((UnixMillis(50), UnixMillis(70 + INTERVAL)))));
     assert_eq!(Period::of(&[], &[]), Period::Host(None));
+    // Two keys of one node: what both counted is charged together.
+    let ledgers: [Vec<&[LedgerEntry]>; 1] = [vec![&first, &second]];
+    let period = Period::of(&[node(100, 900)], &ledgers);
+    assert_eq!(period.millis(), Some(2 * INTERVAL));
 }

@@ -7,10 +7,10 @@ mod signature;
 mod token;
 
 use thiserror::Error;
-use weighbridge_attest_types::{CertificateAnchor, Culprit, PoseidonDigest, RosterRow, UnixMillis, timestamp_imprint};
+use weighbridge_attest_types::{CertificateAnchor, Culprit, NodeKey, PoseidonDigest, UnixMillis, timestamp_imprint};
 use weighbridge_ledger::CheckedLedger;
 
-use super::{TokenAnchor, TokenTime, by};
+use super::{Holder, TokenAnchor, TokenTime, by};
 use crate::check::{CheckResult, Checks, Finding};
 use crate::ingest::NodeParts;
 use crate::text;
@@ -65,13 +65,12 @@ impl TimestampError {
 pub(super) fn check(
     path: &str,
     token: &TimestampToken,
-    (row, parts): (&RosterRow, &NodeParts),
-    ledger: Option<&CheckedLedger>,
+    Holder { parts, ledger, node_key, .. }: Holder<'_>,
     roots: &[CertificateAnchor],
     checks: &mut Checks,
 ) -> Option<TokenTime> {
     let at = token.not_after();
-    let index = ledger.and_then(|ledger| stamped_index(token, row, ledger));
+    let index = ledger.and_then(|ledger| stamped_index(token, node_key, ledger));
     let mut holds = checks.record(path, "time-timestamp-head", names_head(index, ledger));
     let closes = covers_last(index, parts);
     holds = closes.is_ok() && holds;
@@ -89,8 +88,8 @@ pub(super) fn check(
 }
 
 /// Which head of the chain was stamped: the last one first. A token does not name its index, the imprint holds it.
-fn stamped_index(token: &TimestampToken, row: &RosterRow, ledger: &CheckedLedger) -> Option<u64> {
-    let key = row.node_key.digest();
+fn stamped_index(token: &TimestampToken, node_key: NodeKey, ledger: &CheckedLedger) -> Option<u64> {
+    let key = node_key.digest();
     let is_of = |index: u64, head: PoseidonDigest| timestamp_imprint(key, index, head) == token.imprint();
     let mut indices = (0..=ledger.last_index()).rev();
     indices.find(|index| ledger.head(*index).is_some_and(|head| is_of(*index, head)))
