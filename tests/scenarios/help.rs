@@ -70,7 +70,7 @@ const PROVOKED: &[(&str, i32, &str)] = &[
 
 /// Provoked once each: (command line, exit code, what the message must say).
 const SAID: &[(&str, i32, &str)] = &[
-    ("verify", 2, "<BUNDLE>"),
+    ("verify", 2, "required arguments were not provided"),
     ("verify BUNDLE stray", 2, "unexpected argument 'stray'"),
     ("verify BUNDLE --frobnicate", 2, "unexpected argument '--frobnicate'"),
     (
