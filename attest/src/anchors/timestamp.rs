@@ -1,7 +1,7 @@
 //! **Duty.** Roots of timestamp authorities, which a file names; no release pins one. **Knows** X.509, RSA and ECDSA
 //! through the library. **Does not know** timestamps (appraisal). **Spec.** RFC 5280 §4.2.1.9, RFC 3161 §2.3.
 
-use weighbridge_attest_types::CertificateAnchor;
+use weighbridge_attest_types::{CertificateAnchor, Digest32};
 use x509_parser::prelude::X509Certificate;
 
 use super::{AnchorFile, AnchorFileError};
@@ -13,16 +13,16 @@ pub(super) fn add(file: AnchorFile, into: &mut Vec<CertificateAnchor>) -> Result
     let AnchorFile { name, grade, certificate_pem: Some(pem), key: None, chain: None, .. } = file else {
         return Err(AnchorFileError::Format("a root has `certificate_pem` and neither `key` nor `chain`".to_owned()));
     };
-    let anchor = read_root(&pem, name.clone()).map_err(|why| AnchorFileError::Anchor { name: name.clone(), why })?;
-    if let Some(earlier) = into.iter().find(|earlier| earlier.spki_sha256 == anchor.spki_sha256) {
+    let (der, pin) = read_root(&pem).map_err(|why| AnchorFileError::Anchor { name: name.clone(), why })?;
+    if let Some(earlier) = into.iter().find(|earlier| earlier.spki_sha256 == pin) {
         return Err(AnchorFileError::Repeated { name, earlier: earlier.name.clone() });
     }
-    into.push(CertificateAnchor { grade, ..anchor });
+    into.push(CertificateAnchor { name, grade, spki_sha256: pin, der: Some(der) });
     Ok(())
 }
 
 /// One self-signed authority. Its dates are checked at the instant of each token.
-fn read_root(pem: &str, name: String) -> Result<CertificateAnchor, String> {
+fn read_root(pem: &str) -> Result<(Vec<u8>, Digest32), String> {
     let ders = pem_certificates(pem.as_bytes()).map_err(|error| error.to_string())?;
     let [der] = <[Vec<u8>; 1]>::try_from(ders).map_err(|all| format!("{} certificates instead of one", all.len()))?;
     let chain = std::slice::from_ref(&der);
@@ -36,8 +36,8 @@ fn read_root(pem: &str, name: String) -> Result<CertificateAnchor, String> {
     if root.subject() != root.issuer() || root.verify_signature(None).is_err() {
         return Err("it is not signed by its own key".to_owned());
     }
-    let spki_sha256 = spki_sha256(root);
-    Ok(CertificateAnchor { name, grade: weighbridge_attest_types::Grade::Simulated, spki_sha256, der: Some(der) })
+    let pin = spki_sha256(root);
+    Ok((der, pin))
 }
 
 fn is_authority(root: &X509Certificate<'_>) -> bool {
