@@ -174,12 +174,12 @@ fn memory_stays_bounded_whatever_the_size_of_the_file() {
         file.set_len(8 + header.len() as u64 + bytes).unwrap();
         path
     };
-    // Holes: 4 GiB for what is fast; one very wide band, cut into pieces, for what is not.
+    // Holes: 4 GiB for what is fast; a band too wide for memory, cut into pieces, for what is not.
     let large = write("large.safetensors", "[262144,16384]", 4 << 30);
-    let wide = write("wide.safetensors", "[3,8000000]", 24_000_000);
-    let cases = [(&large, "fast", "64"), (&large, "oms", "2"), (&wide, "algebraic", "64"), (&wide, "algebraic", "2")];
+    let wide = write("wide.safetensors", "[3,3000000]", 9_000_000);
+    let cases = [(&large, "fast:", "64"), (&large, "oms:", "2"), (&wide, "algebraic:", "2"), (&wide, "", "64")];
     for (file, kind, jobs) in cases {
-        let check = format!("{kind}:{}", "0".repeat(64));
+        let check = format!("{kind}{}", "0".repeat(64));
         let mut command = Command::new(program("weighbridge"));
         command.arg("commit").arg(file).args(["--check", &check, "--jobs", jobs]);
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
@@ -194,9 +194,9 @@ fn memory_stays_bounded_whatever_the_size_of_the_file() {
             }
             std::thread::sleep(std::time::Duration::from_millis(2));
         };
-        println!("{kind} with {jobs} threads: at most {} MiB", peak / 1024);
+        println!("{kind:?} with {jobs} threads: at most {} MiB", peak / 1024);
         assert_eq!(code, Some(5), "{kind}");
-        assert!(peak > 0 && peak <= 256 * 1024, "{kind} with {jobs} threads took {peak} KiB");
+        assert!(peak > 0 && peak <= 256 * 1024, "{kind:?} with {jobs} threads took {peak} KiB");
     }
 }
 
