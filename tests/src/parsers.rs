@@ -105,5 +105,8 @@ pub static PARSERS: &[Parser] = &[
 /// When there is none: a fuzz target without a row.
 #[must_use]
 pub fn parser(name: &str) -> &'static Parser {
-    PARSERS.iter().find(|parser| parser.name == name).unwrap_or_else(|| panic!("no row `{name}` in tests/src/parsers.rs"))
+    PARSERS
+        .iter()
+        .find(|parser| parser.name == name)
+        .unwrap_or_else(|| panic!("no row `{name}` in tests/src/parsers.rs"))
 }

@@ -25,7 +25,8 @@ use weighbridge_commitments::{CheckpointDigests, commit_checkpoint};
 use weighbridge_daemon::Config;
 use weighbridge_daemon::action::Action;
 use weighbridge_daemon_api::{
-    Acknowledged, ChallengeRequest, EndRequest, NodeInfo, Problem, ReceiptRequest, RunEnded, RunStartRequest, RunStarted,
+    Acknowledged, ChallengeRequest, EndRequest, NodeInfo, Problem, ReceiptRequest, RunEnded, RunStartRequest,
+    RunStarted,
 };
 
 use crate::parsers::Seen;
@@ -197,7 +198,8 @@ pub(super) fn safetensors(bytes: &[u8]) -> Seen {
         let place = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
         let folder = folder.get_or_insert_with(|| tempfile::tempdir_in(place).expect("a temporary folder"));
         let Some(digests) = commit(&folder.path().join("read.safetensors"), bytes) else { return Seen::Refused };
-        let tensors = ::safetensors::SafeTensors::deserialize(bytes).expect("we accept no file that the format refuses");
+        let tensors =
+            ::safetensors::SafeTensors::deserialize(bytes).expect("we accept no file that the format refuses");
         assert_eq!(tensors.len() as u64, digests.tensors);
         let written = ::safetensors::serialize(tensors.tensors(), None).expect("tensors that were read can be written");
         let again = commit(&folder.path().join("written.safetensors"), &written).expect("it was accepted before");

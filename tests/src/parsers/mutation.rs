@@ -19,12 +19,25 @@ pub enum Form {
 }
 
 /// Numbers that parsers get wrong.
-const SHARP: [u64; 12] =
-    [0, 1, 2, 0x7f, 0x80, 0xff, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1 << 63, u64::MAX];
+const SHARP: [u64; 12] = [0, 1, 2, 0x7f, 0x80, 0xff, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1 << 63, u64::MAX];
 /// Pieces of text that parsers get wrong.
 const TEXTS: [&str; 16] = [
-    "\"", "{", "}", "[", "]", ",", "null", "-0", "1e999999", "99999999999999999999999999999999999999999", "\\u0000",
-    "\\ud800", "\u{202e}", "\n", "<script>", "true",
+    "\"",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    "null",
+    "-0",
+    "1e999999",
+    "99999999999999999999999999999999999999999",
+    "\\u0000",
+    "\\ud800",
+    "\u{202e}",
+    "\n",
+    "<script>",
+    "true",
 ];
 /// Nesting beyond what any message has.
 const DEEP: usize = 20_000;
@@ -89,7 +102,8 @@ impl Mutator {
             return;
         }
         let at = self.random.gen_range(0..bytes.len());
-        bytes[at] ^= if self.random.r#gen() { 1 << self.random.gen_range(0..8) } else { self.random.gen_range(1..=255u8) };
+        bytes[at] ^=
+            if self.random.r#gen() { 1 << self.random.gen_range(0..8) } else { self.random.gen_range(1..=255u8) };
     }
 
     /// A length field, as far as chance finds one.

@@ -147,9 +147,8 @@ pub(super) fn certificate() -> Vec<Vec<u8>> {
 }
 
 pub(super) fn pem() -> Vec<Vec<u8>> {
-    let block = |der: &Vec<u8>| {
-        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der))
-    };
+    let block =
+        |der: &Vec<u8>| format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der));
     vec![honest().gpu_certificates.iter().map(block).collect::<String>().into_bytes()]
 }
 
@@ -257,12 +256,11 @@ fn frame(parts: &[Vec<u8>]) -> Vec<u8> {
     parts.iter().flat_map(|part| [length(part).to_vec(), part.clone()].concat()).collect()
 }
 
-/// The parts again; a last part whose length lies is cut at the end, so that few mutations are lost to the frame.
+/// The parts again; `None` where a length lies.
 pub(super) fn unframe(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut parts = Vec::new();
     while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
-        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?.min(rest.len());
-        let (part, after) = rest.split_at(length);
+        let (part, after) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
         parts.push(part.to_vec());
         bytes = after;
     }
