@@ -45,6 +45,29 @@ advisories:
 mutate:
     WEIGHBRIDGE_MUTATIONS=all cargo test --release --workspace --test scenarios mutations
 
+# Measure, and write the README's table of figures anew (about five minutes; the demo first, if it never ran here).
+figures:
+    test -e out/run.weighbridge || cargo run --release --bin weighbridge-demo
+    rm -rf target/criterion
+    cargo build --release --workspace --bins
+    cargo bench --workspace --bench figures
+    cargo run --release --bin weighbridge-figures
+
+# Measure, and say what became slower than the committed figures by more than a fifth, as ratios to a calibration loop.
+slower:
+    rm -rf target/criterion
+    cargo build --release --workspace --bins
+    cargo bench --workspace --bench figures
+    cargo run --release --bin weighbridge-figures -- --check
+
+# Every fuzz target in turn, SECONDS each; needs a nightly toolchain and cargo-fuzz. Results: docs/fuzzing.md.
+fuzz SECONDS:
+    tests/fuzz/run {{SECONDS}}
+
+# The same for a moment: each target builds, starts and meets its seeds.
+smoke:
+    tests/fuzz/run 5
+
 # Write golden files anew after a wanted change; review the diff. A changed circuit makes every earlier proof invalid.
 bless:
     WEIGHBRIDGE_BLESS=1 cargo test --release --workspace --test law direct_edges

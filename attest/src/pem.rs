@@ -9,9 +9,11 @@ use crate::error::{EvidenceError, Failure};
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
+/// What may stand around a line. Other white space ends no line elsewhere: a reader there would miss the next block.
+const BLANK: [char; 3] = [' ', '\t', '\r'];
 
-/// The DER certificates of a PEM chain, in order. White space between blocks and NUL bytes at the end are allowed,
-/// nothing else.
+/// The DER certificates of a PEM chain, in order. Each boundary stands alone on its line, because other readers go by
+/// lines; empty lines, blanks around a line and NUL bytes at the end are allowed, nothing else.
 ///
 /// # Errors
 /// [`EvidenceError::Malformed`]: too long, too many, or not PEM.
@@ -20,25 +22,32 @@ pub fn pem_certificates(bytes: &[u8]) -> Result<Vec<Vec<u8>>, EvidenceError> {
         return Err(malformed(format!("a chain of {} bytes is over the cap of {MAX_CHAIN_BYTES}", bytes.len())));
     }
     let text = std::str::from_utf8(bytes).map_err(|_| malformed("the chain is not text".to_owned()))?;
-    let mut rest = text.trim_end_matches('\0').trim();
     let mut certificates = Vec::new();
-    while !rest.is_empty() {
-        let block = rest.strip_prefix(BEGIN).and_then(|rest| rest.split_once(END));
-        let Some((body, after)) = block else {
-            return Err(malformed(format!("certificate {} is not a PEM block", certificates.len())));
+    let mut open: Option<String> = None;
+    for line in text.trim_end_matches('\0').split('\n').map(|line| line.trim_matches(BLANK)) {
+        open = match (open.take(), line) {
+            (None, "") => None,
+            (None, BEGIN) if certificates.len() == MAX_CHAIN_CERTIFICATES => {
+                return Err(malformed(format!("more than {MAX_CHAIN_CERTIFICATES} certificates in one chain")));
+            }
+            (None, BEGIN) => Some(String::new()),
+            (Some(base64), END) => {
+                certificates.push(decode(&base64, certificates.len())?);
+                None
+            }
+            (Some(base64), line) if !line.starts_with('-') => Some(base64 + line),
+            _ => return Err(not_a_block(certificates.len())),
         };
-        certificates.push(decode(body, certificates.len())?);
-        rest = after.trim_start();
-        if certificates.len() > MAX_CHAIN_CERTIFICATES {
-            return Err(malformed(format!("more than {MAX_CHAIN_CERTIFICATES} certificates in one chain")));
-        }
     }
-    Ok(certificates)
+    if open.is_some() { Err(not_a_block(certificates.len())) } else { Ok(certificates) }
 }
 
-fn decode(body: &str, index: usize) -> Result<Vec<u8>, EvidenceError> {
-    let base64: String = body.split_ascii_whitespace().collect();
+fn decode(base64: &str, index: usize) -> Result<Vec<u8>, EvidenceError> {
     STANDARD.decode(base64).map_err(|why| malformed(format!("certificate {index} is not base64: {why}")))
+}
+
+fn not_a_block(index: usize) -> EvidenceError {
+    malformed(format!("certificate {index} is not a PEM block"))
 }
 
 fn malformed(message: String) -> EvidenceError {
@@ -66,5 +75,17 @@ mod tests {
             assert_eq!(pem_certificates(bad.as_bytes()).unwrap_err().code(), "pem");
         }
         assert_eq!(pem_certificates(&[0xff]).unwrap_err().code(), "pem");
+    }
+
+    /// Another reader, which goes by lines, sees one certificate fewer in each of these.
+    #[test]
+    fn a_boundary_that_does_not_stand_alone_on_its_line_is_malformed() {
+        let one = |before: &str, after: &str| format!("{BEGIN}{before}AQID{after}{END}\n");
+        for glue in ["", " ", "\r", "\u{b}", "\u{c}", "\u{a0}", "\u{2028}"] {
+            let blocks = format!("{BEGIN}\nAQID\n{END}{glue}{BEGIN}\nBAUG\n{END}\n");
+            for bad in [blocks, one(glue, "\n"), one("\n", glue)] {
+                assert_eq!(pem_certificates(bad.as_bytes()).unwrap_err().code(), "pem", "{bad:?}");
+            }
+        }
     }
 }

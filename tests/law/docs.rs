@@ -51,6 +51,16 @@ fn ci_runs_the_same_recipes_as_people() {
     tree::hold(".ci/run and justfile agree", &breaches);
 }
 
+#[test]
+fn the_table_of_figures_is_the_one_that_was_measured() {
+    use weighbridge_tests::figures::{BEGIN, END, committed, table};
+    let readme = tree::file("README.md").text;
+    let between = readme.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END));
+    let (found, _) = between.expect("README.md has both markers");
+    let wanted = table(&committed().expect("tests/benches/figures.json"));
+    assert_eq!(found.trim_start_matches('\n'), wanted, "README.md: `just figures` writes this table; do not edit it");
+}
+
 /// (name, command) of each `stage` line of `.ci/run`.
 fn stages() -> Vec<(String, String)> {
     let ci = tree::file(".ci/run");

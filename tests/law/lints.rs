@@ -96,3 +96,36 @@ fn a_silent_exception_is_found() {
     let lines: Vec<&str> = found.iter().filter_map(|breach| breach.split(": ").next()).collect();
     assert_eq!(lines, ["x.rs:1", "x.rs:2", "x.rs:6"]);
 }
+
+#[test]
+fn every_dependency_is_used_and_says_what_it_is_for() {
+    let workspace = tree::file("Cargo.toml");
+    let lines = workspace.lines().skip_while(|(_, line)| *line != "[workspace.dependencies]").skip(1);
+    let lines = lines.take_while(|(_, line)| !line.starts_with('['));
+    let manifests: Vec<Table> = members().iter().map(|member| manifest(&format!("{member}/Cargo.toml"))).collect();
+    let breaches: Vec<String> = lines
+        .filter_map(|(number, line)| Some((number, line, line.split_once(" = ")?.0)))
+        .filter(|(_, line, _)| !line.starts_with('#'))
+        .filter_map(|(number, line, name)| {
+            let ours = name.starts_with("weighbridge-");
+            let used = manifests.iter().any(|manifest| depends_on(manifest, name));
+            let why = line.split_once(" # ").is_some_and(|(_, why)| why.len() > 2);
+            match (used, ours || why) {
+                (false, _) => Some(format!("Cargo.toml:{number}: no member uses `{name}`: remove it")),
+                (true, false) => Some(format!("Cargo.toml:{number}: say behind `{name}` what it is for: ` # …`")),
+                (true, true) => None,
+            }
+        })
+        .collect();
+    tree::hold("no dependency without a use and a reason", &breaches);
+}
+
+fn depends_on(manifest: &Table, name: &str) -> bool {
+    let within = |table: &Table| {
+        ["dependencies", "dev-dependencies", "build-dependencies"]
+            .iter()
+            .any(|kind| table.get(*kind).and_then(Value::as_table).is_some_and(|table| table.contains_key(name)))
+    };
+    let targets = manifest.get("target").and_then(Value::as_table);
+    within(manifest) || targets.is_some_and(|targets| targets.values().filter_map(Value::as_table).any(within))
+}

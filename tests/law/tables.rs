@@ -5,8 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use weighbridge_tests::parsers::PARSERS;
+
 use crate::tree::{self, TextFile};
 
+const FUZZ: &str = "tests/fuzz";
 const SCHEMES: &str = "attest/src/schemes";
 const CIRCUITS: &str = "circuits/src";
 /// Calls that mint a checked value.
@@ -57,6 +60,33 @@ fn every_circuit_has_three_rooms_a_line_and_a_pinned_description() {
         }
     }
     tree::hold("a circuit is three rooms, one line, one pinned text", &breaches);
+}
+
+#[test]
+fn every_parser_has_a_fuzz_target_and_every_target_a_parser() {
+    let parsers: BTreeSet<&str> = PARSERS.iter().map(|parser| parser.name).collect();
+    let manifest = tree::file(&format!("{FUZZ}/Cargo.toml")).text;
+    let files = fs::read_dir(tree::root().join(FUZZ).join("targets")).expect("readable folder");
+    let files = files.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned());
+    let targets: BTreeSet<String> = files.filter_map(|name| name.strip_suffix(".rs").map(str::to_owned)).collect();
+    let mut breaches = Vec::new();
+    for name in parsers.iter().filter(|name| !targets.contains(**name)) {
+        breaches.push(format!("{FUZZ}/targets/{name}.rs: missing, and tests/src/parsers.rs has the row"));
+    }
+    for name in &targets {
+        let text = tree::file(&format!("{FUZZ}/targets/{name}.rs")).text;
+        if !parsers.contains(name.as_str()) || !text.contains(&format!("parser(\"{name}\")")) {
+            breaches.push(format!("{FUZZ}/targets/{name}.rs: must feed row `{name}` of tests/src/parsers.rs"));
+        }
+        if !manifest.contains(&format!("name = \"{name}\"\npath = \"targets/{name}.rs\"\n")) {
+            breaches.push(format!("{FUZZ}/Cargo.toml: no [[bin]] for {name}"));
+        }
+    }
+    let bins = manifest.matches("[[bin]]").count();
+    if bins != targets.len() {
+        breaches.push(format!("{FUZZ}/Cargo.toml: {bins} [[bin]] for {} targets", targets.len()));
+    }
+    tree::hold("one parser, one row, one fuzz target", &breaches);
 }
 
 #[test]

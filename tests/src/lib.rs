@@ -1,6 +1,8 @@
 //! **Duty.** What scenarios share: sample runs, and the one place that finds captured evidence.
 //! **Does not know** production internals; it uses what a user's program could use.
 
+pub mod figures;
+pub mod parsers;
 mod program;
 mod sample_run;
 pub mod vectors;

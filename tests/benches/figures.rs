@@ -1,0 +1,187 @@
+//! What the README's table of figures is made from, by criterion. `just figures` runs it and rewrites the table; nothing
+//! here is a test, and no test asserts a time.
+//!
+//! All in one target, in the test tree: the figures cross rooms (a proof from a sample run, a bundle through the shipped
+//! program), they go through public functions as a caller would, and no production crate learns criterion.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, SamplingMode, Throughput};
+use ring::digest::{SHA256, digest};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use weighbridge_appraisal::{AppraisalTime, VerifyOptions, verify_bundle};
+use weighbridge_attest::{built_in_anchors, parse_anchor_file};
+use weighbridge_attest_types::{Flops, ThresholdReport, TrustAnchors};
+use weighbridge_circuits::{ChainWitness, DeclaredRelation, METER_INTERVALS, prove_threshold};
+use weighbridge_commitments::commit_checkpoint;
+use weighbridge_tests::{SampleRun, program, run};
+
+/// Bytes of the checkpoint that is committed: large beside what a processor caches.
+const CHECKPOINT_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes hashed by the loop that the others are compared with.
+const CALIBRATION_BYTES: usize = 64 * 1024 * 1024;
+/// Proofs, and other things of whole seconds: few samples, each one of them once.
+const SAMPLES: usize = 10;
+const BOUND: Flops = Flops(1_000_000_000_000_000_000);
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args().without_plots();
+    calibration(&mut criterion);
+    commit(&mut criterion);
+    prove(&mut criterion);
+    match DemoBundle::read() {
+        Some(demo) => verify_and_report(&mut criterion, &demo),
+        None => println!("verify and report: not measured: out/run.weighbridge is absent; run the demo first"),
+    }
+    criterion.final_summary();
+}
+
+/// SHA-256 on one core. Whoever compares two runs compares ratios to this: another machine, another speed.
+fn calibration(criterion: &mut Criterion) {
+    let bytes = vec![0x5a; CALIBRATION_BYTES];
+    let mut group = criterion.benchmark_group("calibration");
+    group.sample_size(SAMPLES).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(300));
+    group.throughput(Throughput::Bytes(CALIBRATION_BYTES as u64));
+    group.bench_function("sha256", |bencher| bencher.iter(|| digest(&SHA256, &bytes)));
+    group.finish();
+}
+
+/// Today's public function makes both roots and the files' digests in one call, on half of the processors. Once each root
+/// has a function with a number of threads, measure them here as `fast-one`, `fast-all`, `algebraic-one` and
+/// `algebraic-all`: the table has their rows and says "not measured" until then.
+fn commit(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let files = [checkpoint(folder.path(), CHECKPOINT_BYTES)];
+    let mut group = criterion.benchmark_group("commit");
+    group.sample_size(SAMPLES).measurement_time(Duration::from_secs(5)).warm_up_time(Duration::from_millis(300));
+    group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Bytes(CHECKPOINT_BYTES as u64));
+    group.bench_function("both", |bencher| {
+        bencher.iter(|| commit_checkpoint(&files, &mut |_, _| ()).expect("a checkpoint"));
+    });
+    group.finish();
+}
+
+/// One file of two tensors; after the first reading it comes from the page cache.
+fn checkpoint(folder: &Path, bytes: usize) -> PathBuf {
+    let data: Vec<u8> = (0u32..).flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes()).take(bytes).collect();
+    let (large, small) = data.split_at(bytes / 4 * 3);
+    let [large, small] = [large, small].map(|data| {
+        TensorView::new(Dtype::F32, vec![data.len() / 4096, 1024], data).expect("whole rows of 1,024 words")
+    });
+    let path = folder.join("model.safetensors");
+    let written = safetensors::serialize([("large", large), ("small", small)], None);
+    std::fs::write(&path, written.expect("tensors can be written")).expect("the folder can be written");
+    path
+}
+
+/// Stages of one proof as its progress names them; every proof gives one sample of each.
+struct Stages {
+    run: SampleRun,
+    witnesses: Vec<ChainWitness>,
+    taken: [VecDeque<Duration>; 3],
+}
+
+const METER: usize = 0;
+const FOLD: usize = 1;
+const WRAP: usize = 2;
+
+impl Stages {
+    /// Two nodes with forty intervals each, as in the demo. A meter proof costs the same for one interval as for all.
+    fn new() -> Self {
+        let mut run = SampleRun::begin(7, 2, 1);
+        run.advance(40);
+        let witnesses = run.witnesses();
+        Self { run, witnesses, taken: Default::default() }
+    }
+
+    fn next(&mut self, stage: usize) -> Duration {
+        loop {
+            if let Some(taken) = self.taken[stage].pop_front() {
+                return taken;
+            }
+            self.prove();
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+    fn prove(&mut self) {
+        let mut began = Vec::new();
+        let relation = DeclaredRelation::Le(BOUND);
+        let mut hear = |stage: &str| began.push((stage.to_owned(), Instant::now()));
+        let proven = prove_threshold(self.run.manifest.genesis(), &self.witnesses, relation, &mut hear);
+        assert!(proven.is_ok(), "a true statement");
+        let ended = Instant::now();
+        let at = |name: &str| began.iter().find(|(stage, _)| stage.starts_with(name)).expect("a stage of a proof").1;
+        let (meters, fold, wrap) = (at("proving meter"), at("folding"), at("proving the threshold"));
+        let slots = began.iter().filter(|(stage, _)| stage.starts_with("proving meter")).count();
+        let slots = u32::try_from(slots).expect("a few slots");
+        self.taken[METER].push_back(fold.duration_since(meters) / slots);
+        self.taken[FOLD].push_back(wrap.duration_since(fold));
+        self.taken[WRAP].push_back(ended.duration_since(wrap));
+    }
+}
+
+fn prove(criterion: &mut Criterion) {
+    let mut stages = Stages::new();
+    for (stage, name) in [(METER, "meter"), (FOLD, "fold"), (WRAP, "wrap")] {
+        let mut group = criterion.benchmark_group("prove");
+        // One warm-up and ten samples are eleven proofs, shared by the three.
+        group.sample_size(SAMPLES).measurement_time(Duration::from_millis(1)).warm_up_time(Duration::from_nanos(1));
+        group.sampling_mode(SamplingMode::Flat);
+        if stage == METER {
+            group.throughput(Throughput::Elements(METER_INTERVALS as u64));
+        }
+        group.bench_function(name, |bencher| bencher.iter_custom(|times| (0..times).map(|_| stages.next(stage)).sum()));
+        group.finish();
+    }
+}
+
+/// The bundle that the demo left, with the roots that vouch for it.
+struct DemoBundle {
+    file: PathBuf,
+    roots: PathBuf,
+    bytes: Vec<u8>,
+    anchors: TrustAnchors,
+    report: ThresholdReport,
+}
+
+impl DemoBundle {
+    fn read() -> Option<Self> {
+        let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../out");
+        let (file, roots) = (out.join("run.weighbridge"), out.join("trust-roots"));
+        let bytes = std::fs::read(&file).ok()?;
+        let mut anchors = built_in_anchors();
+        for entry in std::fs::read_dir(&roots).ok()? {
+            let anchor = std::fs::read(entry.ok()?.path()).ok()?;
+            parse_anchor_file(&anchor, &mut anchors).expect("an anchor file of the demo");
+        }
+        let options = VerifyOptions { anchors: anchors.clone(), at: AppraisalTime::Archived };
+        let report = verify_bundle(&bytes, &options).report;
+        let report = report.expect("out/run.weighbridge verifies; if it is of another version, run the demo again");
+        Some(Self { file, roots, bytes, anchors, report })
+    }
+}
+
+fn verify_and_report(criterion: &mut Criterion, demo: &DemoBundle) {
+    let mut group = criterion.benchmark_group("verify");
+    group.sample_size(20).measurement_time(Duration::from_secs(5)).warm_up_time(Duration::from_millis(500));
+    let options = VerifyOptions { anchors: demo.anchors.clone(), at: AppraisalTime::Archived };
+    group.bench_function("library", |bencher| bencher.iter(|| verify_bundle(&demo.bytes, &options)));
+    let weighbridge = program("weighbridge");
+    let mut command = Command::new(weighbridge);
+    command.arg("verify").arg(&demo.file).arg("--trust-roots").arg(&demo.roots);
+    group.bench_function("process", |bencher| {
+        bencher.iter(|| assert_eq!(run(&mut command).code, Some(0), "the demo's bundle verifies"));
+    });
+    group.finish();
+
+    let mut group = criterion.benchmark_group("report");
+    group.measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(300));
+    let render = || weighbridge_verifier::render_html(&demo.report, "eu-ai-act-51-2").expect("a page");
+    group.bench_function("html", |bencher| bencher.iter(render));
+    group.finish();
+}

@@ -1,0 +1,295 @@
+//! **Duty.** One attempt per door: parse, and hold what is accepted against its own encoding. **Knows** public functions
+//! alone. **Does not know** which bytes come. A panic here is a finding.
+
+use std::cell::RefCell;
+use std::fmt::Debug;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use weighbridge_appraisal::{AppraisalTime, VerifyOptions};
+use weighbridge_attest::{
+    Endorsements, EvidenceError, RawEvidence, built_in_anchors, canonical_slice, parse_anchor_file, pem_certificates,
+    verify_set_with,
+};
+use weighbridge_attest_collect::certificates_of_pem;
+use weighbridge_attest_types::{
+    AppraisalPolicy, Bundle, Canonical, CheckpointCommitment, EvidenceKind, EvidenceSet, ThresholdProfile,
+    ThresholdReport,
+};
+use weighbridge_circuits::{ThresholdPublic, check_threshold};
+use weighbridge_commitments::{CheckpointDigests, commit_checkpoint};
+use weighbridge_daemon::Config;
+use weighbridge_daemon::action::Action;
+use weighbridge_daemon_api::{
+    Acknowledged, ChallengeRequest, EndRequest, NodeInfo, Problem, ReceiptRequest, RunEnded, RunStartRequest,
+    RunStarted,
+};
+
+use crate::parsers::Seen;
+use crate::parsers::samples::{self, honest};
+
+fn seen(accepted: bool) -> Seen {
+    if accepted { Seen::Accepted } else { Seen::Refused }
+}
+
+/// A framed object: one value, one spelling.
+pub(super) fn canonical<T: Canonical>(bytes: &[u8]) -> Seen {
+    let Ok(value) = T::from_bytes(bytes) else { return Seen::Refused };
+    assert!(value.to_bytes() == bytes, "accepted bytes are not the encoding of what they mean");
+    Seen::Accepted
+}
+
+/// A JSON object: parsing, writing and parsing again gives the same value.
+fn json<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) -> Option<T> {
+    let value: T = serde_json::from_slice(bytes).ok()?;
+    let written = serde_json::to_vec(&value).expect("what was parsed can be written");
+    assert_eq!(serde_json::from_slice::<T>(&written).expect("what was written parses"), value);
+    Some(value)
+}
+
+pub(super) fn bundle(bytes: &[u8]) -> Seen {
+    let Ok(bundle) = Bundle::parse_bundle(bytes) else { return Seen::Refused };
+    assert!(bundle.to_bytes() == bytes, "a container has one spelling");
+    Seen::Accepted
+}
+
+pub(super) fn export(bytes: &[u8]) -> Seen {
+    let Ok(bundle) = Bundle::parse_export(bytes) else { return Seen::Refused };
+    assert!(bundle.to_bytes() == bytes, "a container has one spelling");
+    Seen::Accepted
+}
+
+/// A whole set under its vendors: signatures, chains, collateral.
+pub(super) fn evidence(bytes: &[u8]) -> Seen {
+    let Ok(set) = EvidenceSet::from_bytes(bytes) else { return Seen::Refused };
+    let honest = honest();
+    seen(verify_set_with(&set, &honest.endorsements, &honest.anchors, honest.at).is_ok())
+}
+
+fn verify(kind: &str, raw: RawEvidence<'_>, endorsements: &[Vec<u8>]) -> Result<(), EvidenceError> {
+    let honest = honest();
+    let kind = EvidenceKind::new(kind);
+    // Real captures hang on the vendors' roots, which `anchors` holds as well.
+    weighbridge_attest::verify(&kind, raw, endorsements, &honest.anchors, honest.at).map(|_| ())
+}
+
+/// The part that counts is a prefix, and is its own part that counts. Whether it also verifies does not matter here.
+fn canonical_part(kind: &str, body: &[u8]) -> Seen {
+    let kind = EvidenceKind::new(kind);
+    let Ok(part) = canonical_slice(&kind, body) else { return Seen::Refused };
+    assert!(body.starts_with(part), "the canonical part is not a prefix");
+    assert!(canonical_slice(&kind, part) == Ok(part), "the canonical part has another canonical part");
+    Seen::Accepted
+}
+
+pub(super) fn tdx_quote(bytes: &[u8]) -> Seen {
+    let verified = verify(EvidenceKind::TDX, RawEvidence { body: bytes, certificates: &[] }, &[samples::collateral()]);
+    let parsed = canonical_part(EvidenceKind::TDX, bytes);
+    assert!(verified.is_err() || parsed == Seen::Accepted, "verified, but it does not parse");
+    parsed
+}
+
+/// Collateral: recognised and read alone, then held against an honest quote.
+pub(super) fn tdx_collateral(bytes: &[u8]) -> Seen {
+    let endorsements = Endorsements::recognise(&[bytes.to_vec()]);
+    let read = endorsements.unrecognised().is_empty() && endorsements.unreadable().next().is_none();
+    let raw = RawEvidence { body: &honest().quote, certificates: &[] };
+    let verified = verify(EvidenceKind::TDX, raw, &[bytes.to_vec()]);
+    assert!(verified.is_err() || read, "a quote verified under collateral that nobody could read");
+    seen(read)
+}
+
+pub(super) fn gpu_report(bytes: &[u8]) -> Seen {
+    let raw = RawEvidence { body: bytes, certificates: &honest().gpu_certificates };
+    let verified = verify(EvidenceKind::NVIDIA_GPU, raw, &[]);
+    let parsed = canonical_part(EvidenceKind::NVIDIA_GPU, bytes);
+    assert!(verified.is_err() || parsed == Seen::Accepted, "verified, but it does not parse");
+    parsed
+}
+
+/// A device chain under an honest report; certificates come framed as in an evidence set.
+pub(super) fn gpu_chain(bytes: &[u8]) -> Seen {
+    let Some(certificates) = samples::unframe(bytes) else { return Seen::Refused };
+    let raw = RawEvidence { body: &honest().gpu_report, certificates: &certificates };
+    seen(verify(EvidenceKind::NVIDIA_GPU, raw, &[]).is_ok())
+}
+
+/// One DER certificate, through the only door that takes a lone one: an anchor file.
+pub(super) fn certificate(bytes: &[u8]) -> Seen {
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(bytes));
+    let accepted = ["intel-sgx-root", "nvidia-device-root"].map(|kind| {
+        let file = serde_json::json!({
+            "format": "weighbridge/trust-anchor/v1", "name": "x", "grade": "simulated", "kind": kind,
+            "certificate_pem": pem,
+        });
+        anchor(file.to_string().as_bytes()) == Seen::Accepted
+    });
+    seen(accepted.contains(&true))
+}
+
+/// Both readers of PEM text: the Verifier's and the Attester's.
+pub(super) fn pem(bytes: &[u8]) -> Seen {
+    let attester = certificates_of_pem("fuzz", bytes);
+    let Ok(certificates) = pem_certificates(bytes) else { return Seen::Refused };
+    let written: String = certificates
+        .iter()
+        .map(|der| format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der)))
+        .collect();
+    // Long lines, written out, may lie beyond the cap.
+    if written.len() <= bytes.len() {
+        assert_eq!(pem_certificates(written.as_bytes()).as_ref(), Ok(&certificates));
+    }
+    if let Ok(chain) = attester {
+        assert!(chain == certificates, "two readers of one PEM text see other certificates");
+    }
+    Seen::Accepted
+}
+
+pub(super) fn anchor(bytes: &[u8]) -> Seen {
+    let mut anchors = built_in_anchors();
+    let before = anchors.clone();
+    if parse_anchor_file(bytes, &mut anchors).is_err() {
+        assert!(anchors == before, "a refused anchor file left something behind");
+        return Seen::Refused;
+    }
+    let added = anchors.intel.len() + anchors.nvidia_device.len() + anchors.time.len();
+    assert_eq!(added, before.intel.len() + before.nvidia_device.len() + before.time.len() + 1, "one file, one anchor");
+    assert!(parse_anchor_file(bytes, &mut anchors).is_err(), "the same anchor twice");
+    Seen::Accepted
+}
+
+pub(super) fn policy(bytes: &[u8]) -> Seen {
+    seen(json::<AppraisalPolicy>(bytes).is_some())
+}
+
+pub(super) fn profile(bytes: &[u8]) -> Seen {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Seen::Refused };
+    let Ok(profile) = ThresholdProfile::parse(text) else { return Seen::Refused };
+    let written = serde_json::to_string(&profile).expect("a profile is JSON");
+    assert_eq!(ThresholdProfile::parse(&written).expect("what was written parses"), profile);
+    Seen::Accepted
+}
+
+/// A report, and the page and the summary made from it: whatever its texts say, the page stays a page.
+pub(super) fn report(bytes: &[u8]) -> Seen {
+    let Some(report) = json::<ThresholdReport>(bytes) else { return Seen::Refused };
+    let _shown = weighbridge_verifier::render_text(&report);
+    for line in report.profiles.iter().take(2) {
+        if let Ok(page) = weighbridge_verifier::render_html(&report, &line.id) {
+            assert!(!page.contains("<script"), "a report's text became part of the page");
+        }
+    }
+    Seen::Accepted
+}
+
+thread_local! {
+    static FILES: RefCell<Option<tempfile::TempDir>> = const { RefCell::new(None) };
+}
+
+/// A safetensors file through the door that takes one. What is accepted, the format's own crate accepts too, and the
+/// tensors written anew by that crate have the same roots.
+pub(super) fn safetensors(bytes: &[u8]) -> Seen {
+    FILES.with_borrow_mut(|folder| {
+        let memory = Path::new("/dev/shm");
+        let place = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let folder = folder.get_or_insert_with(|| tempfile::tempdir_in(place).expect("a temporary folder"));
+        let Some(digests) = commit(&folder.path().join("read.safetensors"), bytes) else { return Seen::Refused };
+        let tensors =
+            ::safetensors::SafeTensors::deserialize(bytes).expect("we accept no file that the format refuses");
+        assert_eq!(tensors.len() as u64, digests.tensors);
+        let written = ::safetensors::serialize(tensors.tensors(), None).expect("tensors that were read can be written");
+        let again = commit(&folder.path().join("written.safetensors"), &written).expect("it was accepted before");
+        let roots = |digests: &CheckpointDigests| (digests.fast_root, digests.algebraic_root, digests.bytes);
+        assert_eq!(roots(&again), roots(&digests), "the same tensors, other roots");
+        Seen::Accepted
+    })
+}
+
+fn commit(path: &PathBuf, bytes: &[u8]) -> Option<CheckpointDigests> {
+    fs::write(path, bytes).expect("the temporary folder can be written");
+    commit_checkpoint(std::slice::from_ref(path), &mut |_, _| ()).ok()
+}
+
+pub(super) fn config(bytes: &[u8]) -> Seen {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Seen::Refused };
+    let file = Path::new("weighbridged.toml");
+    let Ok(config) = Config::parse(text, file) else { return Seen::Refused };
+    let written = toml::to_string(&config).expect("a configuration is TOML");
+    assert_eq!(Config::parse(&written, file).expect("what was written parses"), config);
+    Seen::Accepted
+}
+
+/// `METHOD path?query`, a line break, the body.
+pub(super) fn daemon_request(bytes: &[u8]) -> Seen {
+    let end = bytes.iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len());
+    let (head, body) = bytes.split_at(end);
+    let body = body.get(1..).unwrap_or_default();
+    let Ok(head) = std::str::from_utf8(head) else { return Seen::Refused };
+    let (method, target) = head.split_once(' ').unwrap_or((head, ""));
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let Ok(action) = Action::parse(method, path, query, body) else { return Seen::Refused };
+    if let Some(written) = body_of(&action) {
+        assert_eq!(Action::parse(method, path, query, &written).as_ref(), Ok(&action));
+    }
+    Seen::Accepted
+}
+
+fn body_of(action: &Action) -> Option<Vec<u8>> {
+    let written = match action.clone() {
+        Action::Challenge(nonce) => serde_json::to_vec(&ChallengeRequest { nonce }),
+        Action::StartRun(manifest) => serde_json::to_vec(&RunStartRequest { manifest: *manifest }),
+        Action::Step(step) => serde_json::to_vec(&step),
+        Action::WorkUnit(unit) => serde_json::to_vec(&unit),
+        Action::Checkpoint(checkpoint) => serde_json::to_vec(&checkpoint),
+        Action::End => serde_json::to_vec(&EndRequest {}),
+        Action::Receipt(receipt) => serde_json::to_vec(&ReceiptRequest { receipt }),
+        _ => return None,
+    };
+    Some(written.expect("a message is JSON"))
+}
+
+/// What the daemon answers, read as each message: a client may talk to a stranger.
+pub(super) fn daemon_answer(bytes: &[u8]) -> Seen {
+    let read = [
+        json::<NodeInfo>(bytes).is_some(),
+        json::<RunStarted>(bytes).is_some(),
+        json::<Acknowledged>(bytes).is_some(),
+        json::<RunEnded>(bytes).is_some(),
+        json::<CheckpointCommitment>(bytes).is_some(),
+        json::<Problem>(bytes).is_some(),
+    ];
+    seen(read.contains(&true))
+}
+
+/// Public inputs and a proof, each after its length.
+pub(super) fn threshold_proof(bytes: &[u8]) -> Seen {
+    let Some(parts) = samples::unframe(bytes) else { return Seen::Refused };
+    let [public, proof] = parts.as_slice() else { return Seen::Refused };
+    let Ok(public) = ThresholdPublic::from_bytes(public) else { return Seen::Refused };
+    match check_threshold(&public, proof) {
+        Ok(checked) => {
+            assert_eq!(checked.public(), &public);
+            Seen::Accepted
+        }
+        Err(_) => Seen::Refused,
+    }
+}
+
+/// The whole way. Only bytes that an honest node and assembler made are accepted.
+pub(super) fn verify_bundle(bytes: &[u8]) -> Seen {
+    let honest = honest();
+    let options = VerifyOptions { anchors: honest.anchors.clone(), at: AppraisalTime::Archived };
+    let outcome = weighbridge_appraisal::verify_bundle(bytes, &options);
+    match (&outcome.report, outcome.culprit()) {
+        (Some(_), None) => {
+            assert!(samples::small_bundle().iter().any(|known| known == bytes), "a forged bundle was accepted");
+            Seen::Accepted
+        }
+        (None, Some(_)) => Seen::Refused,
+        (report, culprit) => panic!("a report ({}) and a culprit ({culprit:?})", report.is_some()),
+    }
+}

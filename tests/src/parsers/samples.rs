@@ -1,0 +1,268 @@
+//! **Duty.** Honest bytes for every door, grown from one small sample run: the same in every process. **Knows** the
+//! simulator. **Does not know** what is done to them.
+
+use std::sync::OnceLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use serde_json::json;
+use weighbridge_appraisal::{AssembleParts, assemble};
+use weighbridge_attest::{Endorsements, built_in_anchors, parse_anchor_file};
+use weighbridge_attest_types::{
+    AppraisalPolicy, Bundle, Canonical, EvidenceSet, Flops, Member, NodeWitness, TrustAnchors, UnixMillis,
+    built_in_profiles,
+};
+use weighbridge_daemon::Config;
+use weighbridge_daemon_api::{
+    Acknowledged, ChallengeRequest, CheckpointRequest, EndRequest, HeadInfo, NodeInfo, NodeState, Problem,
+    ReceiptRequest, RunEnded, RunStartRequest, RunStarted, StepReport, WorkUnitReport, paths,
+};
+
+use crate::SampleRun;
+
+/// A small run with everything that attempts are held against.
+pub(super) struct Honest {
+    pub(super) run: SampleRun,
+    pub(super) anchors: TrustAnchors,
+    pub(super) at: UnixMillis,
+    pub(super) endorsements: Endorsements,
+    pub(super) quote: Vec<u8>,
+    pub(super) gpu_report: Vec<u8>,
+    pub(super) gpu_certificates: Vec<Vec<u8>>,
+}
+
+/// One node, one GPU, four intervals, one head quote: an attempt costs milliseconds.
+pub(super) fn honest() -> &'static Honest {
+    static HONEST: OnceLock<Honest> = OnceLock::new();
+    HONEST.get_or_init(|| {
+        let mut run = SampleRun::begin(11, 1, 1);
+        run.advance(4);
+        run.quote_all();
+        run.receipts();
+        let mut anchors = built_in_anchors();
+        for file in run.world.trust_roots() {
+            parse_anchor_file(&file.bytes, &mut anchors).expect("an anchor file");
+        }
+        let endorsements = Endorsements::recognise(&[run.world.collateral_json()]);
+        let set = &run.nodes[0].key_set;
+        let (quote, gpu) = (set.cpu.body.clone(), &set.devices[0]);
+        let (gpu_report, gpu_certificates) = (gpu.report.clone(), gpu.certificates.clone());
+        let at = run.appraisal_instant();
+        Honest { run, anchors, at, endorsements, quote, gpu_report, gpu_certificates }
+    })
+}
+
+pub(super) fn collateral() -> Vec<u8> {
+    static COLLATERAL: OnceLock<Vec<u8>> = OnceLock::new();
+    COLLATERAL.get_or_init(|| honest().run.world.collateral_json()).clone()
+}
+
+pub(super) fn small_bundle() -> Vec<Vec<u8>> {
+    static BUNDLE: OnceLock<Vec<u8>> = OnceLock::new();
+    let bytes = BUNDLE.get_or_init(|| {
+        let Honest { run, anchors, at, .. } = honest();
+        let (exports, endorsements) = (run.exports(), vec![collateral()]);
+        let parts = AssembleParts { exports, endorsements, proof: None, at: *at, anchors: anchors.clone() };
+        assemble(parts).expect("an honest run assembles").to_bytes()
+    });
+    vec![bytes.clone()]
+}
+
+/// A container of few bytes, so that mutations meet its table, and a real one.
+pub(super) fn bundle() -> Vec<Vec<u8>> {
+    let mut tiny = Bundle::new_bundle();
+    fill(&mut tiny);
+    vec![tiny.to_bytes(), small_bundle().concat()]
+}
+
+pub(super) fn export() -> Vec<Vec<u8>> {
+    let mut tiny = Bundle::new_export();
+    fill(&mut tiny);
+    let exports = honest().run.exports().into_iter().map(|export| export.to_bytes());
+    exports.chain([tiny.to_bytes()]).collect()
+}
+
+fn fill(container: &mut Bundle) {
+    for (name, bytes) in [("a", vec![]), ("b/one", vec![1u8; 3]), ("b/two", vec![2u8; 5])] {
+        container.insert(Member { name: name.to_owned(), bytes }).expect("a lawful member");
+    }
+}
+
+pub(super) fn run_manifest() -> Vec<Vec<u8>> {
+    vec![honest().run.manifest.to_bytes()]
+}
+
+pub(super) fn ledger() -> Vec<Vec<u8>> {
+    vec![honest().run.nodes[0].ledger.to_bytes()]
+}
+
+pub(super) fn entry() -> Vec<Vec<u8>> {
+    honest().run.nodes[0].ledger.entries.iter().map(Canonical::to_bytes).collect()
+}
+
+pub(super) fn interval() -> Vec<Vec<u8>> {
+    honest().run.nodes[0].ledger.entries.iter().map(|entry| entry.public.to_bytes()).collect()
+}
+
+pub(super) fn witness() -> Vec<Vec<u8>> {
+    let node = &honest().run.nodes[0];
+    vec![NodeWitness { node_key: node.node_key(), rows: node.rows.clone() }.to_bytes()]
+}
+
+pub(super) fn nonce() -> Vec<Vec<u8>> {
+    vec![honest().run.nodes[0].nonce.to_bytes()]
+}
+
+pub(super) fn receipt() -> Vec<Vec<u8>> {
+    honest().run.nodes[0].receipt.iter().map(Canonical::to_bytes).collect()
+}
+
+pub(super) fn evidence_set() -> Vec<Vec<u8>> {
+    let node = &honest().run.nodes[0];
+    let sets = [&node.key_set].into_iter().chain(node.evidence.values());
+    sets.map(EvidenceSet::to_bytes).collect()
+}
+
+pub(super) fn tdx_quote() -> Vec<Vec<u8>> {
+    vec![honest().quote.clone()]
+}
+
+pub(super) fn tdx_collateral() -> Vec<Vec<u8>> {
+    vec![collateral()]
+}
+
+pub(super) fn gpu_report() -> Vec<Vec<u8>> {
+    vec![honest().gpu_report.clone()]
+}
+
+pub(super) fn gpu_chain() -> Vec<Vec<u8>> {
+    vec![frame(&honest().gpu_certificates)]
+}
+
+pub(super) fn certificate() -> Vec<Vec<u8>> {
+    let world = &honest().run.world;
+    vec![world.intel_root(), world.nvidia_root()]
+}
+
+pub(super) fn pem() -> Vec<Vec<u8>> {
+    let block =
+        |der: &Vec<u8>| format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der));
+    vec![honest().gpu_certificates.iter().map(block).collect::<String>().into_bytes()]
+}
+
+pub(super) fn anchor() -> Vec<Vec<u8>> {
+    honest().run.world.trust_roots().into_iter().map(|file| file.bytes).collect()
+}
+
+pub(super) fn policy() -> Vec<Vec<u8>> {
+    vec![serde_json::to_vec_pretty(&AppraisalPolicy::built_in()).expect("a policy is JSON")]
+}
+
+pub(super) fn profile() -> Vec<Vec<u8>> {
+    let json = |profile| serde_json::to_vec_pretty(profile).expect("a profile is JSON");
+    built_in_profiles().iter().map(json).collect()
+}
+
+pub(super) fn report() -> Vec<Vec<u8>> {
+    let bundle = Bundle::parse_bundle(&small_bundle().concat()).expect("a bundle");
+    vec![bundle.get("report.json").expect("a bundle has its report").to_vec()]
+}
+
+pub(super) fn safetensors() -> Vec<Vec<u8>> {
+    let view = |dtype, shape: &[usize], data| TensorView::new(dtype, shape.to_vec(), data).expect("a tensor");
+    let data: Vec<u8> = (0..96u8).collect();
+    let tensors = [
+        ("embed.weight", view(Dtype::F32, &[4, 6], &data[..96])),
+        ("layer.0.bias", view(Dtype::BF16, &[7], &data[..14])),
+        ("empty", view(Dtype::U8, &[0, 3], &data[..0])),
+        ("scalar", view(Dtype::F64, &[], &data[..8])),
+    ];
+    let metadata = Some([("format".to_owned(), "pt".to_owned())].into());
+    vec![
+        safetensors::serialize(tensors.clone(), None).expect("tensors can be written"),
+        safetensors::serialize(tensors, metadata).expect("tensors can be written"),
+    ]
+}
+
+pub(super) fn config() -> Vec<Vec<u8>> {
+    let full = Config { nvml_library: Some("/usr/lib/nvml.so".into()), ..Config::default() };
+    let text = toml::to_string(&full).expect("a configuration is TOML");
+    vec![text.into_bytes(), b"# defaults\nstate_dir = '/s'\nattest_every_intervals = 0x10\n".to_vec()]
+}
+
+pub(super) fn daemon_request() -> Vec<Vec<u8>> {
+    let Honest { run, .. } = honest();
+    let node = &run.nodes[0];
+    let receipt = node.receipt.clone().expect("the run has receipts");
+    let unit = WorkUnitReport { attempt: 0, step: 3, rank: 1, micro_batch: 2, flop: Flops(1 << 70) };
+    let checkpoint = CheckpointRequest { attempt: 0, step: 3, files: vec!["/c/model.safetensors".into()] };
+    let post = |path: &str, body: serde_json::Result<Vec<u8>>| {
+        [format!("POST {path}\n").into_bytes(), body.expect("a message is JSON")].concat()
+    };
+    let key = hex::encode(node.node_key().0);
+    vec![
+        format!("GET {}\n", paths::NODE).into_bytes(),
+        format!("GET {}?node-key={key}\n", paths::EXPORT).into_bytes(),
+        post(paths::CHALLENGE, serde_json::to_vec(&ChallengeRequest { nonce: node.nonce.clone() })),
+        post(paths::RUN_START, serde_json::to_vec(&RunStartRequest { manifest: run.manifest.clone() })),
+        post(paths::STEP, serde_json::to_vec(&StepReport { attempt: 0, step: 3 })),
+        post(paths::WORK_UNIT, serde_json::to_vec(&unit)),
+        post(paths::CHECKPOINT, serde_json::to_vec(&checkpoint)),
+        post(paths::END, serde_json::to_vec(&EndRequest {})),
+        post(paths::RECEIPT, serde_json::to_vec(&ReceiptRequest { receipt })),
+    ]
+}
+
+pub(super) fn daemon_answer() -> Vec<Vec<u8>> {
+    let Honest { run, .. } = honest();
+    let node = &run.nodes[0];
+    let (index, head) = node.tip();
+    let row = &run.manifest.roster[0];
+    let info = NodeInfo {
+        node_key: node.node_key(),
+        state: NodeState::Running,
+        cpu_kind: row.cpu_kind.clone(),
+        cpu: row.cpu,
+        devices: Vec::new(),
+        key_quote: Some(row.key_quote),
+        genesis: Some(run.manifest.genesis()),
+        head: Some(HeadInfo { index, head }),
+    };
+    let started = RunStarted { genesis: run.manifest.genesis(), head: node.heads[0] };
+    let ended = RunEnded { index, head, node_key_digest: node.node_key().digest() };
+    let culprit = weighbridge_attest_types::Culprit::Malformed;
+    let problem = Problem::new(culprit, "body-malformed", "the body is not the message".to_owned(), "send it");
+    let values = [json!(info), json!(started), json!(ended), json!(problem), json!(Acknowledged { counted: true })];
+    values.map(|value| value.to_string().into_bytes()).to_vec()
+}
+
+/// The statement and the proof that the circuits pin: making one takes seconds.
+const PUBLIC: &[u8] = include_bytes!("../../../circuits/fixtures/threshold.public");
+const PROOF: &[u8] = include_bytes!("../../../circuits/fixtures/threshold.proof");
+
+pub(super) fn threshold_public() -> Vec<Vec<u8>> {
+    vec![PUBLIC.to_vec()]
+}
+
+pub(super) fn threshold_proof() -> Vec<Vec<u8>> {
+    vec![frame(&[PUBLIC.to_vec(), PROOF.to_vec()])]
+}
+
+/// Parts, each after its `u32` length.
+fn frame(parts: &[Vec<u8>]) -> Vec<u8> {
+    let length = |part: &Vec<u8>| u32::try_from(part.len()).expect("a short part").to_le_bytes();
+    parts.iter().flat_map(|part| [length(part).to_vec(), part.clone()].concat()).collect()
+}
+
+/// The parts again; `None` where a length lies.
+pub(super) fn unframe(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut parts = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
+        let (part, after) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        parts.push(part.to_vec());
+        bytes = after;
+    }
+    bytes.is_empty().then_some(parts)
+}
