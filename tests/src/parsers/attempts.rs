@@ -21,13 +21,10 @@ use weighbridge_attest_types::{
     ThresholdReport,
 };
 use weighbridge_circuits::{ThresholdPublic, check_threshold};
-use weighbridge_commitments::{CheckpointDigests, commit_checkpoint};
+use weighbridge_commitments::{CheckpointDigests, Effort, commit_checkpoint};
 use weighbridge_daemon::Config;
 use weighbridge_daemon::action::Action;
-use weighbridge_daemon_api::{
-    Acknowledged, ChallengeRequest, EndRequest, NodeInfo, Problem, ReceiptRequest, RunEnded, RunStartRequest,
-    RunStarted,
-};
+use weighbridge_daemon_api::{Acknowledged, EndRequest, NodeInfo, Problem, RunEnded, RunStartRequest, RunStarted};
 
 use crate::parsers::Seen;
 use crate::parsers::samples::{self, honest};
@@ -211,7 +208,7 @@ pub(super) fn safetensors(bytes: &[u8]) -> Seen {
 
 fn commit(path: &PathBuf, bytes: &[u8]) -> Option<CheckpointDigests> {
     fs::write(path, bytes).expect("the temporary folder can be written");
-    commit_checkpoint(std::slice::from_ref(path), &mut |_, _| ()).ok()
+    commit_checkpoint(std::slice::from_ref(path), Effort::threads(1), &mut |_, _| ()).ok()
 }
 
 pub(super) fn config(bytes: &[u8]) -> Seen {
@@ -240,13 +237,13 @@ pub(super) fn daemon_request(bytes: &[u8]) -> Seen {
 
 fn body_of(action: &Action) -> Option<Vec<u8>> {
     let written = match action.clone() {
-        Action::Challenge(nonce) => serde_json::to_vec(&ChallengeRequest { nonce }),
+        Action::Challenge(challenge) => serde_json::to_vec(&challenge),
         Action::StartRun(manifest) => serde_json::to_vec(&RunStartRequest { manifest: *manifest }),
         Action::Step(step) => serde_json::to_vec(&step),
         Action::WorkUnit(unit) => serde_json::to_vec(&unit),
         Action::Checkpoint(checkpoint) => serde_json::to_vec(&checkpoint),
         Action::End => serde_json::to_vec(&EndRequest {}),
-        Action::Receipt(receipt) => serde_json::to_vec(&ReceiptRequest { receipt }),
+        Action::Receipt(receipt) => serde_json::to_vec(&receipt),
         _ => return None,
     };
     Some(written.expect("a message is JSON"))

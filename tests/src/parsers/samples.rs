@@ -64,7 +64,15 @@ pub(super) fn small_bundle() -> Vec<Vec<u8>> {
     let bytes = BUNDLE.get_or_init(|| {
         let Honest { run, anchors, at, .. } = honest();
         let (exports, endorsements) = (run.exports(), vec![collateral()]);
-        let parts = AssembleParts { exports, endorsements, proof: None, at: *at, anchors: anchors.clone() };
+        let parts = AssembleParts {
+            exports,
+            endorsements,
+            proof: None,
+            readings: vec![],
+            declarations: None,
+            at: *at,
+            anchors: anchors.clone(),
+        };
         assemble(parts).expect("an honest run assembles").to_bytes()
     });
     vec![bytes.clone()]
@@ -205,13 +213,13 @@ pub(super) fn daemon_request() -> Vec<Vec<u8>> {
     vec![
         format!("GET {}\n", paths::NODE).into_bytes(),
         format!("GET {}?node-key={key}\n", paths::EXPORT).into_bytes(),
-        post(paths::CHALLENGE, serde_json::to_vec(&ChallengeRequest { nonce: node.nonce.clone() })),
+        post(paths::CHALLENGE, serde_json::to_vec(&ChallengeRequest::Nonce(node.nonce.clone()))),
         post(paths::RUN_START, serde_json::to_vec(&RunStartRequest { manifest: run.manifest.clone() })),
         post(paths::STEP, serde_json::to_vec(&StepReport { attempt: 0, step: 3 })),
         post(paths::WORK_UNIT, serde_json::to_vec(&unit)),
         post(paths::CHECKPOINT, serde_json::to_vec(&checkpoint)),
         post(paths::END, serde_json::to_vec(&EndRequest {})),
-        post(paths::RECEIPT, serde_json::to_vec(&ReceiptRequest { receipt })),
+        post(paths::RECEIPT, serde_json::to_vec(&ReceiptRequest::Receipt(receipt))),
     ]
 }
 
