@@ -21,7 +21,6 @@ mod error;
 mod fast;
 mod files;
 mod merkle;
-mod permutation;
 mod poseidon;
 mod roots;
 mod safetensors;
