@@ -407,5 +407,7 @@ fn genuine_evidence_about_something_else_does_not_bind_a_set() {
     let of_a_run = codes(&|set| set.binding.index = 3);
     assert_eq!(of_a_run, (Culprit::Malformed, vec!["binding-inconsistent"]));
     let swapped = codes(&|set| set.cpu.kind = EvidenceKind::new("sev-snp"));
-    assert_eq!(swapped, (Culprit::Unsupported, vec!["kind-unknown"]));
+    assert_eq!(swapped, (Culprit::Malformed, vec!["snp-report"]));
+    let foreign = codes(&|set| set.cpu.kind = EvidenceKind::new("sgx"));
+    assert_eq!(foreign, (Culprit::Unsupported, vec!["kind-unknown"]));
 }
