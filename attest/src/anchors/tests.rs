@@ -96,7 +96,7 @@ fn unknown_fields_formats_and_shapes_are_refused() {
         |file| file["extra"] = json!(1),
         |file| file["format"] = json!("weighbridge/trust-anchor/v2"),
         |file| file["grade"] = json!("gold"),
-        |file| file["kind"] = json!("amd-root"),
+        |file| file["kind"] = json!("arm-root"),
         |file| file["key"] = json!("07".repeat(32)),
         |file| file["kind"] = json!("time-authority"),
     ];

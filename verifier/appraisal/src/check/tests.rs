@@ -45,17 +45,21 @@ fn failures_of_another_instant_are_taken_over_once() {
 
 const TABLE: &str = include_str!("../../../../docs/CHECKS.md");
 
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 17] = [
     include_str!("../check.rs"),
     include_str!("../cross.rs"),
     include_str!("../ingest.rs"),
     include_str!("../levels.rs"),
     include_str!("../nodes/chain.rs"),
     include_str!("../nodes/evidence.rs"),
+    include_str!("../nodes/succession.rs"),
     include_str!("../policy.rs"),
     include_str!("../proof.rs"),
     include_str!("../report.rs"),
     include_str!("../time.rs"),
+    include_str!("../time/beacon.rs"),
+    include_str!("../time/rows.rs"),
+    include_str!("../time/timestamp.rs"),
     include_str!("../totals.rs"),
     include_str!("../verdict.rs"),
     include_str!("../verify_bundle.rs"),
