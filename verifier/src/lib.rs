@@ -25,3 +25,20 @@ pub use explain::{EXPLANATIONS, Explanation};
 pub use html::{HtmlError, render as render_html};
 pub use oms::OmsError;
 pub use statement::StatementError;
+
+/// Reads a model signature in memory: the bundle's form and signature under a public key in PEM. That files are the
+/// signed ones is checked by `weighbridge commit`.
+///
+/// # Errors
+/// [`OmsError`].
+pub fn read_model_signature(bundle: &[u8], key_pem: &[u8]) -> Result<(), OmsError> {
+    oms::SignedFiles::verify(bundle, &oms::PublicKey::parse(key_pem)?).map(drop)
+}
+
+/// Reads a signed statement in memory: envelope, signature under a public key in PEM, and the statement's own form.
+///
+/// # Errors
+/// [`StatementError`].
+pub fn read_statement(envelope: &[u8], key_pem: &[u8]) -> Result<(), StatementError> {
+    statement::read(envelope, key_pem)
+}

@@ -185,6 +185,15 @@ pub(crate) struct StatedVerdict {
     why: String,
 }
 
+/// Envelope, signature under a public key in PEM, and the statement's own form.
+///
+/// # Errors
+/// [`StatementError`].
+pub(crate) fn read(envelope: &[u8], key_pem: &[u8]) -> Result<(), StatementError> {
+    let payload = dsse::open(envelope, &keys::VerifyingKey::from_pem(key_pem)?)?;
+    Statement::from_bytes(&payload).map(drop)
+}
+
 impl Statement {
     /// What a verified bundle says. `report_member` are the bytes of its report.
     pub(crate) fn of(report: &ThresholdReport, bundle: &[u8], report_member: &[u8]) -> Self {

@@ -10,15 +10,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use weighbridge_appraisal::{AppraisalTime, VerifyOptions};
+use weighbridge_appraisal::{AppraisalTime, TimestampToken, VerifyOptions, beacon_time};
 use weighbridge_attest::{
     Endorsements, EvidenceError, RawEvidence, built_in_anchors, canonical_slice, parse_anchor_file, pem_certificates,
     verify_set_with,
 };
 use weighbridge_attest_collect::certificates_of_pem;
 use weighbridge_attest_types::{
-    AppraisalPolicy, Bundle, Canonical, CheckpointCommitment, EvidenceKind, EvidenceSet, ThresholdProfile,
-    ThresholdReport,
+    AppraisalPolicy, BeaconToken, Bundle, Canonical, CheckpointCommitment, Declarations, EvidenceKind, EvidenceSet,
+    ThresholdProfile, ThresholdReport,
 };
 use weighbridge_circuits::{ThresholdPublic, check_threshold};
 use weighbridge_commitments::{CheckpointDigests, Effort, commit_checkpoint};
@@ -81,6 +81,43 @@ fn canonical_part(kind: &str, body: &[u8]) -> Seen {
     assert!(body.starts_with(part), "the canonical part is not a prefix");
     assert!(canonical_slice(&kind, part) == Ok(part), "the canonical part has another canonical part");
     Seen::Accepted
+}
+
+/// A round, and its time under the pinned networks.
+pub(super) fn beacon(bytes: &[u8]) -> Seen {
+    if let Ok(token) = BeaconToken::from_bytes(bytes) {
+        let anchors = built_in_anchors();
+        let told = anchors.beacons.iter().filter(|anchor| beacon_time(&token, anchor).is_ok()).count();
+        let honest = samples::beacon().iter().any(|sample| sample == bytes);
+        assert!(honest || told == 0, "a changed round holds under a real network's key");
+    }
+    canonical::<BeaconToken>(bytes)
+}
+
+/// An answer of a timestamp authority; what is read is also checked.
+pub(super) fn timestamp(bytes: &[u8]) -> Seen {
+    let Ok(token) = TimestampToken::parse(bytes) else { return Seen::Refused };
+    let _genuine = token.check_signature();
+    let _known = token.check_authority(&[]);
+    assert!(TimestampToken::parse(bytes).is_ok(), "the same bytes, another answer");
+    Seen::Accepted
+}
+
+pub(super) fn declarations(bytes: &[u8]) -> Seen {
+    let Ok(content) = Declarations::parse(bytes) else { return Seen::Refused };
+    let written = serde_json::to_vec(&content).expect("declarations are JSON");
+    assert_eq!(Declarations::parse(&written).expect("what was written parses"), content);
+    Seen::Accepted
+}
+
+/// A model's signature bundle under the key that made it: the statement in it is signed, the rest of it says nothing.
+pub(super) fn model_signature(bytes: &[u8]) -> Seen {
+    seen(weighbridge_verifier::read_model_signature(bytes, samples::MODEL_KEY).is_ok())
+}
+
+/// An envelope under the key that signed it.
+pub(super) fn statement(bytes: &[u8]) -> Seen {
+    seen(weighbridge_verifier::read_statement(bytes, samples::STATEMENT_KEY).is_ok())
 }
 
 pub(super) fn tdx_quote(bytes: &[u8]) -> Seen {

@@ -11,8 +11,8 @@ use serde_json::json;
 use weighbridge_appraisal::{AssembleParts, assemble};
 use weighbridge_attest::{Endorsements, built_in_anchors, parse_anchor_file};
 use weighbridge_attest_types::{
-    AppraisalPolicy, Bundle, Canonical, EvidenceSet, Flops, Member, NodeWitness, TrustAnchors, UnixMillis,
-    built_in_profiles,
+    AppraisalPolicy, BeaconToken, Bundle, Canonical, Digest32, EvidenceSet, Flops, Member, NodeWitness, TrustAnchors,
+    UnixMillis, built_in_profiles,
 };
 use weighbridge_daemon::Config;
 use weighbridge_daemon_api::{
@@ -21,6 +21,13 @@ use weighbridge_daemon_api::{
 };
 
 use crate::SampleRun;
+
+/// Recorded rounds and tokens.
+const TIME: &str = include_str!("../../vectors/time.json");
+/// The key of [`model_signature`].
+pub(super) const MODEL_KEY: &[u8] = include_bytes!("../../vectors/oms/p256.pem");
+/// The key of [`statement`].
+pub(super) const STATEMENT_KEY: &[u8] = include_bytes!("../../vectors/statement/ed25519.pub.pem");
 
 /// A small run with everything that attempts are held against.
 pub(super) struct Honest {
@@ -125,6 +132,38 @@ pub(super) fn nonce() -> Vec<Vec<u8>> {
 
 pub(super) fn receipt() -> Vec<Vec<u8>> {
     honest().run.nodes[0].receipt.iter().map(Canonical::to_bytes).collect()
+}
+
+/// Rounds that real networks published.
+pub(super) fn beacon() -> Vec<Vec<u8>> {
+    let vectors: serde_json::Value = serde_json::from_str(TIME).expect("JSON");
+    let rounds = vectors["beacons"].as_array().expect("rounds");
+    let token = |round: &serde_json::Value| {
+        let bytes = |field: &str| hex::decode(round[field].as_str().expect("hex")).expect("hex");
+        let chain = Digest32(bytes("chain_hash").try_into().expect("32 bytes"));
+        let number = round["round"].as_u64().expect("a number");
+        BeaconToken::new(chain, number, bytes("previous_signature"), bytes("signature")).expect("a round")
+    };
+    rounds.iter().map(|round| token(round).to_bytes()).collect()
+}
+
+pub(super) fn timestamp() -> Vec<Vec<u8>> {
+    let vectors: serde_json::Value = serde_json::from_str(TIME).expect("JSON");
+    let tokens = vectors["timestamps"].as_array().expect("tokens");
+    tokens.iter().map(|token| hex::decode(token["response"].as_str().expect("hex")).expect("hex")).collect()
+}
+
+/// Both ways to estimate, and what is excluded.
+pub(super) fn declarations() -> Vec<Vec<u8>> {
+    vec![include_bytes!("declarations.json").to_vec()]
+}
+
+pub(super) fn model_signature() -> Vec<Vec<u8>> {
+    vec![include_bytes!("../../vectors/oms/p256.sig").to_vec()]
+}
+
+pub(super) fn statement() -> Vec<Vec<u8>> {
+    vec![include_bytes!("../../vectors/statement/envelope.json").to_vec()]
 }
 
 pub(super) fn evidence_set() -> Vec<Vec<u8>> {
