@@ -32,7 +32,7 @@ fn fixture() -> &'static Fixture {
         let aggregation = Circuit::<Aggregation>::build(&meter.data.verifier_data());
         let threshold = Circuit::build_with(config(false), &aggregation.data.verifier_data());
         let slots = [1, 2, 3, 4].map(|seed| {
-            let rows = rows(seed + 1);
+            let rows = rows(seed % 4 + 1);
             let public = MeterPublic::of(digest(seed), 0, &rows).expect("honest");
             AggregationSlot { public, proof: prove(&meter, &public, &rows).expect("true") }
         });
