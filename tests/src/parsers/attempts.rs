@@ -18,7 +18,7 @@ use weighbridge_attest::{
 use weighbridge_attest_collect::certificates_of_pem;
 use weighbridge_attest_types::{
     AppraisalPolicy, BeaconToken, Bundle, Canonical, CheckpointCommitment, Declarations, EvidenceKind, EvidenceSet,
-    ThresholdProfile, ThresholdReport,
+    ThresholdProfile, ThresholdReport, TrustAnchors,
 };
 use weighbridge_circuits::{ThresholdPublic, check_threshold};
 use weighbridge_commitments::{CheckpointDigests, Effort, commit_checkpoint};
@@ -190,8 +190,10 @@ pub(super) fn anchor(bytes: &[u8]) -> Seen {
         assert!(anchors == before, "a refused anchor file left something behind");
         return Seen::Refused;
     }
-    let added = anchors.intel.len() + anchors.nvidia_device.len() + anchors.time.len();
-    assert_eq!(added, before.intel.len() + before.nvidia_device.len() + before.time.len() + 1, "one file, one anchor");
+    let count = |TrustAnchors { intel, nvidia_device, amd, time, beacons, timestamp }: &TrustAnchors| {
+        [intel, nvidia_device, amd, timestamp].map(Vec::len).iter().sum::<usize>() + time.len() + beacons.len()
+    };
+    assert_eq!(count(&anchors), count(&before) + 1, "one file, one anchor");
     assert!(parse_anchor_file(bytes, &mut anchors).is_err(), "the same anchor twice");
     Seen::Accepted
 }
