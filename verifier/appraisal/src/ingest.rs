@@ -384,7 +384,7 @@ mod tests {
         };
         let junk = |member| (member, vec![0x30]);
         let (first, second) = (junk("node/0000/time/timestamp"), junk("node/0001/time/timestamp"));
-        assert_eq!(timestamps(&[first.clone()]), 1);
+        assert_eq!(timestamps(std::slice::from_ref(&first)), 1);
         assert_eq!(timestamps(&[first.clone(), second.clone()]), 1);
         assert_eq!(timestamps(&[junk("appraised-at"), first, second]), 0);
     }

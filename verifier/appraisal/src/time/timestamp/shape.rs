@@ -92,8 +92,6 @@ fn split(bytes: &[u8]) -> Option<(Value<'_>, &[u8])> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::time::{Duration, Instant};
-
     use super::super::TimestampToken;
     use super::*;
 
@@ -142,13 +140,11 @@ pub(super) mod tests {
 
     #[test]
     fn a_timestamp_of_thousands_of_small_values_is_refused_at_once() {
-        let start = Instant::now();
+        // Without the bound it goes on to another refusal, seconds later.
         let many = form("one of its values has more than 64 parts".to_owned());
         for values in [8_000, 65] {
             assert_eq!(refused(&answer(values, &[])), many);
         }
-        // Seconds without the bound; microseconds with it.
-        assert!(start.elapsed() < Duration::from_millis(250), "{:?}", start.elapsed());
         // One fewer is read, up to what it lacks.
         let bare = form("0 certificates; ask for them, and for at most 8".to_owned());
         assert_eq!(refused(&answer(64, &[])), bare);
