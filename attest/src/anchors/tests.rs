@@ -1,6 +1,6 @@
 use base64::Engine as _;
 use rcgen::{
-    BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    BasicConstraints, CertificateParams, CustomExtension, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
     PKCS_ECDSA_P384_SHA384, SignatureAlgorithm,
 };
 use serde_json::{Value, json};
@@ -163,4 +163,37 @@ fn one_name_is_one_anchor_of_any_kind() {
     root["name"] = json!("clock");
     assert_eq!(parse(&root, &mut anchors), repeated);
     assert_eq!((anchors.time.len(), anchors.intel.len()), (1, 1));
+}
+
+#[test]
+fn a_timestamp_root_has_no_restriction_that_is_not_understood() {
+    let judged = |extensions: &[(u64, bool)]| {
+        let mut params = CertificateParams::default();
+        params.is_ca = authority();
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.custom_extensions = extensions
+            .iter()
+            .map(|&(last, critical)| {
+                let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, last], vec![5, 0]);
+                extension.set_criticality(critical);
+                extension
+            })
+            .collect();
+        let der = params.self_signed(&KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap()).unwrap();
+        let base64 = base64::engine::general_purpose::STANDARD.encode(der.der());
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
+        let file = json!({
+            "format": FORMAT, "name": "root", "grade": "simulated", "kind": "timestamp-authority-root",
+            "certificate_pem": pem,
+        });
+        let mut anchors = built_in_anchors();
+        parse(&file, &mut anchors).map(|()| anchors.timestamp.len())
+    };
+    let refused = |oid: &str| {
+        let why = format!("its extension {oid} is repeated, or critical and not understood");
+        Err(AnchorFileError::Anchor { name: "root".to_owned(), why })
+    };
+    assert_eq!(judged(&[(7, false), (8, false)]), Ok(1));
+    assert_eq!(judged(&[(7, false), (8, true)]), refused("1.3.6.1.8"));
+    assert_eq!(judged(&[(7, false), (7, false)]), refused("1.3.6.1.7"));
 }

@@ -6,7 +6,7 @@ use x509_parser::prelude::X509Certificate;
 
 use super::{AnchorFile, AnchorFileError};
 use crate::pem::pem_certificates;
-use crate::x509::{parse_chain, spki_sha256};
+use crate::x509::{parse_chain, spki_sha256, unknown_or_repeated_extension};
 
 /// Adds the root of a file.
 pub(super) fn add(file: AnchorFile, into: &mut Vec<CertificateAnchor>) -> Result<(), AnchorFileError> {
@@ -35,6 +35,11 @@ fn read_root(pem: &str) -> Result<(Vec<u8>, Digest32), String> {
     }
     if root.subject() != root.issuer() || root.verify_signature(None).is_err() {
         return Err("it is not signed by its own key".to_owned());
+    }
+    // Whoever builds a path to an anchor looks at its name and key: what else restricts a root has to be known here. The
+    // length of its paths is checked with each token.
+    if let Some(oid) = unknown_or_repeated_extension(root.extensions()) {
+        return Err(format!("its extension {oid} is repeated, or critical and not understood"));
     }
     let pin = spki_sha256(root);
     Ok((der, pin))

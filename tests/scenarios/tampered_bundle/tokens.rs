@@ -69,6 +69,25 @@ fn of_a_receipt_and_a_timestamp_the_earlier_counts() {
 }
 
 #[test]
+fn a_genuine_timestamp_over_an_earlier_head_takes_nothing_from_a_receipt_over_the_last() {
+    let mut run = public_run();
+    let stamps = run.world.timestamp_authority();
+    let receipts = run.world.time_authority();
+    let received = UnixMillis(SAMPLE_START.0 + 60_700);
+    for node in &mut run.nodes {
+        let key = node.node_key().digest();
+        let (index, head) = node.tip();
+        node.receipt = Some(receipts.receipt(received, key, index, head));
+        let early = timestamp_imprint(key, 10, node.heads[10]);
+        node.timestamp = Some(stamps.stamp(early, UnixMillis(SAMPLE_START.0 + 21_000)));
+    }
+    let report = accepted(&assembled(&run, false).expect("assembles"));
+    for line in &report.nodes {
+        assert_eq!((line.not_after, line.not_after_by.as_deref()), (Some(received), Some("receipt")));
+    }
+}
+
+#[test]
 fn breaker_time_beacon_challenge_by_a_genuine_round_and_by_a_second_answer() {
     // The key quotes answer nonces; a genuine round beside them, and instead of one.
     let mut beside = honest().plain.clone();

@@ -12,7 +12,7 @@ use weighbridge_circuits::ThresholdPublic;
 
 use crate::check::{Checks, Finding};
 use crate::text;
-use crate::time::TimestampToken;
+use crate::time::{TimestampError, TimestampToken};
 
 /// Names of members that stand alone.
 pub(crate) mod name {
@@ -135,6 +135,7 @@ pub(crate) fn ingest(bundle: &Bundle, checks: &mut Checks) -> Option<Parts> {
     let mut whole = true;
     for (name, bytes) in bundle.iter() {
         if let Err((code, finding)) = draft.place(name, bytes) {
+            draft.is_refused = true;
             whole = checks.record(name, code, Err(finding)) && whole;
         }
     }
@@ -156,6 +157,8 @@ pub(crate) fn ingest(bundle: &Bundle, checks: &mut Checks) -> Option<Parts> {
 /// Parts as they arrive.
 #[derive(Default)]
 struct Draft {
+    /// Some member was refused, so that nothing will be judged.
+    is_refused: bool,
     manifest: Option<RunManifest>,
     policy: Option<Vec<u8>>,
     /// By node and place.
@@ -217,6 +220,8 @@ impl Draft {
             name::NONCE => draft.nonce = Some(parse(bytes)?),
             name::RECEIPT => draft.receipt = Some(parse(bytes)?),
             name::BEACON => draft.beacon = Some(parse(bytes)?),
+            // The costliest to read of all members, and there may be one for each chain.
+            name::TIMESTAMP if self.is_refused => {}
             name::TIMESTAMP => draft.timestamp = Some(timestamp(bytes)?),
             name::READINGS => draft.readings = Some(parse(bytes)?),
             _ => {
@@ -263,6 +268,7 @@ impl Draft {
 
     fn finish(self, members: Digest32) -> Option<Parts> {
         let Self {
+            is_refused: _,
             manifest,
             policy,
             nodes,
@@ -332,7 +338,8 @@ fn parse<T: Canonical>(bytes: &[u8]) -> Result<T, Misplaced> {
 }
 
 fn timestamp(bytes: &[u8]) -> Result<TimestampToken, Misplaced> {
-    TimestampToken::parse(bytes).map_err(|error| ("member-parses", Finding::malformed(text::chain(&error))))
+    let refused = |error: TimestampError| ("member-parses", Finding::fail(error.culprit(), text::chain(&error)));
+    TimestampToken::parse(bytes).map_err(refused)
 }
 
 fn declarations(bytes: &[u8]) -> Result<DeclarationsPart, Misplaced> {
@@ -367,6 +374,19 @@ mod tests {
         let failed =
             |check: Check| (check.culprit == Some(Culprit::Malformed)).then_some((check.path.clone(), check.code));
         checks.into_list().into_iter().filter_map(failed).collect()
+    }
+
+    #[test]
+    fn after_a_refused_member_no_timestamp_is_read() {
+        let timestamps = |members: &[(&'static str, Vec<u8>)]| {
+            let failed = failures_of(members).into_iter();
+            failed.filter(|(path, code)| path.ends_with(name::TIMESTAMP) && *code == "member-parses").count()
+        };
+        let junk = |member| (member, vec![0x30]);
+        let (first, second) = (junk("node/0000/time/timestamp"), junk("node/0001/time/timestamp"));
+        assert_eq!(timestamps(std::slice::from_ref(&first)), 1);
+        assert_eq!(timestamps(&[first.clone(), second.clone()]), 1);
+        assert_eq!(timestamps(&[junk("appraised-at"), first, second]), 0);
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! **Duty.** Knows AMD's certificates and revocation lists by their content, in DER or PEM, and reads them.
 //! **Does not know** whether anybody signed them. **Spec.** EVIDENCE §0 rule 5, §3.2.
 
-use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use super::revocation::AmdList;
+use super::vek::{VekFacts, read_facts, signer_of};
 use crate::budget::{MAX_CHAIN_BYTES, MAX_CRL_BYTES};
 use crate::error::Failure;
 use crate::pem::pem_certificates;
+use crate::x509::common_name;
 
 const DER_SEQUENCE: u8 = 0x30;
 const PEM: &[u8] = b"-----BEGIN ";
@@ -17,10 +20,48 @@ const ROOT_NAMES: [&[u8]; 3] = [b"ARK-Milan", b"ARK-Genoa", b"ARK-Turin"];
 /// One file: certificates, or a revocation list.
 #[derive(Debug)]
 pub(crate) enum AmdFile {
-    /// DER certificates in the order of the file.
-    Certificates(Vec<Vec<u8>>),
-    /// A DER revocation list.
-    Crl(Vec<u8>),
+    /// Certificates in the order of the file.
+    Certificates(Vec<AmdCertificate>),
+    /// A revocation list.
+    Crl(AmdList),
+}
+
+/// A certificate, and what it takes to know whether it is the one that a report needs: a bundle has thousands of
+/// reports, and certificates of which each needs three.
+#[derive(Debug)]
+pub(crate) struct AmdCertificate {
+    der: Vec<u8>,
+    /// As it stands in the certificate.
+    pub(super) subject: Vec<u8>,
+    pub(super) claims: Claims,
+}
+
+/// What a certificate's name says it is.
+#[derive(Debug)]
+pub(super) enum Claims {
+    /// VCEK or VLEK.
+    Vek(Result<VekFacts, Failure>),
+    /// ARK.
+    Root,
+    /// ASK or ASVK.
+    Issuer,
+}
+
+impl AmdCertificate {
+    fn new(certificate: &X509Certificate<'_>, der: &[u8]) -> Self {
+        let is_root = common_name(certificate).is_some_and(|name| name.starts_with("ARK-"));
+        let claims = match (signer_of(certificate), is_root) {
+            (Some(_), _) => Claims::Vek(read_facts(certificate)),
+            (None, true) => Claims::Root,
+            (None, false) => Claims::Issuer,
+        };
+        Self { der: der.to_vec(), subject: certificate.subject().as_raw().to_vec(), claims }
+    }
+
+    /// Again: it was read once, when it was recognised.
+    pub(super) fn parse(&self) -> Option<X509Certificate<'_>> {
+        X509Certificate::from_der(&self.der).ok().map(|(_, certificate)| certificate)
+    }
 }
 
 /// `None`: not AMD's.
@@ -28,7 +69,7 @@ pub(super) fn recognise(bytes: &[u8]) -> Option<Result<AmdFile, Failure>> {
     if bytes.starts_with(PEM) {
         // What is no PEM is nobody's: its content cannot be looked into.
         let ders = pem_certificates(bytes).ok()?;
-        return ders.iter().any(|der| is_amds(der)).then(|| read_certificates(ders));
+        return ders.iter().any(|der| is_amds(der)).then(|| read_certificates(&ders));
     }
     is_amds(bytes).then(|| read_der(bytes))
 }
@@ -42,24 +83,25 @@ fn read_der(bytes: &[u8]) -> Result<AmdFile, Failure> {
     if bytes.len() > MAX_CRL_BYTES {
         return Err(unreadable(format!("{} bytes are over the cap of {MAX_CRL_BYTES}", bytes.len())));
     }
-    if let Ok(([], _)) = CertificateRevocationList::from_der(bytes) {
-        return Ok(AmdFile::Crl(bytes.to_vec()));
+    match AmdList::read(bytes) {
+        Some(list) => Ok(AmdFile::Crl(list)),
+        None => read_certificates(&[bytes.to_vec()]),
     }
-    read_certificates(vec![bytes.to_vec()])
 }
 
-fn read_certificates(ders: Vec<Vec<u8>>) -> Result<AmdFile, Failure> {
-    for der in &ders {
+fn read_certificates(ders: &[Vec<u8>]) -> Result<AmdFile, Failure> {
+    let mut certificates = Vec::with_capacity(ders.len());
+    for der in ders {
         if der.len() > MAX_CHAIN_BYTES {
             return Err(unreadable(format!("a certificate of {} bytes is too long", der.len())));
         }
         match X509Certificate::from_der(der) {
-            Ok(([], _)) => {}
+            Ok(([], certificate)) => certificates.push(AmdCertificate::new(&certificate, der)),
             Ok(_) => return Err(unreadable("bytes follow the certificate".to_owned())),
             Err(why) => return Err(unreadable(format!("neither a certificate nor a revocation list: {why}"))),
         }
     }
-    Ok(AmdFile::Certificates(ders))
+    Ok(AmdFile::Certificates(certificates))
 }
 
 fn unreadable(message: String) -> Failure {

@@ -110,7 +110,8 @@ impl<'a> SnpReport<'a> {
         let mitigations = read_mitigations(&mut reader, version)?;
         let signature = read_signature(&mut reader)?;
         let padding = reader.rest().len();
-        // Unsigned: other bytes here would give one report two digests.
+        // Unsigned: other bytes here would give one report any number of digests. Two it has all the same: beside (r, s)
+        // stands (r, n − s), and both verify. A report is the one that a roster's or a ledger's digest names.
         zero(&mut reader, padding, "the bytes after the signature")?;
         Ok(Self {
             body,
@@ -145,7 +146,8 @@ impl<'a> SnpReport<'a> {
         self.signed
     }
 
-    /// All of it: a report has one spelling.
+    /// All of it, without a byte that nothing covers. Whoever swaps s for n − s has a second spelling that verifies: what
+    /// refuses that one is the digest of the evidence in the roster and in the ledger, not this.
     pub(super) const fn canonical(&self) -> &'a [u8] {
         self.body
     }

@@ -11,7 +11,11 @@ use weighbridge_attest_types::{
     Culprit, Device, EvidenceKind, Grade, PlatformClaims, SnpSigner, TrustAnchors, UnixMillis,
 };
 
+use super::endorsement::AmdFile;
+use super::report::SnpReport;
+use super::verify::verify as verify_report;
 use crate::anchors::parse_anchor_file;
+use crate::endorsements::Endorsements;
 use crate::error::EvidenceError;
 use crate::scheme::RawEvidence;
 use crate::schemes::verify;
@@ -429,6 +433,30 @@ fn a_revocation_list_is_used_when_given_and_missed_when_absent() {
     assert_eq!(milan().and(forged).refused(), untrusted(&["crl-signature"]));
     // Another line's list says nothing here, and does not pass for one that does.
     assert_eq!(milan().and(crl("ARK-Genoa", CURRENT, &[2])).open(), ["snp-crl"]);
+}
+
+#[test]
+fn each_root_is_asked_once_about_a_list_however_many_reports_there_are() {
+    let mut scene = milan().and(crl("ARK-Milan", CURRENT, &[9])).and(crl("ARK-Genoa", CURRENT, &[9]));
+    // A second VEK that fits as well: another try for each report.
+    scene.endorsements.push(Draft::vek(SnpSigner::Vcek, "Milan").issue());
+    let recognised = Endorsements::recognise(&scene.endorsements);
+    let report = SnpReport::parse(&scene.report).unwrap();
+    let mut unsigned = scene.report.clone();
+    unsigned[0x50] ^= 1;
+    let unsigned = SnpReport::parse(&unsigned).unwrap();
+    for _ in 0..5 {
+        assert!(verify_report(&report, &recognised, &scene.anchors, NOW).is_ok());
+        assert!(verify_report(&unsigned, &recognised, &scene.anchors, NOW).is_err());
+    }
+    let asked: Vec<usize> = recognised
+        .readable_as::<AmdFile>()
+        .filter_map(|file| match file {
+            AmdFile::Crl(list) => Some(list.asked()),
+            AmdFile::Certificates(_) => None,
+        })
+        .collect();
+    assert_eq!(asked, [1, 0]);
 }
 
 #[test]

@@ -4,18 +4,19 @@
 
 use ring::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use weighbridge_attest_types::{CertificateAnchor, NotChecked, PlatformClaims, SnpTcbs, TrustAnchors, UnixMillis};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::X509Certificate;
 
 use super::chain::{self, Links, signs};
-use super::endorsement::AmdFile;
+use super::endorsement::{AmdCertificate, AmdFile, Claims};
 use super::report::SnpReport;
-use super::vek::{VekFacts, check_binding, read_facts, signer_of};
+use super::revocation::AmdList;
+use super::vek::{VekFacts, check_binding};
 use super::{agree, claims, revocation};
 use crate::budget::{MAX_NAMESAKES, MAX_VEK_CANDIDATES};
 use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure, Failures, untrusted_if_any};
 use crate::verified::Verified;
-use crate::x509::{Window, common_name, public_point};
+use crate::x509::{Window, public_point};
 
 /// Deepest VMPL; only a report that the host asked for names another.
 const MAX_VMPL: u32 = 3;
@@ -41,7 +42,14 @@ pub(super) fn verify(
     let given = Given::read(endorsements);
     let mut first = None;
     for (vek, facts) in given.candidates(report)? {
-        match check(report, vek, &facts, &given, &anchors.amd, now) {
+        let chain = match given.chain(vek) {
+            Ok(chain) => chain,
+            Err(error) => {
+                first = first.or(Some(error));
+                continue;
+            }
+        };
+        match check(report, chain.links(), facts, &given.lists, &anchors.amd, now) {
             Ok(mut checked) => {
                 checked.not_checked.extend(agree::check(report, &checked).map_err(untrusted)?);
                 check_unwaivable(report)?;
@@ -58,10 +66,23 @@ const NO_VEK: &str = "no VEK certificate was given; AMD's key distribution servi
 /// The certificates and lists that came along, by what their names say they are.
 #[derive(Default)]
 struct Given<'c> {
-    veks: Vec<X509Certificate<'c>>,
-    issuers: Vec<X509Certificate<'c>>,
-    roots: Vec<X509Certificate<'c>>,
-    lists: Vec<&'c [u8]>,
+    veks: Vec<(&'c AmdCertificate, &'c Result<VekFacts, Failure>)>,
+    issuers: Vec<&'c AmdCertificate>,
+    roots: Vec<&'c AmdCertificate>,
+    lists: Vec<&'c AmdList>,
+}
+
+/// Certificates that name each other as issuers.
+struct Chain<'c> {
+    vek: X509Certificate<'c>,
+    issuer: X509Certificate<'c>,
+    root: X509Certificate<'c>,
+}
+
+impl<'c> Chain<'c> {
+    const fn links(&'c self) -> Links<'c> {
+        Links { vek: &self.vek, issuer: &self.issuer, root: &self.root }
+    }
 }
 
 impl<'c> Given<'c> {
@@ -69,32 +90,29 @@ impl<'c> Given<'c> {
         let mut given = Self::default();
         for file in endorsements.readable_as::<AmdFile>() {
             match file {
-                AmdFile::Crl(der) => given.lists.push(der),
-                AmdFile::Certificates(ders) => ders.iter().for_each(|der| given.sort_in(der)),
+                AmdFile::Crl(list) => given.lists.push(list),
+                AmdFile::Certificates(all) => all.iter().for_each(|certificate| given.sort_in(certificate)),
             }
         }
         given
     }
 
-    fn sort_in(&mut self, der: &'c [u8]) {
-        // It was read once already, when it was recognised.
-        let Ok((_, certificate)) = X509Certificate::from_der(der) else { return };
-        let is_root = common_name(&certificate).is_some_and(|name| name.starts_with("ARK-"));
-        match (signer_of(&certificate), is_root) {
-            (Some(_), _) => self.veks.push(certificate),
-            (None, true) => self.roots.push(certificate),
-            (None, false) => self.issuers.push(certificate),
+    fn sort_in(&mut self, certificate: &'c AmdCertificate) {
+        match &certificate.claims {
+            Claims::Vek(facts) => self.veks.push((certificate, facts)),
+            Claims::Root => self.roots.push(certificate),
+            Claims::Issuer => self.issuers.push(certificate),
         }
     }
 
     /// The VEKs that say the same as the report; if none does, the one that comes nearest, so that the refusal tells.
-    fn candidates(&self, report: &SnpReport<'_>) -> Result<Vec<(&X509Certificate<'c>, VekFacts)>, EvidenceError> {
+    fn candidates(&self, report: &SnpReport<'_>) -> Result<Vec<(&'c AmdCertificate, &'c VekFacts)>, EvidenceError> {
         let mut readable = Vec::new();
         let mut failures = Vec::new();
-        for vek in &self.veks {
-            match read_facts(vek) {
-                Ok(facts) => readable.push((check_binding(report, &facts).len(), vek, facts)),
-                Err(failure) => failures.push(failure),
+        for &(vek, facts) in &self.veks {
+            match facts {
+                Ok(facts) => readable.push((check_binding(report, facts).len(), vek, facts)),
+                Err(failure) => failures.push(failure.clone()),
             }
         }
         let Some(nearest) = readable.iter().map(|(differences, ..)| *differences).min() else {
@@ -107,25 +125,24 @@ impl<'c> Given<'c> {
     }
 
     /// The certificates above a VEK, by name, and by signature where several have the name.
-    fn links<'g>(&'g self, vek: &'g X509Certificate<'c>) -> Result<Links<'g>, EvidenceError>
-    where
-        'c: 'g,
-    {
-        let issuer = above(vek, &self.issuers, "issuer of this VEK (ASK or ASVK)")?;
-        let root = above(issuer, &self.roots, "root key (ARK) of this VEK's issuer")?;
-        Ok(Links { vek, issuer, root })
+    fn chain(&self, vek: &'c AmdCertificate) -> Result<Chain<'c>, EvidenceError> {
+        let vek = vek.parse().ok_or_else(|| unavailable("vek-missing", NO_VEK))?;
+        let issuer = above(&vek, &self.issuers, "issuer of this VEK (ASK or ASVK)")?;
+        let root = above(&issuer, &self.roots, "root key (ARK) of this VEK's issuer")?;
+        Ok(Chain { vek, issuer, root })
     }
 }
 
 /// None of its kind at all is something missing; others of its kind are endorsements for something else.
-fn above<'g, 'c>(
-    certificate: &X509Certificate<'c>,
-    among: &'g [X509Certificate<'c>],
+fn above<'c>(
+    certificate: &X509Certificate<'_>,
+    among: &[&'c AmdCertificate],
     what: &str,
-) -> Result<&'g X509Certificate<'c>, EvidenceError> {
-    let named = |other: &&X509Certificate<'_>| other.subject().as_raw() == certificate.issuer().as_raw();
-    let signing = among.iter().filter(named).take(MAX_NAMESAKES).find(|other| signs(other, certificate));
-    match signing.or_else(|| among.iter().find(named)) {
+) -> Result<X509Certificate<'c>, EvidenceError> {
+    let named = among.iter().filter(|other| other.subject == certificate.issuer().as_raw());
+    let mut named: Vec<_> = named.take(MAX_NAMESAKES).filter_map(|other| other.parse()).collect();
+    let signing = named.iter().position(|other| signs(other, certificate)).unwrap_or(0);
+    match (signing < named.len()).then(|| named.swap_remove(signing)) {
         Some(found) => Ok(found),
         None if among.is_empty() => {
             Err(unavailable("chain-missing", &format!("no certificate of the {what} was given")))
@@ -139,16 +156,15 @@ fn above<'g, 'c>(
 
 fn check<'c, 'a>(
     report: &SnpReport<'_>,
-    vek: &'c X509Certificate<'c>,
+    links: Links<'c>,
     facts: &VekFacts,
-    given: &'c Given<'c>,
+    lists: &[&AmdList],
     anchors: &'a [CertificateAnchor],
     now: UnixMillis,
 ) -> Result<Checked<'c, 'a>, EvidenceError> {
-    let links = given.links(vek)?;
     let mut window = Window::new(now);
     let mut failures = check_binding(report, facts);
-    let key = UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, public_point(vek));
+    let key = UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, public_point(links.vek));
     if key.verify(report.signed(), &report.signature).is_err() {
         failures.push(Failure::new("report-signature", "the VEK has not signed this report"));
     }
@@ -157,7 +173,7 @@ fn check<'c, 'a>(
     let Some(anchor) = anchor else {
         return Err(untrusted(Failure::new("unknown-root", "no trust anchor has the key of this root")));
     };
-    let open = revocation::check(links, &given.lists, &mut window).map_err(EvidenceError::Untrusted)?;
+    let open = revocation::check(links, lists, &mut window).map_err(EvidenceError::Untrusted)?;
     let tcb = read_tcbs(report, facts)?;
     Ok(Checked { links, facts: facts.clone(), anchor, window, tcb, not_checked: open.into_iter().collect() })
 }

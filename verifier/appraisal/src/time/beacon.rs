@@ -60,7 +60,7 @@ fn holds<K: Pubkey>(token: &BeaconToken, anchor: &BeaconAnchor) -> bool {
     key.is_ok_and(|key| key.verify(token.round(), token.previous(), token.signature()).unwrap_or(false))
 }
 
-fn round_time(round: u64, anchor: &BeaconAnchor) -> Option<UnixMillis> {
+pub(super) fn round_time(round: u64, anchor: &BeaconAnchor) -> Option<UnixMillis> {
     let since = round.checked_sub(1)?.checked_mul(u64::from(anchor.period_seconds))?;
     anchor.genesis_seconds.checked_add(since)?.checked_mul(1_000).map(UnixMillis)
 }

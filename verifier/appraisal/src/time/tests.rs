@@ -2,7 +2,8 @@
 
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use weighbridge_attest_types::{
-    Binding, ChainStart, Device, EvidenceEnvelope, EvidenceKind, EvidenceSet, NodeLedger, Presence, RosterRow,
+    BeaconAnchor, BeaconScheme, BeaconToken, Binding, ChainStart, CodecError, Device, EvidenceEnvelope, EvidenceKind,
+    EvidenceSet, NodeLedger, Presence, RosterRow,
 };
 use weighbridge_ledger::Chain;
 
@@ -262,4 +263,53 @@ fn the_period_spans_all_nodes_and_one_open_end_leaves_it_to_the_hosts() {
     let ledgers: [Vec<&[LedgerEntry]>; 1] = [vec![&first, &second]];
     let period = Period::of(&[node(100, 900)], &ledgers);
     assert_eq!(period.millis(), Some(2 * INTERVAL));
+}
+
+/// A chain whose round 1 was at `genesis_seconds`; nothing that is told of it here holds.
+fn beacons(genesis_seconds: u64) -> TrustAnchors {
+    let beacon = BeaconAnchor {
+        name: "beacon".to_owned(),
+        grade: Grade::Simulated,
+        chain_hash: Digest32([3; 32]),
+        public_key: vec![],
+        genesis_seconds,
+        period_seconds: u32::MAX,
+        scheme: BeaconScheme::UnchainedG1,
+    };
+    TrustAnchors { beacons: vec![beacon], ..anchors() }
+}
+
+fn round(number: u64) -> Result<BeaconToken, CodecError> {
+    BeaconToken::new(Digest32([3; 32]), number, vec![], [vec![0x81], vec![5; 47]].concat())
+}
+
+#[test]
+fn a_nonce_and_a_round_of_the_same_bytes_do_not_answer_for_each_other() {
+    let output = round(7).unwrap().randomness();
+    let issued = UnixMillis(ISSUED);
+    let signature = sign(&key(2), &SignedNonce::signing_bytes(issued, output));
+    let nonce = SignedNonce { authority: Digest32(public_key(&key(2))), issued, nonce: output, signature };
+    let judged = |challenge| {
+        let mut parts = NodeParts { nonce: Some(nonce.clone()), beacon: Some(round(7).unwrap()), ..parts() };
+        parts.key_quote.set.binding.challenge = challenge;
+        let (bracket, checks) = bracketed(&parts, &ledger(1), &beacons(1));
+        let challenges = ["time-nonce-challenge", "time-beacon-challenge"].map(|code| status(&checks, code));
+        (bracket.not_before().is_some(), challenges)
+    };
+    let (pass, fail) = (CheckStatus::Pass, CheckStatus::Fail);
+    assert_eq!(judged(Challenge::BeaconRound(output)), (false, [fail, pass]));
+    assert_eq!(judged(Challenge::VerifierNonce(output)), (true, [pass, fail]));
+}
+
+#[test]
+fn there_is_no_round_0_and_no_round_beyond_all_time() {
+    assert_eq!(round(0), Err(CodecError::NotCanonical("beacon round")));
+    let at = |number, genesis| beacon::round_time(number, &beacons(genesis).beacons[0]);
+    let period = u64::from(u32::MAX);
+    assert_eq!(at(0, 1), None);
+    assert_eq!(at(1, 1), Some(UnixMillis(1_000)));
+    assert_eq!(at(2, 1), Some(UnixMillis((1 + period) * 1_000)));
+    // period · round, the sum with the first round's time, and its milliseconds.
+    assert_eq!((at(u64::MAX, 1), at(2, u64::MAX), at(1, u64::MAX / 1_000 + 1)), (None, None, None));
+    assert!(at(1, u64::MAX / 1_000).is_some());
 }

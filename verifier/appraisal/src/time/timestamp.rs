@@ -1,8 +1,9 @@
 //! **Duty.** *Not after* by an RFC 3161 timestamp over a head: the answer of a timestamp authority, taken apart and
-//! checked. **Knows** what the token must be about. **Does not know** CMS (`token`), signatures (`signature`) or paths
-//! (`authority`), and reads no clock. **Spec.** PROTOCOL §3 (time bracket); RFC 3161 §2.4.2.
+//! checked. **Knows** what the token must be about. **Does not know** sizes of parts (`shape`), CMS (`token`), signatures
+//! (`signature`) or paths (`authority`), and reads no clock. **Spec.** PROTOCOL §3 (time bracket); RFC 3161 §2.4.2.
 
 mod authority;
+mod shape;
 mod signature;
 mod token;
 
@@ -27,6 +28,9 @@ pub enum TimestampError {
     /// The token is not signed as RFC 3161 wants it.
     #[error("the timestamp's signature does not hold: {0}")]
     Signature(String),
+    /// The token may be genuine: it is signed in a way that is not read.
+    #[error("algorithm not read: the timestamp is signed with {0}, which is not known with its digest and key")]
+    Unread(String),
     /// The certificate that signed may not sign timestamps, or not at that time.
     #[error("the timestamp's certificate cannot sign it: {0}")]
     Certificate(String),
@@ -49,6 +53,7 @@ impl TimestampError {
     pub const fn culprit(&self) -> Culprit {
         match self {
             Self::Form(_) => Culprit::Malformed,
+            Self::Unread(_) => Culprit::Unsupported,
             Self::Signature(_) | Self::Certificate(_) | Self::Path { .. } | Self::UnknownRoot => Culprit::Untrusted,
         }
     }

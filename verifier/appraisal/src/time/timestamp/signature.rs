@@ -15,7 +15,7 @@ use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 use webpki::EndEntityCert;
 use webpki::ring as algorithms;
 
-use super::token::{SHA_256, TST_INFO, der_of, is_bare, unreadable};
+use super::token::{Carried, SHA_256, TST_INFO, is_bare, unreadable};
 use super::{TimestampError, TimestampToken, seconds};
 
 const SHA_384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
@@ -76,10 +76,12 @@ impl TimestampToken {
     /// Whether the certificate in the token signed it, and may sign timestamps at that time.
     ///
     /// # Errors
-    /// [`TimestampError::Signature`], [`TimestampError::Certificate`].
+    /// [`TimestampError::Signature`], [`TimestampError::Certificate`]; [`TimestampError::Unread`] where nothing else is
+    /// wrong but the algorithm is none of ours.
     pub fn check_signature(&self) -> Result<(), TimestampError> {
         let certificate = self.signing_certificate()?;
-        let hash = hash_of(&self.signer.digest_alg).ok_or_else(|| broken("its digest is none of SHA-256, 384, 512"))?;
+        let unread = || TimestampError::Unread(self.signer.digest_alg.oid.to_string());
+        let hash = hash_of(&self.signer.digest_alg).ok_or_else(unread)?;
         let content_type: ObjectIdentifier = self.attribute(CONTENT_TYPE)?.ok_or_else(|| broken("no content type"))?;
         let found: OctetString = self.attribute(MESSAGE_DIGEST)?.ok_or_else(|| broken("no message digest"))?;
         if content_type != TST_INFO {
@@ -89,22 +91,21 @@ impl TimestampToken {
             return Err(broken("another content was signed"));
         }
         self.names_certificate(certificate)?;
-        let der = der_of(certificate)?;
-        if !self.is_signed_by(&CertificateDer::from(der.as_slice()))? {
+        if !self.is_signed_by(&CertificateDer::from(certificate.der.as_slice()))? {
             return Err(broken("the key of its certificate did not make it"));
         }
-        may_stamp(certificate)?;
-        is_valid(certificate, self).map_err(TimestampError::Certificate)
+        may_stamp(&certificate.parsed)?;
+        is_valid(&certificate.parsed, self).map_err(TimestampError::Certificate)
     }
 
     /// The one certificate that the signer names.
-    pub(super) fn signing_certificate(&self) -> Result<&Certificate, TimestampError> {
-        let is_named = |certificate: &&Certificate| match &self.signer.sid {
+    pub(super) fn signing_certificate(&self) -> Result<&Carried, TimestampError> {
+        let is_named = |carried: &&Carried| match &self.signer.sid {
             SignerIdentifier::IssuerAndSerialNumber(named) => {
-                let tbs = &certificate.tbs_certificate;
+                let tbs = &carried.parsed.tbs_certificate;
                 (&tbs.issuer, &tbs.serial_number) == (&named.issuer, &named.serial_number)
             }
-            SignerIdentifier::SubjectKeyIdentifier(named) => key_identifier(certificate).as_ref() == Some(named),
+            SignerIdentifier::SubjectKeyIdentifier(named) => key_identifier(&carried.parsed).as_ref() == Some(named),
         };
         let mut named = self.certificates.iter().filter(is_named);
         match (named.next(), named.next()) {
@@ -126,8 +127,7 @@ impl TimestampToken {
     }
 
     /// ESS: the certificate is among what was signed, so that no other one of the same key can take its place.
-    fn names_certificate(&self, certificate: &Certificate) -> Result<(), TimestampError> {
-        let der = der_of(certificate)?;
+    fn names_certificate(&self, Carried { parsed: certificate, der }: &Carried) -> Result<(), TimestampError> {
         let old: Option<SigningCertificate> = self.attribute(SIGNING_CERTIFICATE)?;
         let new: Option<SigningCertificateV2> = self.attribute(SIGNING_CERTIFICATE_V2)?;
         if old.is_none() && new.is_none() {
@@ -136,13 +136,13 @@ impl TimestampToken {
         // The first of each list is the signer's.
         let old = old.is_none_or(|list| {
             list.certs.first().is_some_and(|id| {
-                let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, &der);
+                let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, der);
                 hash.as_ref() == id.cert_hash.as_bytes() && is_issuer(id.issuer_serial.as_ref(), certificate)
             })
         });
         let new = new.is_none_or(|list| {
             list.certs.first().is_some_and(|id| {
-                let hash = id.hash_algorithm.as_ref().map_or(Some(&SHA256), hash_of).map(|hash| digest(hash, &der));
+                let hash = id.hash_algorithm.as_ref().map_or(Some(&SHA256), hash_of).map(|hash| digest(hash, der));
                 hash.is_some_and(|hash| hash.as_ref() == id.cert_hash.as_bytes())
                     && is_issuer(id.issuer_serial.as_ref(), certificate)
             })
@@ -157,7 +157,20 @@ impl TimestampToken {
         let key = EndEntityCert::try_from(certificate).map_err(|why| TimestampError::Certificate(why.to_string()))?;
         let candidates = algorithms_of(&self.signer.signature_algorithm.oid, &self.signer.digest_alg.oid);
         let signature = self.signer.signature.as_bytes();
-        Ok(candidates.iter().any(|algorithm| key.verify_signature(*algorithm, &signed, signature).is_ok()))
+        let mut of_this_key = false;
+        for algorithm in candidates {
+            match key.verify_signature(algorithm, &signed, signature) {
+                Ok(()) => return Ok(true),
+                Err(webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_)) => {}
+                Err(_) => of_this_key = true,
+            }
+        }
+        // Nothing was tried: that is not a forgery yet.
+        if of_this_key {
+            Ok(false)
+        } else {
+            Err(TimestampError::Unread(self.signer.signature_algorithm.oid.to_string()))
+        }
     }
 }
 
@@ -242,4 +255,35 @@ pub(super) fn is_valid(certificate: &Certificate, token: &TimestampToken) -> Res
 
 fn broken(why: &str) -> TimestampError {
     TimestampError::Signature(why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use weighbridge_attest_types::Culprit;
+
+    use super::super::authority::tests::root_der;
+    use super::super::shape::tests::answer_by;
+    use super::*;
+
+    #[test]
+    fn an_algorithm_that_is_not_read_is_no_forgery() {
+        // Its key is of an algorithm that nobody has.
+        let certificate = root_der(b"\x30\x03\x01\x01\xff");
+        let judged = |algorithm: &[u8]| {
+            let token = TimestampToken::parse(&answer_by(algorithm, 1, &certificate))?;
+            token.is_signed_by(&CertificateDer::from(certificate.as_slice()))
+        };
+        let unread = |oid: &str| Err(TimestampError::Unread(oid.to_owned()));
+        let rsa = b"\x30\x0b\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01";
+        assert_eq!(judged(rsa), unread("1.2.840.113549.1.1.1"));
+        let ecdsa_sha_512 = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x04";
+        assert_eq!(judged(ecdsa_sha_512), unread("1.2.840.10045.4.3.4"));
+        let ed25519 = b"\x30\x05\x06\x03\x2b\x65\x70";
+        assert_eq!(judged(ed25519), unread("1.3.101.112"));
+        let rsa_pss = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a\x30\x00";
+        assert_eq!(judged(rsa_pss), unread("1.2.840.113549.1.1.10"));
+        let error = TimestampError::Unread("1.3.101.112".to_owned());
+        assert_eq!(error.culprit(), Culprit::Unsupported);
+        assert!(error.to_string().starts_with("algorithm not read: "), "{error}");
+    }
 }

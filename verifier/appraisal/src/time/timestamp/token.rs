@@ -7,11 +7,11 @@ use cms::cert::x509::Certificate;
 use cms::content_info::CmsVersion;
 use cms::signed_data::{SignedData, SignerIdentifier, SignerInfo};
 use der::asn1::{Any, ObjectIdentifier, OctetStringRef};
-use der::{Decode as _, Encode as _, Tag, Tagged as _};
+use der::{Decode as _, Tag, Tagged as _};
 use weighbridge_attest_types::{Digest32, MAX_TIMESTAMP_BYTES, UnixMillis};
 use x509_tsp::{Accuracy, TimeStampResp, TstInfo};
 
-use super::TimestampError;
+use super::{TimestampError, shape};
 
 const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
 /// `id-ct-TSTInfo`.
@@ -30,21 +30,30 @@ pub struct TimestampToken {
     /// The signed bytes.
     pub(super) content: Vec<u8>,
     pub(super) signer: SignerInfo,
-    pub(super) certificates: Vec<Certificate>,
+    pub(super) certificates: Vec<Carried>,
     imprint: Digest32,
     made: UnixMillis,
     accuracy_millis: u64,
+}
+
+/// A certificate that came along.
+#[derive(Debug, Clone)]
+pub(super) struct Carried {
+    pub(super) parsed: Certificate,
+    /// As it came: the reader takes spellings that it would not write, and what was signed is what came.
+    pub(super) der: Vec<u8>,
 }
 
 impl TimestampToken {
     /// Reads a whole `TimeStampResp`, as an authority sends it.
     ///
     /// # Errors
-    /// [`TimestampError::Form`].
+    /// [`TimestampError::Form`]; [`TimestampError::Unread`] for a signature whose algorithm has parameters (RSA-PSS).
     pub fn parse(bytes: &[u8]) -> Result<Self, TimestampError> {
         if bytes.len() > MAX_TIMESTAMP_BYTES {
             return Err(form(format!("{} bytes are over the cap of {MAX_TIMESTAMP_BYTES}", bytes.len())));
         }
+        shape::check(bytes)?;
         let response = TimeStampResp::from_der(bytes).map_err(unreadable("answer"))?;
         // PKIStatus 0 is granted. With modifications would be another thing than was asked.
         if response.status.status as u8 != 0 {
@@ -55,10 +64,10 @@ impl TimestampToken {
             return Err(form(format!("content type {} is not signed data", token.content_type)));
         }
         let signed: SignedData = token.content.decode_as().map_err(unreadable("signed data"))?;
-        Self::from_signed(signed)
+        Self::from_signed(signed, shape::certificates(bytes).unwrap_or_default())
     }
 
-    fn from_signed(signed: SignedData) -> Result<Self, TimestampError> {
+    fn from_signed(signed: SignedData, ders: Vec<&[u8]>) -> Result<Self, TimestampError> {
         let SignedData { version, digest_algorithms, encap_content_info, certificates, crls, signer_infos } = signed;
         let [signer] = signer_infos.0.as_slice() else {
             return Err(form(format!("{} signers instead of one", signer_infos.0.len())));
@@ -69,7 +78,10 @@ impl TimestampToken {
                 "the signed data has another version, revocation lists or unsigned attributes".to_owned(),
             ));
         }
-        let bare = [&signer.digest_alg, &signer.signature_algorithm].into_iter().chain(algorithms);
+        if !is_bare(signer.signature_algorithm.parameters.as_ref()) {
+            return Err(TimestampError::Unread(signer.signature_algorithm.oid.to_string()));
+        }
+        let bare = std::iter::once(&signer.digest_alg).chain(algorithms);
         if !matches!(algorithms, [one] if one.oid == signer.digest_alg.oid)
             || !bare.into_iter().all(|one| is_bare(one.parameters.as_ref()))
         {
@@ -95,11 +107,10 @@ impl TimestampToken {
                 certificates.len()
             )));
         }
-        let plain = |choice| match choice {
-            CertificateChoices::Certificate(certificate) => Ok(certificate),
-            CertificateChoices::Other(_) => Err(form("a certificate is of another kind than X.509".to_owned())),
-        };
-        let certificates = certificates.into_iter().map(plain).collect::<Result<_, _>>()?;
+        if certificates.iter().any(|choice| matches!(choice, CertificateChoices::Other(_))) {
+            return Err(form("a certificate is of another kind than X.509".to_owned()));
+        }
+        let certificates = ders.into_iter().map(Carried::read).collect::<Result<_, _>>()?;
         Ok(Self { content, signer: signer.clone(), certificates, imprint, made, accuracy_millis })
     }
 
@@ -123,7 +134,15 @@ impl TimestampToken {
     }
 }
 
+impl Carried {
+    fn read(der: &[u8]) -> Result<Self, TimestampError> {
+        let parsed = Certificate::from_der(der).map_err(unreadable("certificate"))?;
+        Ok(Self { parsed, der: der.to_vec() })
+    }
+}
+
 fn read_info(content: &[u8]) -> Result<(Digest32, UnixMillis, u64), TimestampError> {
+    shape::check(content)?;
     // Its one version is the only one that the type has.
     let info = TstInfo::from_der(content).map_err(unreadable("TSTInfo"))?;
     let imprint = info.message_imprint;
@@ -160,12 +179,6 @@ fn accuracy_millis(accuracy: Option<Accuracy>) -> Result<u64, TimestampError> {
 /// Parameters of a hash algorithm: absent or NULL (RFC 5754 §2).
 pub(super) fn is_bare(parameters: Option<&Any>) -> bool {
     parameters.is_none_or(|any| any.tag() == Tag::Null && any.value().is_empty())
-}
-
-/// DER of a certificate. The reader takes only DER, so that these are the bytes that were signed; where it took more,
-/// no signature holds.
-pub(super) fn der_of(certificate: &Certificate) -> Result<Vec<u8>, TimestampError> {
-    certificate.to_der().map_err(unreadable("certificate"))
 }
 
 pub(super) const fn form(why: String) -> TimestampError {
