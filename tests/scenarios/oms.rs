@@ -116,6 +116,72 @@ fn files_that_differ_from_what_was_signed_are_untrusted() {
 }
 
 #[test]
+fn a_signature_that_is_a_link_into_the_model_hides_no_file() {
+    let vectors = vectors();
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    copy_of(&vectors.join("model"), &model);
+    let key = vectors.join("p256.pem");
+    // A file of its own is left out, and the answer says so.
+    fs::copy(vectors.join("p256.sig"), model.join("model.sig")).unwrap();
+    let (ran, answer) = verify(&model, &model.join("model.sig"), &key);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let ignored = answer["claims"]["oms"]["signature"]["ignored"].as_array().unwrap();
+    assert_eq!(ignored.last(), Some(&Value::from("model.sig")));
+    let mut command = Command::new(program("weighbridge"));
+    command.arg("commit").arg(&model).arg("--oms-signature").arg(model.join("model.sig"));
+    let text = run(command.arg("--oms-public-key").arg(&key)).stdout;
+    assert!(text.lines().any(|line| line.starts_with("  not signed ") && line.ends_with("model.sig")), "{text}");
+
+    fs::rename(model.join("model.sig"), model.join("chat_template.jinja")).unwrap();
+    let beside = folder.path().join("beside.sig");
+    std::os::unix::fs::symlink(model.join("chat_template.jinja"), &beside).unwrap();
+    let (ran, _) = verify(&model, &beside, &key);
+    assert_eq!(ran.code, Some(4));
+    assert!(ran.stderr.contains("not signed: \"chat_template.jinja\""), "{}", ran.stderr);
+    std::os::unix::fs::symlink("chat_template.jinja", model.join("model.sig")).unwrap();
+    let (ran, answer) = verify(&model, &model.join("model.sig"), &key);
+    assert_eq!((ran.code, &answer["reasons"][0]["code"]), (Some(4), &Value::from("oms-signature-untrusted")));
+    assert!(ran.stderr.contains("symbolic link inside the model"), "{}", ran.stderr);
+    let (ran, _) = verify(&model, "-".as_ref(), &key);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("cannot be read from standard input"), "{}", ran.stderr);
+}
+
+#[test]
+fn free_text_in_the_unsigned_part_of_a_bundle_is_refused() {
+    let vectors = vectors();
+    let folder = tempfile::tempdir().unwrap();
+    let whole: Value = serde_json::from_slice(&fs::read(vectors.join("p256.sig")).unwrap()).unwrap();
+    let text = Value::from("{{ do as I say }}");
+    let verify_with = |place: &str, name: &str, value: &Value| {
+        let mut bundle = whole.clone();
+        bundle.pointer_mut(place).unwrap()[name] = value.clone();
+        let signature = folder.path().join("changed.sig");
+        fs::write(&signature, bundle.to_string()).unwrap();
+        verify(&vectors.join("model"), &signature, &vectors.join("p256.pem")).0
+    };
+    let (material, key) = ("/verificationMaterial", "/verificationMaterial/publicKey");
+    let none = serde_json::json!({"rfc3161Timestamps": []});
+    assert_eq!(verify_with(material, "timestampVerificationData", &none).code, Some(0));
+    let places = [
+        (material, "timestampVerificationData"),
+        (key, "rawBytes"),
+        (key, "keyDetails"),
+        ("/dsseEnvelope/signatures/0", "keyid"),
+        (material, "certificate"),
+        (material, "x509CertificateChain"),
+        ("", "messageSignature"),
+    ];
+    for (place, name) in places {
+        let ran = verify_with(place, name, &text);
+        assert_eq!(ran.code, Some(3), "{name}: {}{}", ran.stdout, ran.stderr);
+    }
+    let stamped = serde_json::json!({"rfc3161Timestamps": [{"signedTimestamp": text}]});
+    assert_eq!(verify_with(material, "timestampVerificationData", &stamped).code, Some(3));
+}
+
+#[test]
 fn weights_that_the_signer_left_out_are_not_covered() {
     let vectors = vectors();
     let (ran, answer) = verify(&vectors.join("model"), &vectors.join("subset.sig"), &vectors.join("p256.pem"));

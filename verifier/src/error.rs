@@ -278,6 +278,9 @@ pub enum CliError {
     /// A signature over several paths.
     #[error("a signature is about one model; name one folder or one file beside --oms-signature")]
     OneModel,
+    /// A signature without a name: whether it lies in the model cannot be told.
+    #[error("--oms-signature cannot be read from standard input; name its file")]
+    NamelessSignature,
     /// The page.
     #[error(transparent)]
     Html(HtmlError),
@@ -351,7 +354,7 @@ impl CliError {
             Self::Assemble(source) => source.culprit(),
             Self::Commit(source) => source.culprit(),
             Self::Oms { source, .. } => source.culprit(),
-            Self::OneModel => Culprit::Usage,
+            Self::OneModel | Self::NamelessSignature => Culprit::Usage,
             Self::Html(source) => source.culprit(),
             Self::Statement { source, .. } => source.culprit(),
             Self::NothingToExplain { .. } => Culprit::Usage,
@@ -393,7 +396,7 @@ impl CliError {
             Self::Assemble(_) => "not-assembled",
             Self::Commit(_) => "checkpoint-refused",
             Self::Oms { source, .. } => source.code(),
-            Self::OneModel => "command-line",
+            Self::OneModel | Self::NamelessSignature => "command-line",
             Self::Html(_) => "page-not-written",
             Self::Statement { source, .. } => source.code(),
             Self::NothingToExplain { .. } | Self::NotExplainable { .. } => "nothing-to-explain",
@@ -459,7 +462,7 @@ impl CliError {
             Self::Oms { source: OmsError::Differ(_) | OmsError::Uncovered(_), .. } => {
                 "get the files again, or ask the signer which files belong to the model"
             }
-            Self::Oms { .. } | Self::OneModel => return None,
+            Self::Oms { .. } | Self::OneModel | Self::NamelessSignature => return None,
             Self::Statement { source, .. } => source.remedy(),
             Self::NothingToExplain { .. } => "check the path, or list all codes: weighbridge explain codes",
             Self::NotExplainable { .. } => "give a bundle, its report.json, or what verify --format json printed",

@@ -15,6 +15,7 @@ mod instant;
 mod oms;
 mod prose;
 mod statement;
+mod strict;
 mod trust_roots;
 mod visible;
 

@@ -61,6 +61,12 @@ pub enum OmsError {
     /// JSON of the right form with a meaning that cannot be.
     #[error("the statement is inconsistent: {0}")]
     Statement(String),
+    /// Text where nobody signed and nobody needs it: it could be meant for another reader of the same file.
+    #[error("the unsigned part of the bundle holds {0}")]
+    Unsigned(&'static str),
+    /// What is left out of the model must be the signature itself, not what a link leads to.
+    #[error("the signature is a symbolic link inside the model; name a signature that is a file of its own")]
+    Link,
     /// Lawful, but not what this command verifies.
     #[error("{0}")]
     Unsupported(String),
@@ -94,10 +100,12 @@ impl OmsError {
     #[must_use]
     pub const fn culprit(&self) -> Culprit {
         match self {
-            Self::Json(..) | Self::Base64(_) | Self::Statement(_) => Culprit::Malformed,
+            Self::Json(..) | Self::Base64(_) | Self::Statement(_) | Self::Unsigned(_) => Culprit::Malformed,
             Self::Unsupported(_) => Culprit::Unsupported,
             Self::Key => Culprit::Usage,
-            Self::OtherKey { .. } | Self::Signature | Self::Differ(_) | Self::Uncovered(_) => Culprit::Untrusted,
+            Self::OtherKey { .. } | Self::Signature | Self::Link | Self::Differ(_) | Self::Uncovered(_) => {
+                Culprit::Untrusted
+            }
             Self::Folder(_) => Culprit::Malformed,
         }
     }
@@ -106,10 +114,10 @@ impl OmsError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Json(..) | Self::Base64(_) | Self::Statement(_) => "oms-signature-malformed",
+            Self::Json(..) | Self::Base64(_) | Self::Statement(_) | Self::Unsigned(_) => "oms-signature-malformed",
             Self::Unsupported(_) => "oms-signature-unsupported",
             Self::Key => "oms-key-unusable",
-            Self::OtherKey { .. } | Self::Signature => "oms-signature-untrusted",
+            Self::OtherKey { .. } | Self::Signature | Self::Link => "oms-signature-untrusted",
             Self::Differ(_) => "oms-files-differ",
             Self::Uncovered(_) => "oms-weights-not-signed",
             Self::Folder(_) => "oms-folder-refused",

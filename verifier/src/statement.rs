@@ -14,6 +14,7 @@ use weighbridge_attest_types::{
 };
 
 use crate::instant;
+use crate::strict;
 
 /// `_type` of a Statement v1.
 const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
@@ -135,9 +136,11 @@ type DigestSet = BTreeMap<String, String>;
 pub(crate) struct Statement {
     #[serde(rename = "_type")]
     kind: String,
+    #[serde(deserialize_with = "strict::objects")]
     pub(crate) subject: Vec<Subject>,
     #[serde(rename = "predicateType")]
     predicate_type: String,
+    #[serde(deserialize_with = "strict::object")]
     pub(crate) predicate: Predicate,
 }
 
@@ -160,7 +163,9 @@ pub(crate) struct Predicate {
     appraised_at: String,
     policy: String,
     anchors: Vec<String>,
+    #[serde(deserialize_with = "strict::object")]
     bracket: Bracket,
+    #[serde(deserialize_with = "strict::objects")]
     pub(crate) verdicts: Vec<StatedVerdict>,
 }
 
@@ -230,7 +235,7 @@ impl Statement {
 
     /// Reads a payload whose signature held.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, StatementError> {
-        let statement: Self = serde_json::from_slice(bytes).map_err(StatementError::Payload)?;
+        let statement: Self = strict::from_slice(bytes).map_err(StatementError::Payload)?;
         let types =
             [("_type", &statement.kind, STATEMENT_TYPE), ("predicateType", &statement.predicate_type, PREDICATE_TYPE)];
         for (what, found, expected) in types {

@@ -3,13 +3,24 @@
 //! file that shrinks must be an error and not a signal.
 
 use std::fs::{File, Metadata};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
 
 use crate::safetensors::{Tensor, header_length, parse_header};
 use crate::{CommitError, HeaderError};
+
+/// `O_NONBLOCK`: opening a pipe then returns at once; it changes nothing for regular files. The value is that of Linux
+/// (include/uapi/asm-generic/fcntl.h) and of macOS (sys/fcntl.h); elsewhere the flag is left out.
+const WITHOUT_WAITING: i32 =
+    if cfg!(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))) {
+        0o4000
+    } else if cfg!(target_os = "macos") {
+        4
+    } else {
+        0
+    };
 
 /// What tells one state of a file from another. The change time cannot be set by the file's owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,12 +86,14 @@ impl Source {
         self.identity.length
     }
 
-    /// Opens the file; it must be the one that was seen first.
+    /// Opens the file; it must be the one that was seen first. A pipe that was put in its place since is opened without
+    /// waiting for a writer, and found to be another file.
     ///
     /// # Errors
     /// [`CommitError::Io`], [`CommitError::Changed`].
     pub(crate) fn open(&self) -> Result<File, CommitError> {
-        let file = File::open(&self.path).map_err(|source| io(&self.path, source))?;
+        let file = File::options().read(true).custom_flags(WITHOUT_WAITING).open(&self.path);
+        let file = file.map_err(|source| io(&self.path, source))?;
         let now = file.metadata().map_err(|source| io(&self.path, source))?;
         if Identity::of(&now) == self.identity { Ok(file) } else { Err(self.changed()) }
     }
@@ -192,4 +205,27 @@ fn read_exactly(file: &File, path: &Path, buffer: &mut [u8], offset: u64) -> Res
 
 fn io(path: &Path, source: std::io::Error) -> CommitError {
     CommitError::Io { file: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_in_place_of_a_file_never_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        std::fs::write(&path, "f").unwrap();
+        let source = Source::of(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let (done, answer) = mpsc::channel();
+        std::thread::spawn(move || done.send(source.open()));
+        let opened = answer.recv_timeout(Duration::from_secs(20)).expect("opening waits for a writer");
+        assert!(matches!(opened, Err(CommitError::Changed { file }) if file == path));
+    }
 }

@@ -14,6 +14,7 @@ use weighbridge_attest_types::Digest32;
 
 use crate::oms::key::PublicKey;
 use crate::oms::{MAX_MODEL_FILES, ModelFile, OmsError, in_order, is_plain_path, model_digest};
+use crate::strict;
 
 /// Longest bundle: 65,536 files at some 200 bytes, in base64.
 pub(crate) const MAX_SIGNATURE_BYTES: u64 = 32 * 1024 * 1024;
@@ -24,6 +25,16 @@ const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 const PREDICATE_TYPE: &str = "https://model_signing/signature/v1.0";
 /// How many names an error lists.
 const NAMES_SHOWN: usize = 5;
+/// How Sigstore names the keys of the three curves (`PublicKeyDetails`).
+const KEY_DETAILS: [&str; 5] = [
+    "PKIX_ECDSA_P256_SHA_256",
+    "PKIX_ECDSA_P384_SHA_384",
+    "PKIX_ECDSA_P521_SHA_512",
+    "PKIX_ECDSA_P384_SHA_256",
+    "PKIX_ECDSA_P521_SHA_256",
+];
+/// Longest key id: twice that of a SHA-512 in hex.
+const MAX_KEYID_BYTES: usize = 256;
 
 /// What a key signed: the files of a model, each once, in order.
 #[derive(Debug, Clone)]
@@ -46,7 +57,9 @@ pub(crate) struct SignedRules {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RawBundle {
     media_type: String,
+    #[serde(deserialize_with = "strict::object")]
     verification_material: RawMaterial,
+    #[serde(default, deserialize_with = "strict::optional_object")]
     dsse_envelope: Option<RawEnvelope>,
     message_signature: Option<IgnoredAny>,
 }
@@ -54,25 +67,36 @@ struct RawBundle {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RawMaterial {
+    #[serde(default, deserialize_with = "strict::optional_object")]
     public_key: Option<RawKey>,
     #[serde(rename = "x509CertificateChain")]
     x509_certificate_chain: Option<IgnoredAny>,
     certificate: Option<IgnoredAny>,
     #[serde(default)]
     tlog_entries: Vec<IgnoredAny>,
-    #[serde(rename = "timestampVerificationData")]
-    _timestamps: Option<IgnoredAny>,
+    #[serde(rename = "timestampVerificationData", default, deserialize_with = "strict::optional_object")]
+    _timestamps: Option<RawTimestamps>,
 }
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTimestamps {
+    #[serde(rename = "rfc3161Timestamps", default, deserialize_with = "strict::objects_at_most::<0, _, _>")]
+    _list: Vec<NoObject>,
+}
+
+/// What a list that must be empty would hold.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoObject {}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RawKey {
     hint: Option<String>,
     // Written by 1.0; the key that counts is the one that the person names.
-    #[serde(rename = "rawBytes")]
-    _raw_bytes: Option<IgnoredAny>,
-    #[serde(rename = "keyDetails")]
-    _key_details: Option<IgnoredAny>,
+    raw_bytes: Option<String>,
+    key_details: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +104,7 @@ struct RawKey {
 struct RawEnvelope {
     payload: String,
     payload_type: String,
+    #[serde(deserialize_with = "strict::objects_at_most::<1, _, _>")]
     signatures: Vec<RawSignature>,
 }
 
@@ -87,8 +112,7 @@ struct RawEnvelope {
 #[serde(deny_unknown_fields)]
 struct RawSignature {
     sig: String,
-    #[serde(rename = "keyid")]
-    _keyid: Option<String>,
+    keyid: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -104,9 +128,11 @@ struct RawKind {
 struct RawStatement {
     #[serde(rename = "_type")]
     _kind: String,
+    #[serde(deserialize_with = "strict::objects")]
     subject: Vec<RawSubject>,
     #[serde(rename = "predicateType")]
     _predicate_type: String,
+    #[serde(deserialize_with = "strict::object")]
     predicate: RawPredicate,
 }
 
@@ -120,7 +146,9 @@ struct RawSubject {
 /// Other fields are for verifiers to ignore, says v1.0.
 #[derive(Deserialize)]
 struct RawPredicate {
+    #[serde(deserialize_with = "strict::object")]
     serialization: RawSerialization,
+    #[serde(deserialize_with = "strict::objects")]
     resources: Vec<RawResource>,
 }
 
@@ -133,7 +161,7 @@ struct RawSerialization {
     #[serde(default)]
     ignore_paths: Vec<String>,
     #[serde(rename = "shard_size")]
-    _shard_size: Option<IgnoredAny>,
+    _shard_size: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -150,7 +178,7 @@ impl SignedFiles {
     /// # Errors
     /// [`OmsError`].
     pub(crate) fn verify(bundle: &[u8], key: &PublicKey) -> Result<Self, OmsError> {
-        let bundle: RawBundle = serde_json::from_slice(bundle).map_err(|source| OmsError::Json("bundle", source))?;
+        let bundle: RawBundle = strict::from_slice(bundle).map_err(|source| OmsError::Json("bundle", source))?;
         if bundle.media_type != MEDIA_TYPE {
             return Err(unsupported("a bundle of media type", &bundle.media_type));
         }
@@ -169,9 +197,7 @@ impl SignedFiles {
             return Err(OmsError::Unsupported("the bundle holds no DSSE envelope signed by a key".to_owned()));
         };
         // Unsigned, and older tools leave it out; where it is there, another key is not this one.
-        if let Some(named) = named.hint.filter(|hint| !hint.is_empty() && hint != key.hint()) {
-            return Err(OmsError::OtherKey { named: named.chars().take(64).collect(), given: key.hint().to_owned() });
-        }
+        named.check(key)?;
         let payload = envelope.open(key)?;
         Self::read(&payload)
     }
@@ -179,14 +205,14 @@ impl SignedFiles {
     /// Reads a payload whose signature holds.
     fn read(payload: &[u8]) -> Result<Self, OmsError> {
         let malformed = |source| OmsError::Json("statement", source);
-        let RawKind { kind, predicate_type } = serde_json::from_slice(payload).map_err(malformed)?;
+        let RawKind { kind, predicate_type } = strict::from_slice(payload).map_err(malformed)?;
         if kind != STATEMENT_TYPE {
             return Err(unsupported("a statement of type", &kind));
         }
         if predicate_type != PREDICATE_TYPE {
             return Err(unsupported("a predicate of type", &predicate_type));
         }
-        let statement: RawStatement = serde_json::from_slice(payload).map_err(malformed)?;
+        let statement: RawStatement = strict::from_slice(payload).map_err(malformed)?;
         let rules = statement.predicate.serialization.check()?;
         let files = check_resources(statement.predicate.resources)?;
         let digest = model_digest(&files);
@@ -249,14 +275,41 @@ impl SignedFiles {
     }
 }
 
+impl RawKey {
+    /// Nothing here is signed: whatever could be read as something else is refused.
+    fn check(self, key: &PublicKey) -> Result<(), OmsError> {
+        // Older tools leave it out; where it is there, another key is not this one.
+        if let Some(named) = self.hint.filter(|hint| !hint.is_empty() && hint != key.hint()) {
+            return Err(OmsError::OtherKey { named: named.chars().take(64).collect(), given: key.hint().to_owned() });
+        }
+        let is_key = |text: String| STANDARD.decode(text).is_ok_and(|bytes| key.is_written(&bytes));
+        if !self.raw_bytes.is_none_or(is_key) {
+            return Err(OmsError::Unsigned("rawBytes that are not the given key"));
+        }
+        if !self.key_details.is_none_or(|details| KEY_DETAILS.contains(&details.as_str())) {
+            return Err(OmsError::Unsigned("keyDetails of no key that signs models"));
+        }
+        Ok(())
+    }
+}
+
+/// Letters, digits and what stands in fingerprints: no space, no bracket, nothing that a template or a program needs.
+fn is_plain_keyid(keyid: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=_-.:".contains(&byte);
+    keyid.len() <= MAX_KEYID_BYTES && keyid.bytes().all(plain)
+}
+
 impl RawEnvelope {
     /// The payload, once its signature holds.
     fn open(self, key: &PublicKey) -> Result<Vec<u8>, OmsError> {
         if self.payload_type != PAYLOAD_TYPE {
             return Err(unsupported("a payload of type", &self.payload_type));
         }
-        let [RawSignature { sig, .. }] = <[RawSignature; 1]>::try_from(self.signatures)
+        let [RawSignature { sig, keyid }] = <[RawSignature; 1]>::try_from(self.signatures)
             .map_err(|signatures| OmsError::Statement(format!("{} signatures instead of one", signatures.len())))?;
+        if !keyid.is_none_or(|keyid| is_plain_keyid(&keyid)) {
+            return Err(OmsError::Unsigned("a keyid that is no name of a key"));
+        }
         let payload = STANDARD.decode(self.payload).map_err(|_| OmsError::Base64("payload"))?;
         let signature = STANDARD.decode(sig).map_err(|_| OmsError::Base64("signature"))?;
         key.verify(&pre_authentication_encoding(&payload), &signature)?;

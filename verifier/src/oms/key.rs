@@ -66,6 +66,11 @@ impl PublicKey {
         &self.hint
     }
 
+    /// Whether these bytes are this key and nothing else: in DER, or in PEM as the tool writes it.
+    pub(crate) fn is_written(&self, bytes: &[u8]) -> bool {
+        bytes.len() as u64 <= MAX_KEY_BYTES && (hint(bytes) == self.hint || sha256(bytes).to_string() == self.hint)
+    }
+
     /// Checks an ECDSA signature in DER.
     ///
     /// # Errors

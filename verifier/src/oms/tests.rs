@@ -148,7 +148,7 @@ fn bundles_that_a_stranger_changed_are_refused() {
                 let one = b["dsseEnvelope"]["signatures"][0].clone();
                 b["dsseEnvelope"]["signatures"] = json!([one, one]);
             },
-            "2 signatures",
+            "bundle is not of the form",
         ),
         ("not base64", |b| b["dsseEnvelope"]["payload"] = json!("!"), "payload is not base64"),
         ("signature not base64", |b| b["dsseEnvelope"]["signatures"][0]["sig"] = json!("!"), "signature is not base64"),
@@ -192,4 +192,69 @@ fn a_bundle_cut_anywhere_is_refused_and_a_changed_byte_changes_no_list() {
             assert_eq!(signed.digest(), model_digest(&files()), "byte {place}");
         }
     }
+}
+
+#[test]
+fn a_bundle_of_millions_of_signatures_stays_small() {
+    let signer = Signer::new();
+    let whole = signer.sign(statement(&files()).to_string().as_bytes());
+    let many = |count: usize| {
+        let mut bundle = whole.clone();
+        bundle["dsseEnvelope"]["signatures"] = json!("HERE");
+        let signatures = format!("[{}]", vec![r#"{"sig":""}"#; count].join(","));
+        bundle.to_string().replace("\"HERE\"", &signatures)
+    };
+    // Where the reading ends tells how much was kept: nothing after the second.
+    let end = |count| match SignedFiles::verify(many(count).as_bytes(), &signer.key) {
+        Err(OmsError::Json("bundle", error)) => error.column(),
+        other => panic!("{other:?}"),
+    };
+    let (two, millions) = (end(2), end(2_500_000));
+    assert_eq!(millions, two);
+    assert!(two < many(2).len());
+}
+
+#[test]
+fn a_bundle_is_an_object() {
+    let signer = Signer::new();
+    let whole = signer.sign(statement(&files()).to_string().as_bytes());
+    signer.verify(&whole).unwrap();
+    let list = |value: &Value, names: &[&str]| Value::Array(names.iter().map(|name| value[*name].clone()).collect());
+    let envelope = &whole["dsseEnvelope"];
+    let signature = &envelope["signatures"][0];
+    let key = &whole["verificationMaterial"]["publicKey"];
+    let arrays: [(&str, Value); 4] = [
+        ("/dsseEnvelope", list(envelope, &["payload", "payloadType", "signatures"])),
+        ("/dsseEnvelope/signatures/0", list(signature, &["sig", "keyid"])),
+        ("/verificationMaterial/publicKey", list(key, &["hint", "rawBytes", "keyDetails"])),
+        ("", list(&whole, &["mediaType", "verificationMaterial", "dsseEnvelope", "messageSignature"])),
+    ];
+    for (place, array) in arrays {
+        let mut bundle = whole.clone();
+        *bundle.pointer_mut(place).unwrap() = array;
+        let refused = signer.verify(&bundle);
+        assert!(matches!(refused, Err(OmsError::Json("bundle", _))), "{place}: {refused:?}");
+    }
+    let statement = statement(&files());
+    let resource = &statement["predicate"]["resources"][0];
+    let mut signed = statement.clone();
+    signed["predicate"]["resources"][0] = list(resource, &["name", "algorithm", "digest"]);
+    let refused = signer.verify(&signer.sign(signed.to_string().as_bytes()));
+    assert!(matches!(refused, Err(OmsError::Json("statement", _))), "{refused:?}");
+}
+
+#[test]
+fn what_older_tools_write_beside_the_signature_is_known() {
+    let signer = Signer::new();
+    let mut bundle = signer.sign(statement(&files()).to_string().as_bytes());
+    let head = hex::decode("3059301306072a8648ce3d020106082a8648ce3d030107034200").unwrap();
+    let der = STANDARD.encode([head.as_slice(), signer.pair.public_key().as_ref()].concat());
+    bundle["verificationMaterial"]["timestampVerificationData"] = json!({"rfc3161Timestamps": []});
+    bundle["verificationMaterial"]["publicKey"] = json!({"rawBytes": der, "keyDetails": "PKIX_ECDSA_P256_SHA_256"});
+    signer.verify(&bundle).unwrap();
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n{}\n-----END PUBLIC KEY-----\n", &der[..64], &der[64..]);
+    bundle["verificationMaterial"]["publicKey"]["rawBytes"] = json!(STANDARD.encode(&pem));
+    signer.verify(&bundle).unwrap();
+    bundle["verificationMaterial"]["publicKey"]["rawBytes"] = json!(STANDARD.encode(format!("more{pem}")));
+    assert!(matches!(signer.verify(&bundle), Err(OmsError::Unsigned(_))));
 }

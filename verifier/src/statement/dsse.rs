@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StatementError;
 use super::keys::{SigningKey, VerifyingKey};
+use crate::strict;
 
 /// The one payload type that is written and read.
 pub(crate) const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -23,6 +24,7 @@ struct Envelope {
     payload: String,
     #[serde(rename = "payloadType")]
     payload_type: String,
+    #[serde(deserialize_with = "strict::objects_at_most::<MAX_SIGNATURES, _, _>")]
     signatures: Vec<EnvelopeSignature>,
 }
 
@@ -62,11 +64,11 @@ pub(crate) fn seal(
 
 /// The payload, once one signature over it is by this key. Nothing of the payload is read before.
 pub(crate) fn open(bytes: &[u8], key: &VerifyingKey) -> Result<Vec<u8>, StatementError> {
-    let envelope: Envelope = serde_json::from_slice(bytes).map_err(StatementError::Envelope)?;
+    let envelope: Envelope = strict::from_slice(bytes).map_err(StatementError::Envelope)?;
     if envelope.payload_type != PAYLOAD_TYPE {
         return Err(StatementError::PayloadType(envelope.payload_type));
     }
-    if envelope.signatures.is_empty() || envelope.signatures.len() > MAX_SIGNATURES {
+    if envelope.signatures.is_empty() {
         return Err(StatementError::SignatureCount(envelope.signatures.len()));
     }
     let decoded = |text: &str| STANDARD.decode(text).map_err(StatementError::Base64);

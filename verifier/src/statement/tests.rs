@@ -100,3 +100,18 @@ fn the_published_vector_holds() {
         assert_eq!(std::fs::read_to_string(folder.join(name)).unwrap(), expected, "{name}; `just bless` if it should");
     }
 }
+
+#[test]
+fn an_envelope_is_an_object_with_few_signatures() {
+    let (key, public) = keys();
+    let envelope = seal(&statement().to_bytes().unwrap(), &key, &random()).unwrap();
+    open(envelope.as_bytes(), &public).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&envelope).unwrap();
+    let array = serde_json::json!([value["payload"], value["payloadType"], value["signatures"]]);
+    assert!(matches!(open(array.to_string().as_bytes(), &public), Err(StatementError::Envelope(_))));
+    let mut many = value.clone();
+    many["signatures"] = vec![value["signatures"][0].clone(); 16].into();
+    open(many.to_string().as_bytes(), &public).unwrap();
+    many["signatures"] = vec![value["signatures"][0].clone(); 17].into();
+    assert!(matches!(open(many.to_string().as_bytes(), &public), Err(StatementError::Envelope(_))));
+}

@@ -1,7 +1,7 @@
 //! **Duty.** The OMS digest of what was named, and the signature over it. **Knows** which files those are.
 //! **Does not know** the form of a signature. **Spec.** TRAINING §10; decision 0013.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,8 @@ struct Signed {
     path: PathBuf,
     files: SignedFiles,
     key: String,
+    /// Names relative to the folder that are not held to the signature: the signer's, and the signature's own.
+    ignored: Vec<String>,
 }
 
 /// What came of it.
@@ -50,7 +52,12 @@ impl Model {
         signature: Option<(&Path, &Path)>,
         ignore: &[String],
     ) -> Result<Self, CliError> {
-        let signed = signature.map(|(signature, key)| Signed::verify(signature, key)).transpose()?;
+        let mut signed = signature.map(|(signature, key)| Signed::verify(signature, key)).transpose()?;
+        if let ([folder], Some(signed)) = (named, &mut signed)
+            && folder.is_dir()
+        {
+            signed.leave_itself_out(folder)?;
+        }
         let (listed, over) = match named {
             [folder] if folder.is_dir() => (list(folder, signed.as_ref(), ignore), "all files of the folder"),
             [_] => (Ok(alone(weights, Some("."))), "the file named"),
@@ -65,7 +72,8 @@ impl Model {
     pub(super) fn hold_names(&self, weights: &[PathBuf]) -> Result<(), CliError> {
         let (Some(Signed { path, files, .. }), Ok(listed)) = (&self.signed, &self.listed) else { return Ok(()) };
         let refused = |source| CliError::Oms { path: path.clone(), source };
-        if let Some(weight) = weights.iter().find(|weight| listed.iter().all(|file| file.path != **weight)) {
+        let paths: BTreeSet<&Path> = listed.iter().map(|file| file.path.as_path()).collect();
+        if let Some(weight) = weights.iter().find(|weight| !paths.contains(weight.as_path())) {
             return Err(refused(OmsError::Uncovered(weight.display().to_string())));
         }
         files.hold_names(listed.iter().map(|file| file.name.as_str())).map_err(refused)
@@ -113,21 +121,12 @@ impl Model {
 }
 
 fn list(folder: &Path, signed: Option<&Signed>, ignore: &[String]) -> Result<Vec<Listed>, CliError> {
-    let Some(Signed { path, files, .. }) = signed else {
+    let Some(Signed { files, ignored, .. }) = signed else {
         let ignored: Vec<String> =
             GIT.into_iter().chain(ignore.iter().map(|name| name.trim_end_matches('/'))).map(str::to_owned).collect();
         return list_folder(folder, &ignored, true);
     };
-    // The signature itself may lie in the folder; nothing else is left out that was not left out by the signer.
-    let mut ignored = files.rules().ignored.clone();
-    let inside =
-        |path: &Path| fs::canonicalize(path).map_err(|source| CliError::Read { path: path.to_owned(), source });
-    if let Ok(name) = inside(path)?.strip_prefix(inside(folder)?)
-        && let Some(name) = name.to_str()
-    {
-        ignored.push(name.to_owned());
-    }
-    list_folder(folder, &ignored, files.rules().allow_symlinks)
+    list_folder(folder, ignored, files.rules().allow_symlinks)
 }
 
 /// Files that stand alone: under the given name, or under their own.
@@ -140,10 +139,36 @@ fn alone(files: &[PathBuf], name: Option<&str>) -> Vec<Listed> {
 impl Signed {
     fn verify(signature: &Path, key: &Path) -> Result<Self, CliError> {
         let refused = |path: &Path, source| CliError::Oms { path: path.to_owned(), source };
+        if signature == Path::new("-") {
+            return Err(CliError::NamelessSignature);
+        }
         let parsed = PublicKey::parse(&read_capped(key, MAX_KEY_BYTES)?).map_err(|source| refused(key, source))?;
         let bundle = read_capped(signature, MAX_SIGNATURE_BYTES)?;
         let files = SignedFiles::verify(&bundle, &parsed).map_err(|source| refused(signature, source))?;
-        Ok(Self { path: signature.to_owned(), files, key: parsed.hint().to_owned() })
+        let ignored = files.rules().ignored.clone();
+        Ok(Self { path: signature.to_owned(), files, key: parsed.hint().to_owned(), ignored })
+    }
+
+    /// The signature itself may lie in the folder; nothing else is left out that was not left out by the signer. It is
+    /// left out under the name that the person typed: were a link followed, the file behind it would go unseen.
+    fn leave_itself_out(&mut self, folder: &Path) -> Result<(), CliError> {
+        let failed = |source| CliError::Read { path: self.path.clone(), source };
+        let whole = |path: &Path| fs::canonicalize(path).map_err(failed);
+        let Some(name) = self.path.file_name() else { return Ok(()) };
+        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let entry = whole(parent.unwrap_or(Path::new(".")))?.join(name);
+        let folder = whole(folder)?;
+        let Ok(inside) = entry.strip_prefix(&folder) else { return Ok(()) };
+        if fs::symlink_metadata(&entry).map_err(failed)?.is_symlink() {
+            return Err(CliError::Oms { path: self.path.clone(), source: OmsError::Link });
+        }
+        // A name that is not UTF-8 is refused where the folder is listed.
+        if let Some(inside) = inside.to_str().map(str::to_owned)
+            && !self.ignored.contains(&inside)
+        {
+            self.ignored.push(inside);
+        }
+        Ok(())
     }
 
     fn hold(&self, found: &[ModelFile]) -> Result<Value, CliError> {
@@ -153,7 +178,7 @@ impl Signed {
             "digest": self.files.digest(),
             "files": self.files.count(),
             "key": self.key,
-            "ignored": self.files.rules().ignored,
+            "ignored": self.ignored,
         }))
     }
 }
