@@ -62,7 +62,7 @@ impl TimestampAuthority {
         ]);
         let named = sequence(&[octets(&sha256(&self.certificate).0)]);
         let attribute = |arcs: &[u64], one: Vec<u8>| sequence(&[oid(arcs), value(0x31, &one)]);
-        let mut attributes = vec![
+        let mut attributes = [
             attribute(&[1, 2, 840, 113_549, 1, 9, 3], tst_info.clone()),
             attribute(&[1, 2, 840, 113_549, 1, 9, 4], octets(&sha256(&content).0)),
             attribute(&[1, 2, 840, 113_549, 1, 9, 16, 2, 47], sequence(&[sequence(&[named])])),

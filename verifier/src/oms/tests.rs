@@ -82,7 +82,8 @@ fn a_signed_list_is_read_and_holds_exactly_its_files() {
         ([".git".to_owned()].as_slice(), false)
     );
     signed.hold(&files()).unwrap();
-    let breakers: [(&str, fn(&mut Vec<ModelFile>), &str); 4] = [
+    type Breaker = (&'static str, fn(&mut Vec<ModelFile>), &'static str);
+    let breakers: [Breaker; 4] = [
         ("one is missing", |files| drop(files.pop()), r#"missing: "c""#),
         ("one more", |files| files.push(ModelFile { name: "d".to_owned(), ..files[0].clone() }), r#"not signed: "d""#),
         ("other bytes", |files| files[1].sha256.0[31] ^= 1, r#"other bytes: "a.txt""#),

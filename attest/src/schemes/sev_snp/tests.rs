@@ -29,6 +29,11 @@ const PSS_PARAMETERS: &[u8] = b"\xa0\x0f\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03
 const EC_P384: &[u8] = b"\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22";
 const RSA: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
 
+#[expect(clippy::disallowed_methods, reason = "signatures of a test")]
+fn randomness() -> SystemRandom {
+    SystemRandom::new()
+}
+
 /// Generated once per run: 4096 bits take seconds.
 fn authority() -> &'static RsaKeyPair {
     static KEY: OnceLock<RsaKeyPair> = OnceLock::new();
@@ -42,7 +47,7 @@ fn authority() -> &'static RsaKeyPair {
 fn chip() -> &'static EcdsaKeyPair {
     static KEY: OnceLock<EcdsaKeyPair> = OnceLock::new();
     KEY.get_or_init(|| {
-        let random = SystemRandom::new();
+        let random = randomness();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, &random).unwrap();
         EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap()
     })
@@ -63,7 +68,7 @@ fn algorithm() -> Vec<u8> {
 
 fn sign(tbs: &[u8]) -> Vec<u8> {
     let mut signature = vec![0; authority().public().modulus_len()];
-    authority().sign(&RSA_PSS_SHA384, &SystemRandom::new(), tbs, &mut signature).unwrap();
+    authority().sign(&RSA_PSS_SHA384, &randomness(), tbs, &mut signature).unwrap();
     sequence(&[tbs, &algorithm(), &der(0x03, &[&[0], &signature[..]].concat())])
 }
 
@@ -183,7 +188,7 @@ fn report_of(line: &str, version: u8, signer: SnpSigner) -> Vec<u8> {
 }
 
 fn signed(mut report: Vec<u8>) -> Vec<u8> {
-    let signature = chip().sign(&SystemRandom::new(), &report[..0x2a0]).unwrap();
+    let signature = chip().sign(&randomness(), &report[..0x2a0]).unwrap();
     let (r, s) = signature.as_ref().split_at(48);
     for (at, scalar) in [(0x2a0, r), (0x2e8, s)] {
         let little: Vec<u8> = scalar.iter().rev().copied().collect();

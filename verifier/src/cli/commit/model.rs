@@ -202,7 +202,7 @@ impl OmsAnswer {
                     let key = signed["key"].as_str().unwrap_or_default();
                     text.push_str(&format!("OMS signature   holds under key {key}\n"));
                     let ignored = signed["ignored"].as_array().into_iter().flatten().filter_map(Value::as_str);
-                    let ignored: Vec<String> = ignored.map(|name| visible(name).into()).collect();
+                    let ignored: Vec<String> = ignored.map(visible).collect();
                     if !ignored.is_empty() {
                         text.push_str(&format!("  not signed    {}\n", ignored.join(", ")));
                     }

@@ -3,7 +3,7 @@ use weighbridge_attest_types::Declarations;
 
 use super::*;
 
-fn statement(lines: serde_json::Value, factor: serde_json::Value) -> Declarations {
+fn statement(lines: &serde_json::Value, factor: &serde_json::Value) -> Declarations {
     let statement = json!({
         "format": "weighbridge/declarations/v1",
         "provider": {"legal_name": "Example", "contact": "x"},
@@ -35,7 +35,7 @@ fn classes_decide_what_is_added_and_what_is_only_kept() {
         line("rolled-back-steps", false, "counted", 10_000, 20_000),
         line("parameter-updates", true, "counted", 7, 9),
     ]);
-    let statement = statement(lines, serde_json::Value::Null);
+    let statement = statement(&lines, &serde_json::Value::Null);
     assert_eq!(cumulative(&statement), DeclaredSums { this_run: (7, 9), outside: (110, Some(20_220)) });
     let training = sums(&statement, |class| class.inclusion(Quantity::Training));
     assert_eq!(training, DeclaredSums { this_run: (7, 9), outside: (10, Some(20_020)) });
@@ -44,14 +44,14 @@ fn classes_decide_what_is_added_and_what_is_only_kept() {
 #[test]
 fn executed_work_is_counted_only_by_a_declared_factor() {
     let lines = json!([line("parameter-updates", false, "executed", 400, 800)]);
-    assert_eq!(cumulative(&statement(lines.clone(), serde_json::Value::Null)).outside, (0, Some(800)));
+    assert_eq!(cumulative(&statement(&lines, &serde_json::Value::Null)).outside, (0, Some(800)));
     let factor = json!({"numerator": 4, "denominator": 3});
-    assert_eq!(cumulative(&statement(lines, factor)).outside, (300, Some(800)));
+    assert_eq!(cumulative(&statement(&lines, &factor)).outside, (300, Some(800)));
 }
 
 #[test]
 fn a_base_model_beyond_estimate_leaves_no_upper_figure() {
-    let mut statement = statement(json!([]), serde_json::Value::Null);
+    let mut statement = statement(&json!([]), &serde_json::Value::Null);
     let base = |compute| BaseModel { name: "b".to_owned(), compute, source: "its provider".to_owned() };
     let bounds = weighbridge_attest_types::Interval { low: Flops(5), high: Flops(6) };
     statement.base_models = vec![base(BaseCompute::Interval(bounds))];
@@ -64,6 +64,6 @@ fn a_base_model_beyond_estimate_leaves_no_upper_figure() {
 #[test]
 fn sums_beyond_the_integers_stay_at_their_end() {
     let huge = line("parameter-updates", false, "counted", u128::MAX, u128::MAX);
-    let statement = statement(json!([huge.clone(), huge]), serde_json::Value::Null);
+    let statement = statement(&json!([huge.clone(), huge]), &serde_json::Value::Null);
     assert_eq!(cumulative(&statement).outside, (u128::MAX, Some(u128::MAX)));
 }

@@ -156,12 +156,12 @@ fn read_info(content: &[u8]) -> Result<(Digest32, UnixMillis, u64), TimestampErr
     }
     let made = info.gen_time.to_unix_duration().as_secs().checked_mul(1_000).map(UnixMillis);
     let made = made.ok_or_else(|| form("genTime is beyond all time".to_owned()))?;
-    Ok((digest, made, accuracy_millis(info.accuracy)?))
+    Ok((digest, made, accuracy_millis(info.accuracy.as_ref())?))
 }
 
 /// Rounded up to a millisecond.
-fn accuracy_millis(accuracy: Option<Accuracy>) -> Result<u64, TimestampError> {
-    let Some(Accuracy { seconds, millis, micros }) = accuracy else { return Ok(0) };
+fn accuracy_millis(accuracy: Option<&Accuracy>) -> Result<u64, TimestampError> {
+    let Some(&Accuracy { seconds, millis, micros }) = accuracy else { return Ok(0) };
     let part = |value: Option<i16>| match value {
         None => Some(0),
         Some(value) => u64::try_from(value).ok().filter(|value| (1..=999).contains(value)),
