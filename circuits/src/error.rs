@@ -22,6 +22,14 @@ pub enum ProveError {
         /// How many fit.
         most: usize,
     },
+    /// A node key that recorded nothing: the circuits have no empty chain.
+    #[error(
+        "chain {chain} of the run has no interval, and the circuits of this version prove no empty chain; assemble without a proof"
+    )]
+    EmptyChain {
+        /// Position, from 1.
+        chain: usize,
+    },
     /// A true statement that the prover could not prove: ours.
     #[error("the prover failed on circuit `{circuit}`: {detail}")]
     Prover {
@@ -64,7 +72,7 @@ impl ProveError {
     pub const fn culprit(&self) -> Culprit {
         match self {
             Self::Violation(violation) => violation.culprit(),
-            Self::Shape { .. } => Culprit::Unsupported,
+            Self::Shape { .. } | Self::EmptyChain { .. } => Culprit::Unsupported,
             Self::Prover { .. } => Culprit::Internal,
         }
     }

@@ -174,6 +174,8 @@ fn false_statements_and_foreign_shapes_are_named_before_proving() {
     let many: Vec<ChainWitness> = (1..=5).map(|seed| chain(seed, 1)).collect();
     let many = error(&many, DeclaredRelation::Le(Flops(1_000_000_000_000)));
     assert!(matches!(many, ProveError::Shape { found: 5, most: 4, .. }));
+    let empty = error(&[chain(1, 3), chain(2, 0)], DeclaredRelation::Le(Flops(1_000_000_000_000)));
+    assert!(matches!(empty, ProveError::EmptyChain { chain: 2 }));
     let twice = error(&[chain(1, 3), chain(1, 3)], DeclaredRelation::Gt(Flops(500_000_000_000)));
     assert!(matches!(twice, ProveError::Violation(violation) if violation.property == "bounds"), "one chain twice");
     let mut short = chain(1, 3);

@@ -108,7 +108,10 @@ fn check_chains(genesis: Digest32, chains: &[ChainWitness], relation: DeclaredRe
         if chain.rows.len() > METER_INTERVALS {
             return shape("intervals in a chain", chain.rows.len(), METER_INTERVALS);
         }
-        if chain.rows.len() != chain.publics.len() || chain.rows.is_empty() {
+        if chain.rows.is_empty() && chain.publics.is_empty() {
+            return Err(ProveError::EmptyChain { chain: slot + 1 });
+        }
+        if chain.rows.len() != chain.publics.len() {
             let detail = format!("{} openings for {} intervals", chain.rows.len(), chain.publics.len());
             return Err(ProveError::Violation(Violation::new("capacity", detail)));
         }

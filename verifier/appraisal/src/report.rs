@@ -213,7 +213,9 @@ fn completeness(grounds: &Grounds<'_>, coverage: &CoverageLine) -> Completeness 
     if unknown > 0 {
         return Completeness::Missing(format!("no ceiling rate is established for {unknown} accelerators"));
     }
-    Completeness::Covered(prose::rests_on(rates.len(), grounds.period.millis(), coverage))
+    let is_silent = |node: &&CheckedNode<'_>| node.chains().last().is_some_and(|chain| !is_quoted(chain));
+    let silent = nodes.iter().filter(is_silent).count();
+    Completeness::Covered(prose::rests_on(rates.len(), grounds.period.millis(), coverage, silent))
 }
 
 fn coverage(grounds: &Grounds<'_>) -> (CoverageLine, Vec<GapLine>) {
@@ -349,3 +351,6 @@ fn graded_anchors<'a>(grounds: &Grounds<'a>) -> Vec<(Grade, &'a str)> {
     let time = time_anchors(grounds.brackets).into_iter().map(|anchor| (anchor.grade, anchor.name.as_str()));
     grounds.appraised.graded_anchors().into_iter().chain(time).collect()
 }
+
+#[cfg(test)]
+mod tests;

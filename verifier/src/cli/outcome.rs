@@ -120,7 +120,9 @@ fn profile(line: &ProfileLine, report: &ThresholdReport, paint: Paint) -> String
     let (word, dress) = spelled(line.verdict);
     // Only hardware's word earns a colour.
     let verdict = format!("{}: {word} — {}", line.grade.as_str(), visible(&line.scope));
-    let verdict = if report.warning.is_empty() { dress(paint, &verdict) } else { paint.strong(&verdict) };
+    // Nor does a *below* whose threshold is a share of what the provider states.
+    let leans = line.relative.as_ref().is_some_and(|relative| relative.is_declared) && line.verdict == Verdict::Below;
+    let verdict = if report.warning.is_empty() && !leans { dress(paint, &verdict) } else { paint.strong(&verdict) };
     let threshold = Amount::of(line.threshold);
     let origin = if line.origin == ProfileOrigin::Reader { ", your own profile" } else { "" };
     let mut text = format!("  {verdict}  {} ({threshold} FLOP{origin})\n", visible(&line.id));

@@ -157,7 +157,8 @@ impl Required {
 
 /// What the provider's own word does to a verdict that evidence alone would meet.
 fn contradiction(line: &ProfileLine, report: &ThresholdReport, wanted: Wanted) -> Option<String> {
-    if line.relative.as_ref().is_some_and(|relative| relative.is_declared) {
+    let is_stated = |ground: &String| ground.starts_with("declared:");
+    if line.relative.as_ref().is_some_and(|relative| relative.source.basis.iter().any(is_stated)) {
         return Some("the threshold is a share of an amount that only the provider states".to_owned());
     }
     if wanted == Wanted::Above {

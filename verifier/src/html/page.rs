@@ -269,6 +269,9 @@ impl<'a> Threshold<'a> {
     fn new(line: &'a ProfileLine, lower: Flops, upper: Option<Flops>) -> Self {
         let words = |figure: Flops| exact_words(figure, line.threshold, line.compare);
         let (verdict, class) = spelled(line.verdict);
+        // A *below* whose threshold is a share of what the provider states earns no colour.
+        let leans = line.relative.as_ref().is_some_and(|relative| relative.is_declared);
+        let class = if leans && line.verdict == Verdict::Below { "stated" } else { class };
         Self {
             line,
             amount: Amount::of(line.threshold),

@@ -10,6 +10,9 @@ use weighbridge_attest_types::{
 use super::{clock, rules, work};
 use crate::verdict::{Bracket, Completeness, judge};
 
+/// Ground of a verdict that leans on a stated base model.
+const BASE_MODELS: &str = "declared:/base_models";
+
 /// The line of one profile.
 pub(super) fn profile_line(report: &ThresholdReport, profile: &ThresholdProfile, origin: ProfileOrigin) -> ProfileLine {
     let relative = relative_line(report, profile);
@@ -18,7 +21,15 @@ pub(super) fn profile_line(report: &ThresholdReport, profile: &ThresholdProfile,
     let (verdict, why) = judge(profile, original, &bracket, &completeness(report));
     let threshold = profile.threshold(original);
     let leans = relative.as_ref().is_some_and(|relative| relative.is_declared);
-    let declared = declared_verdict(report, profile, original);
+    let why = match leans {
+        true => {
+            let text = format!("{why}; it is a share of a base model's compute, as the provider states it");
+            Sentence { text, ..why }.and([BASE_MODELS])
+        }
+        false => why,
+    };
+    let stated = relative.as_ref().and_then(|_| stated_original(report, profile));
+    let declared = declared_verdict(report, profile, stated);
     ProfileLine {
         id: profile.id.clone(),
         version: profile.version,
@@ -38,7 +49,7 @@ pub(super) fn profile_line(report: &ThresholdReport, profile: &ThresholdProfile,
         condition: condition(profile),
         scope: scope(profile.quantity).to_owned(),
         grade: if leans { Grade::Declared.min(report.bracket.grade) } else { report.bracket.grade },
-        clock: clock::clock_line(report, profile, verdict, declared.as_ref()),
+        clock: clock::clock_line(report, clock::Line { profile, original }, verdict, declared.as_ref()),
         declared,
         relative,
     }
@@ -57,26 +68,43 @@ const fn scope(quantity: Quantity) -> &'static str {
     }
 }
 
-/// The original of a modified model: the least that the provider states, or what the instrument puts in its place.
-fn relative_line(report: &ThresholdReport, profile: &ThresholdProfile) -> Option<RelativeLine> {
-    let fraction = profile.relative_to?.fraction;
-    let bases = report.statement.as_ref().map(|statement| statement.content.base_models.as_slice()).unwrap_or_default();
+/// The least compute that the provider states for a base model; `None` where it states none.
+fn stated_original(report: &ThresholdReport, profile: &ThresholdProfile) -> Option<Flops> {
     let amount = |compute: BaseCompute| match compute {
         BaseCompute::Interval(bounds) => bounds.low,
         BaseCompute::CannotBeEstimated => profile.value,
     };
-    let least = bases.iter().map(|base| amount(base.compute)).min();
-    let source = match least {
-        None => Sentence::on(
-            [rules::MODIFIER],
-            "no base model is stated; the instrument's own figure stands in for an unknown one",
+    let bases = &report.statement.as_ref()?.content.base_models;
+    bases.iter().map(|base| amount(base.compute)).min()
+}
+
+/// The original of a modified model: what the instrument puts in its place, or less where the provider states less. A
+/// statement makes this verdict stricter or leaves it; a greater amount is weighed in the second verdict only.
+fn relative_line(report: &ThresholdReport, profile: &ThresholdProfile) -> Option<RelativeLine> {
+    let fraction = profile.relative_to?.fraction;
+    let stated = stated_original(report, profile);
+    let (original, source) = match stated {
+        None => (
+            profile.value,
+            Sentence::on(
+                [rules::MODIFIER],
+                "no base model is stated; the instrument's own figure stands in for an unknown one",
+            ),
         ),
-        Some(_) => Sentence::on(
-            ["declared:/base_models", rules::MODIFIER],
-            "the least compute that the provider states for a base model; the instrument's own figure where it cannot be estimated",
+        Some(stated) if stated < profile.value => (
+            stated,
+            Sentence::on([BASE_MODELS, rules::MODIFIER], "the least compute of a base model, as the provider states"),
+        ),
+        Some(_) => (
+            profile.value,
+            Sentence::on(
+                [BASE_MODELS, rules::MODIFIER],
+                "the instrument's own figure; as the provider states, no base model has less, and a statement raises \
+                 nothing here",
+            ),
         ),
     };
-    Some(RelativeLine { fraction, original: least.unwrap_or(profile.value), source, is_declared: least.is_some() })
+    Some(RelativeLine { fraction, original, source, is_declared: original != profile.value })
 }
 
 /// What else must hold, which nobody weighs here.
@@ -116,8 +144,13 @@ fn rounding(report: &ThresholdReport, profile: &ThresholdProfile, threshold: Flo
 
 /// Run and statement together. A statement widens and adds; it never lowers what evidence bounds, and a *below* that
 /// leans on it is no more than the provider's word.
-fn declared_verdict(report: &ThresholdReport, profile: &ThresholdProfile, original: Flops) -> Option<DeclaredVerdict> {
+fn declared_verdict(
+    report: &ThresholdReport,
+    profile: &ThresholdProfile,
+    stated: Option<Flops>,
+) -> Option<DeclaredVerdict> {
     let content = &report.statement.as_ref()?.content;
+    let original = stated.unwrap_or(profile.value);
     let sums = work::sums(content, |class| profile.inclusion(class));
     let lower = report.bracket.lower.0.max(sums.this_run.0).saturating_add(sums.outside.0);
     let run = report.bracket.upper.map(|upper| upper.0.max(sums.this_run.1));
@@ -158,12 +191,17 @@ fn declared_verdict(report: &ThresholdReport, profile: &ThresholdProfile, origin
             ),
         ),
     };
+    let basis = ["declared:/lifecycle", "field:/ledger", "field:/bracket/upper", rules::DECLARED];
+    let text = match stated {
+        Some(_) => format!("{text}; the threshold is a share of a base model's compute, as the provider states it"),
+        None => text,
+    };
     Some(DeclaredVerdict {
         scope: "this run and declared work".to_owned(),
         lower: Flops(lower),
         upper: upper.map(Flops),
         verdict,
-        why: Sentence::on(["declared:/lifecycle", "field:/ledger", "field:/bracket/upper", rules::DECLARED], text),
+        why: Sentence::on(basis, text).and(stated.map(|_| BASE_MODELS)),
         grade: Grade::Declared.min(report.bracket.grade),
     })
 }

@@ -44,14 +44,18 @@ pub(super) fn verify_command(warning: &Sentence) -> String {
 }
 
 /// What a "below" rests on.
-pub(super) fn rests_on(devices: usize, millis: Option<u64>, coverage: &CoverageLine) -> String {
+pub(super) fn rests_on(devices: usize, millis: Option<u64>, coverage: &CoverageLine, silent_nodes: usize) -> String {
     let covered = coverage.covered_basis_points.map_or_else(
         || "an unknown part".to_owned(),
         |points| format!("{}.{:02} %", points.div_euclid(100), points.rem_euclid(100)),
     );
+    let silent = match silent_nodes {
+        0 => String::new(),
+        nodes => format!("; the last key of {nodes} of the nodes has no quoted interval"),
+    };
     format!(
         "{devices} accelerators bound by evidence, each charged at its ceiling rate for all {} ms of the external bracket, \
-         of which quoted intervals cover {covered}",
+         of which quoted intervals cover {covered}{silent}",
         millis.unwrap_or_default()
     )
 }
@@ -193,6 +197,23 @@ mod tests {
             basis.text,
             "2 accelerators × 60000 ms of externally bracketed time × ceiling rate (GH100: 1 FLOP/s), rounded up"
         );
+    }
+
+    #[test]
+    fn a_last_key_without_a_quoted_interval_is_said() {
+        let coverage = CoverageLine {
+            bracketed_millis: Some(9),
+            covered_millis: 9,
+            run_millis: 9,
+            other_millis: 0,
+            idle_millis: 0,
+            recorded_gap_millis: 0,
+            uncovered_millis: Some(0),
+            covered_basis_points: Some(10_000),
+        };
+        let said = |silent| rests_on(2, Some(9), &coverage, silent);
+        assert!(said(0).ends_with("of which quoted intervals cover 100.00 %"));
+        assert!(said(1).ends_with("cover 100.00 %; the last key of 1 of the nodes has no quoted interval"));
     }
 
     #[test]
