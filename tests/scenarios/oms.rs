@@ -68,7 +68,8 @@ fn signatures_of_the_reference_tool_hold_for_every_curve() {
 #[test]
 fn files_that_differ_from_what_was_signed_are_untrusted() {
     let vectors = vectors();
-    let breakers: [(&str, fn(&Path), &str); 6] = [
+    type Breaker = (&'static str, fn(&Path), &'static str);
+    let breakers: [Breaker; 6] = [
         ("changed", |model| fs::write(model.join("config.json"), "[]").unwrap(), "other bytes: \"config.json\""),
         ("missing", |model| fs::remove_file(model.join("a/file")).unwrap(), "missing: \"a/file\""),
         ("extra", |model| fs::write(model.join("a/.more"), "").unwrap(), "not signed: \"a/.more\""),

@@ -1,6 +1,7 @@
 //! **Duty.** Checkpoints on disk: weights and optimizer state as safetensors, complete or absent. **Knows** files and
 //! names. **Does not know** digests: the daemon hashes the files itself.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -49,14 +50,17 @@ pub(crate) fn read_checkpoint(
     model: &Perceptron,
     optimizer: &mut Momentum,
 ) -> Result<(), candle_core::Error> {
-    let take = |tensors: &std::collections::HashMap<String, Tensor>, name: &str| {
+    let load = |file: &str| -> Result<BTreeMap<String, Tensor>, candle_core::Error> {
+        Ok(candle_core::safetensors::load(place.join(file), &Device::Cpu)?.into_iter().collect())
+    };
+    let take = |tensors: &BTreeMap<String, Tensor>, name: &str| {
         tensors.get(name).cloned().ok_or_else(|| candle_core::Error::Msg(format!("the checkpoint has no {name}")))
     };
-    let weights = candle_core::safetensors::load(place.join("model.safetensors"), &Device::Cpu)?;
+    let weights = load("model.safetensors")?;
     for (name, variable) in model.names().iter().zip(model.variables()) {
         variable.set(&take(&weights, name)?)?;
     }
-    let velocities = candle_core::safetensors::load(place.join("optimizer.safetensors"), &Device::Cpu)?;
+    let velocities = load("optimizer.safetensors")?;
     let names = model.names().into_iter().map(|name| format!("velocity.{name}"));
     optimizer.restore(names.map(|name| take(&velocities, &name)).collect::<Result<_, _>>()?)
 }

@@ -46,6 +46,7 @@ fn clock(report: ThresholdReport) -> ClockLine {
     line(report, &built_in("eu-ai-act-51-2")).clock.unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "literals read better as values")]
 fn amount(in_this_run: bool, amount: Value) -> Value {
     json!([{
         "phase": "p", "class": "parameter-updates", "in_this_run": in_this_run, "basis": "counted",
@@ -53,6 +54,7 @@ fn amount(in_this_run: bool, amount: Value) -> Value {
     }])
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "literals read better as values")]
 fn base(compute: Value) -> Value {
     json!([{"name": "b", "source": "its provider", "compute": compute}])
 }
