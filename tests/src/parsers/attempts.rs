@@ -206,7 +206,9 @@ pub(super) fn profile(bytes: &[u8]) -> Seen {
     let Ok(text) = std::str::from_utf8(bytes) else { return Seen::Refused };
     let Ok(profile) = ThresholdProfile::parse(text) else { return Seen::Refused };
     let written = serde_json::to_string(&profile).expect("a profile is JSON");
-    assert_eq!(ThresholdProfile::parse(&written).expect("what was written parses"), profile);
+    let again = ThresholdProfile::parse(&written).expect("what was written parses");
+    // The digest is that of the file, whatever its spelling.
+    assert_eq!(ThresholdProfile { digest: profile.digest, ..again }, profile);
     Seen::Accepted
 }
 

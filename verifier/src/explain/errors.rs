@@ -30,6 +30,27 @@ pub(super) const ERRORS: &[Explanation] = &[
         "If one run is what you mean, write PROFILE=below-this-run.",
     ),
     row(
+        "profile-refused",
+        "A threshold profile of your own.",
+        "It is not of the schema, is too small for a law, or has the name of another one.",
+        YOU,
+        "Mend the file by docs/schemas, or take another id.",
+    ),
+    row(
+        "declarations-refused",
+        "The provider’s statement that the bundle is to hold.",
+        "It is not of the schema, or a figure in it has no stated basis.",
+        YOU,
+        "Mend the file by docs/schemas.",
+    ),
+    row(
+        "level-not-possible",
+        "How much the bundle is to show.",
+        "The level and the statement contradict each other, or no step of two figures fits the total.",
+        YOU,
+        "Leave out --declared, or take another --level.",
+    ),
+    row(
         "file-unreadable",
         "A file or folder that was named.",
         "It is not there, is a folder, or may not be read.",
