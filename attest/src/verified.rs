@@ -38,15 +38,20 @@ impl<T> Verified<T> {
 }
 
 impl Verified<PlatformClaims> {
-    /// Demands that the evidence is about `expected`. Compared after all signatures (EVIDENCE §0 rule 7).
+    /// Demands that the evidence is about `expected`. Compared after all signatures (EVIDENCE §0 rule 7). Zeros are what
+    /// evidence carries that nobody asked anything: they bind nothing, so they are refused even where they are equal.
     ///
     /// # Errors
-    /// [`EvidenceError::Unbound`]: about another value, or a value of another kind.
+    /// [`EvidenceError::Unbound`]: about another value, a value of another kind, or no question at all.
     pub fn bind(self, expected: &BoundValue) -> Result<Bound<PlatformClaims>, EvidenceError> {
         let (code, what) = match expected {
             BoundValue::ReportData(_) => ("report-data-differs", "report_data"),
             BoundValue::Nonce(_) => ("nonce-differs", "nonce"),
         };
+        if is_blank(expected) {
+            let message = format!("{what}: zeros answer no question; ask for a value that did not exist before");
+            return Err(EvidenceError::Unbound(Failure::new(code, message).into()));
+        }
         if self.claims.bound_value == *expected {
             return Ok(Bound { claims: self.claims });
         }
@@ -93,6 +98,13 @@ impl BoundSet {
     pub fn valid_until(&self) -> UnixMillis {
         let ends = self.devices.iter().map(|device| device.valid_until);
         ends.fold(self.cpu.valid_until, UnixMillis::min)
+    }
+}
+
+fn is_blank(value: &BoundValue) -> bool {
+    match value {
+        BoundValue::ReportData(bytes) => bytes.iter().all(|byte| *byte == 0),
+        BoundValue::Nonce(bytes) => bytes.iter().all(|byte| *byte == 0),
     }
 }
 

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::to_bytes;
+use axum::body::Body;
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
+use http_body_util::BodyExt as _;
 use thiserror::Error;
 use tokio::net::UnixListener;
 use weighbridge_attest_types::Culprit;
@@ -25,6 +26,9 @@ use crate::action::Action;
 
 /// A manifest of a thousand nodes fits; everything else is much smaller.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// Read and thrown away behind a body that is too large: a connection closed over unread bytes is reset, and its caller
+/// would never see why.
+const MAX_DRAINED_BYTES: usize = 16 * MAX_BODY_BYTES;
 /// Owner and group: training jobs are in the group.
 const SOCKET_MODE: u32 = 0o660;
 
@@ -125,7 +129,7 @@ async fn handle(
 
 async fn answer(service: &Arc<Service>, peer: Peer, request: Request) -> Result<Answer, Box<Problem>> {
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| {
+    let body = read_body(body).await.ok_or_else(|| {
         let detail = format!("the body was cut off or is over {MAX_BODY_BYTES} bytes");
         let remedy = "send one message per request";
         Box::new(Problem::new(Culprit::Malformed, "body-too-large", detail, remedy).with_status(413))
@@ -137,6 +141,21 @@ async fn answer(service: &Arc<Service>, peer: Peer, request: Request) -> Result<
         tracing::warn!(action = name, uid = peer.uid, code = %problem.code, "refused: {}", problem.detail);
         Box::new(problem)
     })
+}
+
+/// `None`: cut off, or too large.
+async fn read_body(mut body: Body) -> Option<Vec<u8>> {
+    let (mut kept, mut read) = (Vec::new(), 0_usize);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.ok()?.into_data() else { continue };
+        read = read.saturating_add(data.len());
+        if read <= MAX_BODY_BYTES {
+            kept.extend_from_slice(&data);
+        } else if read > MAX_DRAINED_BYTES {
+            return None;
+        }
+    }
+    (read <= MAX_BODY_BYTES).then_some(kept)
 }
 
 fn refuse(problem: &Problem) -> Response {

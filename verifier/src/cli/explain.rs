@@ -58,7 +58,7 @@ struct SeenReason {
 #[derive(Debug, Default, Deserialize)]
 struct SeenClaims {
     #[serde(default)]
-    warning: Option<String>,
+    warning: Option<Sentence>,
     #[serde(default)]
     checks: Vec<SeenCheck>,
 }
@@ -236,8 +236,9 @@ fn report_text(report: &ThresholdReport) -> String {
 
 fn answer_text(answer: &Answer) -> String {
     let mut text = String::new();
-    if let Some(warning) = answer.claims.warning.as_deref().filter(|warning| !warning.is_empty()) {
-        text.push_str(&format!("{}\n\n", visible(warning)));
+    if let Some(warning) = answer.claims.warning.as_ref().filter(|warning| !warning.is_empty()) {
+        text.push_str(&wrapped(&visible(warning), COLUMNS, 0));
+        text.push('\n');
     }
     text.push_str(&format!("The answer was: {}\n", visible(&answer.verdict)));
     let seen = |status: &'static str| answer.claims.checks.iter().filter(move |check| check.status == status);

@@ -14,6 +14,9 @@ const DER_SEQUENCE: u8 = 0x30;
 const PEM: &[u8] = b"-----BEGIN ";
 /// Found in every VEK: the arcs 1.3.6.1.4.1.3704.1 of AMD's extensions.
 const AMD_ARCS: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x9c, 0x78, 0x01];
+/// Begins the name of every root key, and of every other key that signs.
+const ROOT_PREFIX: &str = "ARK-";
+const ISSUER_PREFIX: &str = "SEV-";
 /// Found in every other certificate and list, as subject or issuer.
 const ROOT_NAMES: [&[u8]; 3] = [b"ARK-Milan", b"ARK-Genoa", b"ARK-Turin"];
 
@@ -48,14 +51,15 @@ pub(super) enum Claims {
 }
 
 impl AmdCertificate {
-    fn new(certificate: &X509Certificate<'_>, der: &[u8]) -> Self {
-        let is_root = common_name(certificate).is_some_and(|name| name.starts_with("ARK-"));
-        let claims = match (signer_of(certificate), is_root) {
+    /// A certificate without one of the names that AMD gives is no certificate of AMD's, whatever else is in it.
+    fn new(certificate: &X509Certificate<'_>, der: &[u8]) -> Result<Self, Failure> {
+        let claims = match (signer_of(certificate), common_name(certificate)) {
             (Some(_), _) => Claims::Vek(read_facts(certificate)),
-            (None, true) => Claims::Root,
-            (None, false) => Claims::Issuer,
+            (None, Some(name)) if name.starts_with(ROOT_PREFIX) => Claims::Root,
+            (None, Some(name)) if name.starts_with(ISSUER_PREFIX) => Claims::Issuer,
+            _ => return Err(unreadable("its subject is no name of AMD's (ARK-…, SEV-…)".to_owned())),
         };
-        Self { der: der.to_vec(), subject: certificate.subject().as_raw().to_vec(), claims }
+        Ok(Self { der: der.to_vec(), subject: certificate.subject().as_raw().to_vec(), claims })
     }
 
     /// Again: it was read once, when it was recognised.
@@ -96,7 +100,7 @@ fn read_certificates(ders: &[Vec<u8>]) -> Result<AmdFile, Failure> {
             return Err(unreadable(format!("a certificate of {} bytes is too long", der.len())));
         }
         match X509Certificate::from_der(der) {
-            Ok(([], certificate)) => certificates.push(AmdCertificate::new(&certificate, der)),
+            Ok(([], certificate)) => certificates.push(AmdCertificate::new(&certificate, der)?),
             Ok(_) => return Err(unreadable("bytes follow the certificate".to_owned())),
             Err(why) => return Err(unreadable(format!("neither a certificate nor a revocation list: {why}"))),
         }
