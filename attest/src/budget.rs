@@ -41,3 +41,18 @@ pub(crate) const MAX_VEK_CANDIDATES: usize = 16;
 /// Most authorities of one name whose signature is tried. Source: ours; AMD has one per name, and each try costs an RSA
 /// signature per VEK.
 pub(crate) const MAX_NAMESAKES: usize = 4;
+
+/// Longest event log. Source: firmware keeps 64 to 256 KiB for it (CCEL, `log area minimum length`); dstack's JSON is shorter.
+pub(crate) const MAX_EVENT_LOG_BYTES: usize = 512 * 1024;
+
+/// Most events of one log. Source: ours; a genuine boot has some fifty, and each costs a digest.
+pub(crate) const MAX_EVENTS: usize = 4096;
+
+/// Longest HCL blob. Source: EVIDENCE §0 rule 5; the NV index of genuine ones has 2,600 bytes, older ones 2,048.
+pub(crate) const MAX_HCL_BYTES: usize = 4 * 1024;
+
+/// Longest `TPMS_ATTEST` of a quote. Source: the TPM 2.0 library bounds a TPM2B_ATTEST to 2,304 bytes; quotes have 100 to 200.
+pub(crate) const MAX_TPM_ATTEST_BYTES: usize = 2304;
+
+/// Most certificates and lists in a host's certificate table. Source: ours; the format's own document knows five kinds.
+pub(crate) const MAX_TABLE_ENTRIES: usize = 16;

@@ -17,6 +17,7 @@ mod anchors;
 mod budget;
 mod endorsements;
 mod error;
+mod event_log;
 mod pem;
 mod reader;
 mod scheme;

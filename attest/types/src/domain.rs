@@ -53,6 +53,8 @@ pub enum Domain {
     TensorNode,
     /// The BLAKE3 root over canonical tensors.
     FastRoot,
+    /// CPU evidence of an Azure VM with what belongs to it.
+    AzureEvidence,
 }
 
 impl Domain {
@@ -85,6 +87,7 @@ impl Domain {
             Self::TensorLeaf => "weighbridge/tensor-leaf/v1",
             Self::TensorNode => "weighbridge/tensor-node/v1",
             Self::FastRoot => "weighbridge/fast-root/v1",
+            Self::AzureEvidence => "weighbridge/azure-evidence/v1",
         }
     }
 

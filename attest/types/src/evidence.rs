@@ -24,6 +24,8 @@ impl EvidenceKind {
     pub const TDX: &'static str = "tdx";
     /// AMD SEV-SNP reports.
     pub const SEV_SNP: &'static str = "sev-snp";
+    /// Blobs of the paravisor of Azure's confidential VMs, around an SEV-SNP or TDX report.
+    pub const AZURE_HCL: &'static str = "azure-hcl";
     /// NVIDIA GPU attestation reports.
     pub const NVIDIA_GPU: &'static str = "nvidia-gpu";
 

@@ -3,6 +3,7 @@
 //! **Spec.** PROTOCOL §3: fixed arrays and integers raw little-endian, strings after a `u32` length, lists after a count.
 
 mod anchors;
+mod azure;
 mod beacon;
 mod binding;
 mod bundle;
@@ -15,6 +16,7 @@ mod declarations;
 mod digest;
 mod domain;
 mod entry;
+mod event_log;
 mod evidence;
 mod identity;
 mod interval;
@@ -22,6 +24,7 @@ mod policy;
 mod profile;
 mod report;
 mod snp;
+mod tdx;
 mod training;
 mod two_figures;
 mod units;
@@ -30,6 +33,7 @@ mod witness;
 mod work;
 
 pub use anchors::{AnchorGradeError, BeaconAnchor, BeaconScheme, CertificateAnchor, TimeAnchor, TrustAnchors};
+pub use azure::{AzureClaims, AzureEvidence, AzureTpmQuote, TpmPcr, TpmQuoteClaims};
 pub use beacon::BeaconToken;
 pub use binding::{Binding, BindingStage, device_evidence_digest};
 pub use bundle::{Bundle, BundleError, MAX_BUNDLE_BYTES, MAX_MEMBER_BYTES, MAX_MEMBERS, Member, MemberDigest};
@@ -49,6 +53,7 @@ pub use declarations::{
 pub use digest::{Digest32, GOLDILOCKS_ORDER, PoseidonDigest, sha256, sha512};
 pub use domain::Domain;
 pub use entry::{ChainStart, LedgerEntry, MAX_LEDGER_ENTRIES, NodeLedger, Signature64, entry_signing_bytes};
+pub use event_log::{EventCount, EventLogClaims, EventLogState, NamedEvent};
 pub use evidence::{DeviceEvidence, EvidenceEnvelope, EvidenceKind, EvidenceSet};
 pub use identity::{Device, NodeKey, device_set_digest};
 pub use interval::{
@@ -65,6 +70,7 @@ pub use report::{
     RelativeLine, Sentence, StatementLine, ThresholdReport, TotalLine, Trigger, Verdict, WorkLine,
 };
 pub use snp::{SnpClaims, SnpGuestPolicy, SnpProduct, SnpRules, SnpSigner, SnpTcb, SnpTcbRules, SnpTcbs};
+pub use tdx::{TdAttributes, TdxBody, TdxClaims, TdxExtension, TdxModule, TdxPlatform, TdxRules, TdxServiceTd, TdxTcb};
 pub use training::{CheckpointRoots, ManifestError, RosterDevice, RosterRow, RunManifest, SpecCommitment};
 pub use two_figures::{TwoFigures, exact_words, two_figures};
 pub use units::{DeviceMillis, FLOP_PER_GFLOP, Flops, Gflop, UnitError, UnixMillis};

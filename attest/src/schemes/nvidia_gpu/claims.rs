@@ -31,6 +31,8 @@ pub(super) fn claims(
         valid_until: window.until(),
         not_checked,
         snp: None,
+        tdx: None,
+        azure: None,
     }
 }
 
