@@ -1,5 +1,6 @@
 //! **Duty.** THE table of schemes: one line each, walked by [`verify`]. **Spec.** HOUSE §4 (Add a TEE).
 
+mod azure_hcl;
 mod nvidia_gpu;
 mod sev_snp;
 mod tdx;
@@ -13,7 +14,12 @@ use crate::verified::Verified;
 
 pub(crate) use self::sev_snp::check_root as check_amd_root;
 
-static SCHEMES: &[Entry] = &[entry::<nvidia_gpu::NvidiaGpu>(), entry::<sev_snp::SevSnp>(), entry::<tdx::Tdx>()];
+static SCHEMES: &[Entry] = &[
+    entry::<azure_hcl::AzureHcl>(),
+    entry::<nvidia_gpu::NvidiaGpu>(),
+    entry::<sev_snp::SevSnp>(),
+    entry::<tdx::Tdx>(),
+];
 
 /// Verifies one piece of evidence: is it genuine at `now`, under which anchor, and what does it say?
 ///

@@ -8,6 +8,7 @@ mod claims;
 mod endorsement;
 mod report;
 mod revocation;
+mod table;
 mod vek;
 mod verify;
 

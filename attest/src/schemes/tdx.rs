@@ -28,7 +28,7 @@ pub(super) enum TdxFile {
     /// Intel's statements.
     Collateral(Box<collateral::Candidate>),
     /// Nobody's word; the registers tell whether it is true.
-    EventLog(EventLog),
+    EventLog(Box<EventLog>),
 }
 
 impl TdxFile {
@@ -39,7 +39,7 @@ impl TdxFile {
         }
     }
 
-    const fn as_event_log(&self) -> Option<&EventLog> {
+    fn as_event_log(&self) -> Option<&EventLog> {
         match self {
             Self::EventLog(log) => Some(log),
             Self::Collateral(_) => None,
@@ -68,7 +68,7 @@ impl Scheme for Tdx {
         if let Some(read) = collateral::recognise(bytes) {
             return Some(read.map(|candidate| TdxFile::Collateral(Box::new(candidate))));
         }
-        Some(event_log::recognise(bytes)?.map(TdxFile::EventLog))
+        Some(event_log::recognise(bytes)?.map(|log| TdxFile::EventLog(Box::new(log))))
     }
 
     fn verify(

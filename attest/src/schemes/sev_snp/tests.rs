@@ -13,6 +13,7 @@ use weighbridge_attest_types::{
 
 use super::endorsement::AmdFile;
 use super::report::SnpReport;
+use super::revocation::AmdList;
 use super::verify::verify as verify_report;
 use crate::anchors::parse_anchor_file;
 use crate::endorsements::Endorsements;
@@ -454,13 +455,8 @@ fn each_root_is_asked_once_about_a_list_however_many_reports_there_are() {
         assert!(verify_report(&report, &recognised, &scene.anchors, NOW).is_ok());
         assert!(verify_report(&unsigned, &recognised, &scene.anchors, NOW).is_err());
     }
-    let asked: Vec<usize> = recognised
-        .readable_as::<AmdFile>()
-        .filter_map(|file| match file {
-            AmdFile::Crl(list) => Some(list.asked()),
-            AmdFile::Certificates(_) => None,
-        })
-        .collect();
+    let asked: Vec<usize> =
+        recognised.readable_as::<AmdFile>().flat_map(|file| &file.lists).map(AmdList::asked).collect();
     assert_eq!(asked, [1, 0]);
 }
 
@@ -519,6 +515,60 @@ fn every_reserved_byte_and_fixed_field_is_looked_at() {
         cut.report.resize(length, 0);
         malformed(cut);
     }
+}
+
+/// A host's table of pieces, each under its GUID.
+fn table(pieces: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut at = 24 * (pieces.len() + 1);
+    let (mut entries, mut content) = (Vec::new(), Vec::new());
+    for (guid, piece) in pieces {
+        entries.extend(hex::decode(guid.replace('-', "")).unwrap());
+        entries.extend([at, piece.len()].map(|number| u32::try_from(number).unwrap().to_le_bytes()).concat());
+        content.extend(*piece);
+        at += piece.len();
+    }
+    [entries, vec![0; 24], content].concat()
+}
+
+const VCEK_GUID: &str = "63da758d-e664-4564-adc5-f4b93be8accd";
+const ASK_GUID: &str = "4ab7b379-bbac-4fe4-a02f-05aef327c782";
+const ARK_GUID: &str = "c0b406a4-a803-4952-9743-3fb6014cd0ae";
+const CRL_GUID: &str = "92f81bc3-5811-4d3d-97ff-d19f88dc67ea";
+
+#[test]
+fn a_hosts_table_endorses_as_single_files_do() {
+    let single = milan();
+    let [vek, ask, ark] = &single.endorsements[..] else { panic!("three files") };
+    let whole = |pieces: &[(&str, &[u8])]| Scene { endorsements: vec![table(pieces)], ..milan() };
+    let all: [(&str, &[u8]); 3] = [(VCEK_GUID, vek), (ASK_GUID, ask), (ARK_GUID, ark)];
+    assert_eq!(whole(&all).judge(), single.judge());
+    // Padded to pages, as kernels hand it over, and with an entry of the host's own.
+    let mut padded = table(&[all[0], ("00112233-4455-6677-8899-aabbccddeeff", b"\0junk"), all[1], all[2]]);
+    padded.resize(4 * 4096, 0);
+    assert_eq!(Scene { endorsements: vec![padded], ..milan() }.judge(), single.judge());
+    // A piece is what it is, not what its GUID says; only the pinned root is trusted.
+    let mixed = [(ASK_GUID, all[0].1), (ARK_GUID, all[1].1), (VCEK_GUID, all[2].1)];
+    assert_eq!(whole(&mixed).judge(), single.judge());
+    let foreign = Scene { anchors: TrustAnchors::default(), ..whole(&all) };
+    assert_eq!(foreign.refused(), untrusted(&["unknown-root"]));
+    let revoking = crl("ARK-Milan", CURRENT, &[2]);
+    assert_eq!(whole(&[all[0], all[1], all[2], (CRL_GUID, &revoking)]).refused(), untrusted(&["revoked"]));
+    assert_eq!(whole(&all[..1]).refused(), (Culprit::Unavailable, vec!["chain-missing"]));
+    let unreadable = untrusted(&["amd-endorsement-unreadable"]);
+    assert_eq!(whole(&[all[0], all[1], (ARK_GUID, b"junk")]).refused(), unreadable);
+    let nested = table(&all);
+    assert_eq!(whole(&[(VCEK_GUID, &nested)]).refused(), unreadable);
+    let good = table(&all);
+    for (at, byte) in [(16, 0xff), (19, 0x80), (20, 0xff), (23, 0xff)] {
+        let mut broken = good.clone();
+        broken[at] = byte;
+        assert_eq!(Scene { endorsements: vec![broken], ..milan() }.refused(), unreadable, "{at}");
+    }
+    for cut in [16, 24, 95, good.len() - 1] {
+        assert_eq!(Scene { endorsements: vec![good[..cut].to_vec()], ..milan() }.refused(), unreadable, "{cut}");
+    }
+    let many = table(&[all[0]; 17]);
+    assert_eq!(Scene { endorsements: vec![many], ..milan() }.refused(), unreadable);
 }
 
 #[test]

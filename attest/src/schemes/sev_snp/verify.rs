@@ -89,10 +89,8 @@ impl<'c> Given<'c> {
     fn read(endorsements: &'c Endorsements) -> Self {
         let mut given = Self::default();
         for file in endorsements.readable_as::<AmdFile>() {
-            match file {
-                AmdFile::Crl(list) => given.lists.push(list),
-                AmdFile::Certificates(all) => all.iter().for_each(|certificate| given.sort_in(certificate)),
-            }
+            given.lists.extend(&file.lists);
+            file.certificates.iter().for_each(|certificate| given.sort_in(certificate));
         }
         given
     }
