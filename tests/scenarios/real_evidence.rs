@@ -2,6 +2,7 @@
 //! every GPU case as deep as appraisal goes. A wrong verdict here is the worst bug there is. **Spec.** EVIDENCE §7.
 
 use serde_json::Value;
+use weighbridge_appraisal::unmet_rules;
 use weighbridge_attest::{
     EvidenceError, RawEvidence, Verified, built_in_anchors, canonical_slice, pem_certificates, verify, verify_set,
 };
@@ -40,24 +41,23 @@ fn class_of(error: &EvidenceError) -> &'static str {
     }
 }
 
-/// EVIDENCE §2.5 with the default policy's own requirements, as changed by the row.
-fn appraise_tdx(claims: &PlatformClaims, changes: &Value) -> &'static str {
+/// The default policy as changed by a row.
+pub(crate) fn tdx_policy(changes: &Value) -> AppraisalPolicy {
     let changes = &changes["tdx"];
     let mut policy = AppraisalPolicy::built_in();
     if let Value::Array(_) = changes["allowed_tcb_statuses"] {
-        policy.tcb_status =
+        policy.tdx.tcb_status =
             Requirement::OneOf(serde_json::from_value(changes["allowed_tcb_statuses"].clone()).unwrap());
     }
     if let Value::Array(_) = changes["expected_mrtd"] {
         policy.measurement = Requirement::OneOf(serde_json::from_value(changes["expected_mrtd"].clone()).unwrap());
     }
-    let measurement = claims.measurement.as_ref().map(hex::encode);
-    let met = policy.debug.is_met_by(claims.debug.as_ref())
-        && policy.sept_ve_disable.is_met_by(claims.sept_ve_disable.as_ref())
-        && policy.migratable.is_met_by(claims.migratable.as_ref())
-        && policy.tcb_status.is_met_by(claims.tcb_status.as_ref())
-        && policy.measurement.is_met_by(measurement.as_ref());
-    if met { "accepted" } else { "rejected" }
+    policy
+}
+
+/// EVIDENCE §2.5, by the rules that bundles are held to.
+fn appraise_tdx(claims: &PlatformClaims, changes: &Value) -> &'static str {
+    if unmet_rules(claims, &tdx_policy(changes)).is_empty() { "accepted" } else { "rejected" }
 }
 
 /// The verdict on one TDX row.
@@ -89,7 +89,10 @@ fn details_differ(verdict: &Verdict, row: &Appraisal) -> Option<String> {
             let wanted: TcbStatus = serde_json::from_value(status.into()).unwrap();
             let mut advisories = row.advisories.clone().unwrap_or_else(|| claims.advisories.clone());
             advisories.sort();
-            let same = claims.tcb_status == Some(wanted) && claims.advisories == advisories;
+            let number = claims.tdx.as_deref().map(|tdx| tdx.tcb.evaluation_number);
+            let same = claims.tcb_status == Some(wanted)
+                && claims.advisories == advisories
+                && (row.tcb_evaluation_data_number.is_none() || row.tcb_evaluation_data_number == number);
             (!same).then(|| format!("{:?} {:?}, not {status} {advisories:?}", claims.tcb_status, claims.advisories))
         }
     }

@@ -89,7 +89,7 @@ fn a_log_that_is_not_one_is_unreadable() {
         (header(1, &[0x0b, 0, 32, 0]), "no SHA-384"),
         (header(2, &repeated), "repeated"),
         (header(9, &two), "at most 8"),
-        (header(1, &two), "follow the header"),
+        (header(1, &two), "needs"),
         (header(2, ALGORITHMS), "needs"),
         ([header(2, &two), good.clone()].concat(), "1 digests of 2"),
         ([header(1, ALGORITHMS), vec![1; 20]].concat(), "digests of 1"),

@@ -13,7 +13,7 @@ mod vek;
 mod verify;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use weighbridge_attest_types::{EvidenceKind, PlatformClaims, TrustAnchors, UnixMillis};
 

@@ -19,7 +19,7 @@ mod timestamp;
 mod world;
 
 pub use authority::TimeAuthority;
-pub use collateral::CollateralOptions;
+pub use collateral::{CollateralOptions, CollateralPiece, IntelCertificate};
 pub use gpu_report::GpuReportOptions;
 pub use intel::PlatformTcb;
 pub use node::SimulatedNode;

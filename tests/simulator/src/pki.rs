@@ -67,6 +67,11 @@ impl<K: SigningKey> CertificateAuthority<K> {
         list.signed_by(&self.issuer()).expect("parameters of our own making").der().to_vec()
     }
 
+    /// Its key.
+    pub(crate) const fn key(&self) -> &K {
+        &self.key
+    }
+
     /// Its certificate.
     pub(crate) fn certificate(&self) -> &Certificate {
         &self.certificate

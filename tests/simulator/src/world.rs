@@ -8,8 +8,8 @@ use serde_json::json;
 use weighbridge_attest_types::UnixMillis;
 
 use crate::authority::TimeAuthority;
-use crate::collateral::{self, CollateralOptions};
-use crate::intel::{IntelPki, PlatformTcb};
+use crate::collateral::{self, CollateralOptions, IntelCertificate};
+use crate::intel::{IntelPki, IntelValidity, PlatformTcb};
 use crate::keys::Seed;
 use crate::node::SimulatedNode;
 use crate::nvidia::{NvidiaPki, SimulatedGpu};
@@ -48,15 +48,23 @@ impl World {
     #[must_use]
     pub fn new(seed: u64, now: UnixMillis) -> Self {
         let seed = Seed(seed);
-        let validity = Validity { from: pki::instant(days_before(now, 1)), until: years_after(now) };
+        let validity = usual_validity(now);
         Self {
             seed,
             now,
-            intel: IntelPki::grow(seed, validity),
+            intel: IntelPki::grow(seed, IntelValidity::all(validity)),
             nvidia: NvidiaPki::grow(seed, validity),
             authority: TimeAuthority::grow(seed),
             timestamps: TimestampAuthority::grow(seed, validity),
         }
+    }
+
+    /// The same world, but that one kind of Intel-like certificate holds from `from` to `until` alone.
+    #[must_use]
+    pub fn with_certificate_window(self, which: IntelCertificate, from: UnixMillis, until: UnixMillis) -> Self {
+        let own = Validity { from: pki::instant(from), until: pki::instant(until) };
+        let validity = IntelValidity::all(usual_validity(self.now)).with(which, own);
+        Self { intel: IntelPki::grow(self.seed, validity), ..self }
     }
 
     /// An up-to-date node with its GPUs.
@@ -108,7 +116,16 @@ impl World {
     pub fn collateral_options(&self) -> CollateralOptions {
         let issued = days_before(self.now, 1);
         let next_update = UnixMillis(self.now.0 + COLLATERAL_DAYS * DAY_MILLIS);
-        CollateralOptions { issued, next_update, crl_issued: issued, crl_next_update: next_update, revoked: Vec::new() }
+        CollateralOptions {
+            issued,
+            next_update,
+            crl_issued: issued,
+            crl_next_update: next_update,
+            revoked: Vec::new(),
+            revoked_by_root: Vec::new(),
+            windows: Vec::new(),
+            edits: Vec::new(),
+        }
     }
 
     /// DER of the Intel-like root.
@@ -170,6 +187,10 @@ impl World {
         let text = serde_json::to_string_pretty(&anchor).expect("strings are JSON");
         AnchorFile { name: file, bytes: (text + "\n").into_bytes() }
     }
+}
+
+fn usual_validity(now: UnixMillis) -> Validity {
+    Validity { from: pki::instant(days_before(now, 1)), until: years_after(now) }
 }
 
 fn days_before(now: UnixMillis, days: u64) -> UnixMillis {

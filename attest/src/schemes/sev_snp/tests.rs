@@ -22,7 +22,7 @@ use crate::scheme::RawEvidence;
 use crate::schemes::verify;
 use crate::x509::der;
 
-const NOW: UnixMillis = UnixMillis(1_793_491_200_000);
+pub(in crate::schemes) const NOW: UnixMillis = UnixMillis(1_793_491_200_000);
 const PSS: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a";
 const PSS_PARAMETERS: &[u8] = b"\xa0\x0f\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\
       \xa1\x1c\x30\x1a\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08\
@@ -31,7 +31,7 @@ const EC_P384: &[u8] = b"\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2
 const RSA: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
 
 #[expect(clippy::disallowed_methods, reason = "signatures of a test")]
-fn randomness() -> SystemRandom {
+pub(in crate::schemes) fn randomness() -> SystemRandom {
     SystemRandom::new()
 }
 
@@ -200,10 +200,10 @@ fn signed(mut report: Vec<u8>) -> Vec<u8> {
 
 /// Everything about one report: changed piece by piece before it is judged.
 #[derive(Clone)]
-struct Scene {
-    report: Vec<u8>,
-    endorsements: Vec<Vec<u8>>,
-    anchors: TrustAnchors,
+pub(in crate::schemes) struct Scene {
+    pub(in crate::schemes) report: Vec<u8>,
+    pub(in crate::schemes) endorsements: Vec<Vec<u8>>,
+    pub(in crate::schemes) anchors: TrustAnchors,
 }
 
 fn root_file(pem_of: &[u8], name: &str) -> Vec<u8> {
@@ -238,7 +238,7 @@ impl Scene {
         (error.culprit(), error.failures().iter().map(|failure| failure.code).collect())
     }
 
-    fn with_report(mut self, change: impl Fn(&mut Vec<u8>)) -> Self {
+    pub(in crate::schemes) fn with_report(mut self, change: impl Fn(&mut Vec<u8>)) -> Self {
         change(&mut self.report);
         self.report = signed(self.report);
         self
@@ -261,7 +261,7 @@ impl Scene {
     }
 }
 
-fn milan() -> Scene {
+pub(in crate::schemes) fn milan() -> Scene {
     static SCENE: OnceLock<Scene> = OnceLock::new();
     SCENE.get_or_init(|| scene("Milan", 3, SnpSigner::Vcek)).clone()
 }
