@@ -4,6 +4,7 @@
 mod collect;
 mod commands;
 mod daemon;
+mod evidence_mutations;
 mod golden;
 mod help;
 mod hostile_evidence;

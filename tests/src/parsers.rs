@@ -6,6 +6,7 @@
 
 mod attempts;
 mod captures;
+mod cpu_samples;
 mod mutation;
 mod samples;
 mod seeds;
@@ -87,6 +88,10 @@ pub static PARSERS: &[Parser] = &[
     row("evidence", Form::Binary, of::evidence, samples::evidence_set).rounds(COSTLY).sealed(),
     row("tdx-quote", Form::Binary, of::tdx_quote, samples::tdx_quote).rounds(SIGNED),
     row("tdx-collateral", Form::Json, of::tdx_collateral, samples::tdx_collateral).rounds(SIGNED),
+    row("event-log", Form::Binary, of::event_log, cpu_samples::event_log),
+    row("snp-report", Form::Binary, of::snp_report, cpu_samples::snp_report),
+    row("amd-endorsement", Form::Binary, of::amd_endorsement, cpu_samples::amd_endorsement),
+    row("azure-hcl", Form::Binary, of::azure_hcl, cpu_samples::azure_hcl),
     row("gpu-report", Form::Binary, of::gpu_report, samples::gpu_report).rounds(SIGNED),
     row("gpu-chain", Form::Binary, of::gpu_chain, samples::gpu_chain).rounds(SIGNED).sealed(),
     row("certificate", Form::Binary, of::certificate, samples::certificate),

@@ -17,8 +17,8 @@ use weighbridge_attest::{
 };
 use weighbridge_attest_collect::certificates_of_pem;
 use weighbridge_attest_types::{
-    AppraisalPolicy, BeaconToken, Bundle, Canonical, CheckpointCommitment, Declarations, EvidenceKind, EvidenceSet,
-    ThresholdProfile, ThresholdReport, TrustAnchors,
+    AppraisalPolicy, AzureEvidence, BeaconToken, Bundle, Canonical, CheckpointCommitment, Declarations, EvidenceKind,
+    EvidenceSet, ThresholdProfile, ThresholdReport, TrustAnchors,
 };
 use weighbridge_circuits::{ThresholdPublic, check_threshold};
 use weighbridge_commitments::{CheckpointDigests, Effort, commit_checkpoint};
@@ -135,6 +135,39 @@ pub(super) fn tdx_collateral(bytes: &[u8]) -> Seen {
     let verified = verify(EvidenceKind::TDX, raw, &[bytes.to_vec()]);
     assert!(verified.is_err() || read, "a quote verified under collateral that nobody could read");
     seen(read)
+}
+
+/// A log by itself, without a quote whose registers it could explain.
+pub(super) fn event_log(bytes: &[u8]) -> Seen {
+    readable(bytes)
+}
+
+pub(super) fn snp_report(bytes: &[u8]) -> Seen {
+    let verified = verify(EvidenceKind::SEV_SNP, RawEvidence { body: bytes, certificates: &[] }, &[]);
+    assert!(verified.is_err(), "a report without endorsements verified");
+    canonical_part(EvidenceKind::SEV_SNP, bytes)
+}
+
+/// Certificates, lists and hosts' tables of AMD.
+pub(super) fn amd_endorsement(bytes: &[u8]) -> Seen {
+    readable(bytes)
+}
+
+/// A blob, or an envelope with a blob, a TPM quote and a TDX quote.
+pub(super) fn azure_hcl(bytes: &[u8]) -> Seen {
+    let verified = verify(EvidenceKind::AZURE_HCL, RawEvidence { body: bytes, certificates: &[] }, &[]);
+    assert!(verified.is_err(), "a blob without endorsements verified");
+    if let Ok(evidence) = AzureEvidence::from_bytes(bytes) {
+        assert!(evidence.to_bytes() == bytes, "an envelope has one spelling");
+    }
+    canonical_part(EvidenceKind::AZURE_HCL, bytes)
+}
+
+/// An endorsement that some scheme knows and can read.
+fn readable(bytes: &[u8]) -> Seen {
+    let endorsements = Endorsements::recognise(&[bytes.to_vec()]);
+    let read = endorsements.unrecognised().is_empty() && endorsements.unreadable().next().is_none();
+    seen(read && endorsements.within_budget().is_ok())
 }
 
 pub(super) fn gpu_report(bytes: &[u8]) -> Seen {

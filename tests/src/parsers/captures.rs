@@ -14,6 +14,10 @@ pub fn captures(name: &str) -> Vec<Vec<u8>> {
     match name {
         "tdx-quote" => files("tdx", |file| file.ends_with(".bin") || file.ends_with(".dat")),
         "tdx-collateral" => files("tdx", |file| file.starts_with("collateral") && file.ends_with(".json")),
+        "event-log" => files("tdx", |file| file == "ccel_data.dat" || file == "quote-report.json"),
+        "snp-report" => files("sev-snp", |file| file.ends_with(".bin")),
+        "amd-endorsement" => files("sev-snp", |file| file.ends_with(".der")),
+        "azure-hcl" => files("azure-hcl", |file| file == "hcl-report.bin"),
         "gpu-report" => files("nvidia-gpu", |file| file.ends_with(".bin")),
         "pem" => files("nvidia-gpu", |file| file.ends_with(".pem")),
         _ => Vec::new(),

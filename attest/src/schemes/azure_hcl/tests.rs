@@ -34,7 +34,7 @@ fn attestation_key(number: u64) -> &'static RsaKeyPair {
 }
 
 fn modulus(number: u64) -> Vec<u8> {
-    attestation_key(number).public().modulus().big_endian_without_leading_zero().to_vec()
+    ring::rsa::PublicKeyComponents::<Vec<u8>>::from(attestation_key(number).public()).n
 }
 
 fn jwk(name: &str, modulus: &[u8]) -> serde_json::Value {
@@ -168,6 +168,32 @@ fn a_tpm_quote_makes_the_blob_answer() {
     let without_values = AzureTpmQuote { pcrs: vec![], ..signed_by(0, attest(&extra_data())) };
     let verified = judge(&scene, &envelope(&blob, Some(without_values))).unwrap();
     assert_eq!(verified.claims().not_checked.last().unwrap().code, "azure-tpm-pcrs");
+}
+
+/// A quote that another implementation made: software TPM and its command-line tools.
+#[test]
+fn a_quote_by_another_tpm_implementation_is_read_and_verified() {
+    let vector: serde_json::Value =
+        serde_json::from_str(include_str!("../../../../tests/vectors/tpm-quote.json")).unwrap();
+    let bytes = |value: &serde_json::Value| hex::decode(value.as_str().unwrap()).unwrap();
+    let pcr = |pcr: &serde_json::Value| TpmPcr {
+        index: u8::try_from(pcr["index"].as_u64().unwrap()).unwrap(),
+        value: Digest32(bytes(&pcr["value"]).try_into().unwrap()),
+    };
+    let pcrs: Vec<TpmPcr> = vector["pcrs"].as_array().unwrap().iter().map(pcr).collect();
+    let claims = serde_json::json!({ "keys": [jwk("HCLAkPub", &bytes(&vector["modulus"]))] }).to_string().into_bytes();
+    let scene = scene_about(&claims);
+    let blob = blob(1, 2, &scene.report, &claims);
+    let quote = AzureTpmQuote { attest: bytes(&vector["attest"]), signature: bytes(&vector["signature"]), pcrs };
+    let verified = judge(&scene, &envelope(&blob, Some(quote.clone()))).unwrap();
+    let found = verified.claims().azure.as_deref().unwrap().tpm_quote.clone().unwrap();
+    assert_eq!((found.selection, found.pcrs.as_ref()), (vec![0, 7, 14], Some(&quote.pcrs)));
+    assert!(verified.bind(&BoundValue::ReportData(REPORT_DATA)).is_ok());
+    for bit in 0..quote.attest.len() * 8 {
+        let mut changed = quote.clone();
+        changed.attest[bit / 8] ^= 1 << (bit % 8);
+        assert!(judge(&scene, &envelope(&blob, Some(changed))).is_err(), "bit {bit}");
+    }
 }
 
 #[test]
