@@ -53,7 +53,7 @@ impl Scheme for AzureHcl {
 
     fn canonical(body: &[u8]) -> Result<&[u8], EvidenceError> {
         let evidence = parse(body)?;
-        let used = if is_envelope(body) { body.len() } else { evidence.blob.used() };
+        let used = if is_composed(body) { body.len() } else { evidence.blob.used() };
         Ok(body.get(..used).unwrap_or_default())
     }
 
@@ -78,10 +78,10 @@ fn parse(body: &[u8]) -> Result<HclEvidence, EvidenceError> {
     if body.len() > MAX_BODY_BYTES {
         return Err(malformed("hcl-size", format!("{} bytes are over the cap of {MAX_BODY_BYTES}", body.len())));
     }
-    if !is_envelope(body) {
+    if !is_composed(body) {
         return Ok(HclEvidence { blob: blob::HclBlob::parse(body)?, tpm_quote: None, td_quote: None });
     }
-    let parts = AzureEvidence::from_bytes(body).map_err(|why| malformed("hcl-envelope", why.to_string()))?;
+    let parts = AzureEvidence::from_bytes(body).map_err(|why| malformed("azure-evidence", why.to_string()))?;
     let blob = blob::HclBlob::parse(&parts.blob)?;
     whole(blob.used(), &parts.blob, "the blob")?;
     if let Some(quote) = &parts.td_quote {
@@ -91,15 +91,15 @@ fn parse(body: &[u8]) -> Result<HclEvidence, EvidenceError> {
     Ok(HclEvidence { blob, tpm_quote, td_quote: parts.td_quote })
 }
 
-fn is_envelope(body: &[u8]) -> bool {
+fn is_composed(body: &[u8]) -> bool {
     body.starts_with(&AzureEvidence::prefix())
 }
 
-/// Inside an envelope nothing may follow the part of a piece that counts: digests are taken over all of it.
+/// Where several pieces come together nothing may follow the part of a piece that counts: digests are taken over all of it.
 fn whole(used: usize, bytes: &[u8], what: &str) -> Result<(), EvidenceError> {
     match bytes.len() == used {
         true => Ok(()),
-        false => Err(malformed("hcl-envelope", format!("bytes follow {what}; collectors cut them off"))),
+        false => Err(malformed("azure-evidence", format!("bytes follow {what}; collectors cut them off"))),
     }
 }
 

@@ -13,7 +13,7 @@ mod vek;
 mod verify;
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
 
 use weighbridge_attest_types::{EvidenceKind, PlatformClaims, TrustAnchors, UnixMillis};
 

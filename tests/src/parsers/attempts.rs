@@ -153,12 +153,12 @@ pub(super) fn amd_endorsement(bytes: &[u8]) -> Seen {
     readable(bytes)
 }
 
-/// A blob, or an envelope with a blob, a TPM quote and a TDX quote.
+/// A blob, alone or with a TPM quote and a TDX quote.
 pub(super) fn azure_hcl(bytes: &[u8]) -> Seen {
     let verified = verify(EvidenceKind::AZURE_HCL, RawEvidence { body: bytes, certificates: &[] }, &[]);
     assert!(verified.is_err(), "a blob without endorsements verified");
     if let Ok(evidence) = AzureEvidence::from_bytes(bytes) {
-        assert!(evidence.to_bytes() == bytes, "an envelope has one spelling");
+        assert!(evidence.to_bytes() == bytes, "composed evidence has one spelling");
     }
     canonical_part(EvidenceKind::AZURE_HCL, bytes)
 }

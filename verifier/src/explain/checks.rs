@@ -457,6 +457,13 @@ pub(super) const CHECKS: &[Explanation] = &[
         POLICY,
     ),
     row(
+        "policy-tdx",
+        "Settings, firmware and registers of an Intel TDX platform.",
+        "The machine can be looked into or moved by others, or is not in the state that the policy asks for.",
+        PROVIDER,
+        POLICY,
+    ),
+    row(
         "policy-snp",
         "Firmware levels and guest settings of an AMD SEV-SNP platform.",
         "The platform’s firmware is older, or its settings are looser, than the policy allows.",

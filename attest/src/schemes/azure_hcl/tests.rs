@@ -103,7 +103,7 @@ fn signed_by(number: u64, attest: Vec<u8>) -> AzureTpmQuote {
     AzureTpmQuote { attest, signature, pcrs: pcrs() }
 }
 
-fn envelope(blob: &[u8], tpm_quote: Option<AzureTpmQuote>) -> Vec<u8> {
+fn composed(blob: &[u8], tpm_quote: Option<AzureTpmQuote>) -> Vec<u8> {
     AzureEvidence { blob: blob.to_vec(), tpm_quote, td_quote: None }.to_bytes()
 }
 
@@ -152,7 +152,7 @@ fn a_blob_alone_proves_a_vm_and_answers_nobody() {
 #[test]
 fn a_tpm_quote_makes_the_blob_answer() {
     let (scene, blob) = vm();
-    let body = envelope(&blob, Some(signed_by(0, attest(&extra_data()))));
+    let body = composed(&blob, Some(signed_by(0, attest(&extra_data()))));
     assert_eq!(canonical_slice(&kind(), &body), Ok(&body[..]));
     let verified = judge(&scene, &body).unwrap();
     let quote = verified.claims().azure.as_deref().unwrap().tpm_quote.clone().unwrap();
@@ -163,10 +163,10 @@ fn a_tpm_quote_makes_the_blob_answer() {
     for other in [BoundValue::ReportData([8; 64]), BoundValue::Nonce([7; 32]), BoundValue::ReportData([0; 64])] {
         assert!(matches!(verified.clone().bind(&other), Err(EvidenceError::Unbound(_))), "{other:?}");
     }
-    let asked = judge(&scene, &envelope(&blob, Some(signed_by(0, attest(&[6; 32]))))).unwrap();
+    let asked = judge(&scene, &composed(&blob, Some(signed_by(0, attest(&[6; 32]))))).unwrap();
     assert!(asked.bind(&BoundValue::Nonce([6; 32])).is_ok());
     let without_values = AzureTpmQuote { pcrs: vec![], ..signed_by(0, attest(&extra_data())) };
-    let verified = judge(&scene, &envelope(&blob, Some(without_values))).unwrap();
+    let verified = judge(&scene, &composed(&blob, Some(without_values))).unwrap();
     assert_eq!(verified.claims().not_checked.last().unwrap().code, "azure-tpm-pcrs");
 }
 
@@ -185,21 +185,21 @@ fn a_quote_by_another_tpm_implementation_is_read_and_verified() {
     let scene = scene_about(&claims);
     let blob = blob(1, 2, &scene.report, &claims);
     let quote = AzureTpmQuote { attest: bytes(&vector["attest"]), signature: bytes(&vector["signature"]), pcrs };
-    let verified = judge(&scene, &envelope(&blob, Some(quote.clone()))).unwrap();
+    let verified = judge(&scene, &composed(&blob, Some(quote.clone()))).unwrap();
     let found = verified.claims().azure.as_deref().unwrap().tpm_quote.clone().unwrap();
     assert_eq!((found.selection, found.pcrs.as_ref()), (vec![0, 7, 14], Some(&quote.pcrs)));
     assert!(verified.bind(&BoundValue::ReportData(REPORT_DATA)).is_ok());
     for bit in 0..quote.attest.len() * 8 {
         let mut changed = quote.clone();
         changed.attest[bit / 8] ^= 1 << (bit % 8);
-        assert!(judge(&scene, &envelope(&blob, Some(changed))).is_err(), "bit {bit}");
+        assert!(judge(&scene, &composed(&blob, Some(changed))).is_err(), "bit {bit}");
     }
 }
 
 #[test]
 fn only_the_key_in_the_blob_answers_for_it() {
     let (scene, blob) = vm();
-    let with = |quote: AzureTpmQuote| refused(&scene, &envelope(&blob, Some(quote)));
+    let with = |quote: AzureTpmQuote| refused(&scene, &composed(&blob, Some(quote)));
     let unsigned = (Culprit::Untrusted, vec!["tpm-quote-signature"]);
     assert_eq!(with(signed_by(1, attest(&extra_data()))), unsigned, "another VM's key");
     let genuine = signed_by(0, attest(&extra_data()));
@@ -220,7 +220,7 @@ fn only_the_key_in_the_blob_answers_for_it() {
     // Another VM's genuine blob does not lend its platform to this key.
     let other = serde_json::json!({ "keys": [jwk("HCLAkPub", &modulus(1))] }).to_string().into_bytes();
     let swapped = super::tests::blob(2, 2, &scene.report, &other);
-    let all = envelope(&swapped, Some(signed_by(1, attest(&extra_data()))));
+    let all = composed(&swapped, Some(signed_by(1, attest(&extra_data()))));
     assert_eq!(refused(&scene, &all), (Culprit::Untrusted, vec!["hcl-claims-differ"]));
 }
 
@@ -229,7 +229,7 @@ fn failures_of_blob_quote_and_platform_are_listed_together() {
     let (scene, blob) = vm();
     let mut changed = blob.clone();
     changed[0x20 + 0x50] ^= 1;
-    let body = envelope(&changed, Some(signed_by(1, attest(&extra_data()))));
+    let body = composed(&changed, Some(signed_by(1, attest(&extra_data()))));
     let all = (Culprit::Untrusted, vec!["hcl-claims-differ", "tpm-quote-signature", "report-signature"]);
     assert_eq!(refused(&scene, &body), all);
     // Bad binding is not hidden by an endorsement that is missing.
@@ -296,7 +296,7 @@ fn a_tpm_quote_has_one_form() {
     let (scene, blob) = vm();
     let with = |attest: Vec<u8>| {
         let quote = AzureTpmQuote { pcrs: vec![], ..signed_by(0, attest) };
-        judge(&scene, &envelope(&blob, Some(quote))).map(drop).map_err(|error| error.code())
+        judge(&scene, &composed(&blob, Some(quote))).map(drop).map_err(|error| error.code())
     };
     let good = attest(&extra_data());
     assert_eq!(with(good.clone()), Ok(()));
@@ -316,18 +316,18 @@ fn a_tpm_quote_has_one_form() {
     assert_eq!(with(attest(&[1; 66])), Ok(()));
     assert_eq!(with(attest(&[1; 67])), Err("tpm-quote"));
     let short = AzureTpmQuote { signature: vec![1; 255], ..signed_by(0, good) };
-    assert_eq!(refused(&scene, &envelope(&blob, Some(short))), (Culprit::Malformed, vec!["tpm-quote"]));
+    assert_eq!(refused(&scene, &composed(&blob, Some(short))), (Culprit::Malformed, vec!["tpm-quote"]));
 }
 
 #[test]
-fn an_envelope_has_one_spelling() {
+fn composed_evidence_has_one_spelling() {
     let (scene, blob) = vm();
-    let good = envelope(&blob, Some(signed_by(0, attest(&extra_data()))));
-    let malformed = |body: &[u8]| assert_eq!(refused(&scene, body), (Culprit::Malformed, vec!["hcl-envelope"]));
+    let good = composed(&blob, Some(signed_by(0, attest(&extra_data()))));
+    let malformed = |body: &[u8]| assert_eq!(refused(&scene, body), (Culprit::Malformed, vec!["azure-evidence"]));
     malformed(&[&good[..], &[0]].concat());
     malformed(&good[..good.len() - 1]);
-    malformed(&envelope(&[&blob[..], &[0]].concat(), None));
-    let nested = envelope(&good, None);
+    malformed(&composed(&[&blob[..], &[0]].concat(), None));
+    let nested = composed(&good, None);
     assert_eq!(refused(&scene, &nested), (Culprit::Malformed, vec!["hcl-blob"]));
     let junk = AzureEvidence { blob, tpm_quote: None, td_quote: Some(vec![4, 0, 2, 0]) }.to_bytes();
     assert_eq!(refused(&scene, &junk), (Culprit::Malformed, vec!["tdx-quote"]));
@@ -348,7 +348,7 @@ fn a_td_report_alone_is_never_accepted() {
     let body = blob(2, 4, &report, &claims);
     let scene = milan();
     assert_eq!(refused(&scene, &body), (Culprit::Unavailable, vec!["td-quote-missing"]));
-    let with_quote = envelope(&body, Some(signed_by(0, attest(&extra_data()))));
+    let with_quote = composed(&body, Some(signed_by(0, attest(&extra_data()))));
     assert_eq!(refused(&scene, &with_quote), (Culprit::Unavailable, vec!["td-quote-missing"]));
     assert_eq!(
         refused(&scene, &blob(2, 4, &td_report(&[1]), &claims)),
@@ -379,7 +379,7 @@ fn a_set_is_bound_through_the_vtpm_and_only_so() {
         cpu: EvidenceEnvelope { kind: kind(), body },
         devices: vec![],
     };
-    let quoted = |extra_data: &[u8]| envelope(&blob, Some(signed_by(0, attest(extra_data))));
+    let quoted = |extra_data: &[u8]| composed(&blob, Some(signed_by(0, attest(extra_data))));
     let judge = |set: &EvidenceSet| {
         let judged = verify_set(set, &scene.endorsements, &scene.anchors, NOW);
         judged.map(drop).map_err(|error| (error.culprit(), error.code()))

@@ -460,6 +460,20 @@ fn each_root_is_asked_once_about_a_list_however_many_reports_there_are() {
     assert_eq!(asked, [1, 0]);
 }
 
+/// `sev` tells the generation of a version 2 report by zeros in the chip id; own code by the certificates. A chip whose id
+/// ends in zeros is read in two ways, and then nobody is believed.
+#[test]
+fn two_readers_that_disagree_are_an_error_of_its_own() {
+    let id = [[0xab; 8].as_slice(), &[0; 56]].concat();
+    let scene = scene("Milan", 2, SnpSigner::Vcek)
+        .with_report(|report| report[0x1a0..0x1e0].copy_from_slice(&id))
+        .with_vek(SnpSigner::Vcek, "Milan", |draft| {
+            draft.extensions.pop();
+            draft.extensions.push(extension(b"\x2b\x06\x01\x04\x01\x9c\x78\x01\x04", false, &id));
+        });
+    assert_eq!(scene.refused(), untrusted(&["snp-readers-disagree"]));
+}
+
 #[test]
 fn tcbs_ascend_and_have_no_bytes_without_meaning() {
     let lower = |at: usize| milan().with_report(|report| report[at] -= 1).refused();

@@ -221,6 +221,14 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_without_the_extension_is_no_pck() {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        let plain = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+        let (_, certificate) = x509_parser::parse_x509_certificate(plain.der()).unwrap();
+        assert_eq!(read_facts(&certificate).unwrap_err().code, "pck-extension");
+    }
+
+    #[test]
     fn truncations_are_refused() {
         let whole = sample(|_, _| {});
         for length in 0..whole.len() {
