@@ -248,7 +248,10 @@ fn only_the_tcb_signer_speaks_for_intel() {
     let pck_chain = world.node(0, 0).platform().pck_chain_pem().to_owned();
     let by_pck = code(&|json| json["tcb_info_issuer_chain"] = pck_chain.clone().into());
     assert_eq!(by_pck, ["collateral-signer"]);
-    assert_eq!(code(&|json| json["qe_identity_issuer_chain"] = "".into()), ["chain-length", "collateral-signer"]);
+    assert_eq!(code(&|json| json["qe_identity_issuer_chain"] = "".into()), ["unknown-root", "collateral-signer"]);
+    let root = pck_chain.rfind("-----BEGIN").map(|at| pck_chain[at..].to_owned()).unwrap();
+    let alone = code(&|json| json["qe_identity_issuer_chain"] = root.clone().into());
+    assert_eq!(alone[..2], ["chain-length", "collateral-signer"]);
     assert_eq!(code(&|json| json["qe_identity_issuer_chain"] = "-".into()), ["collateral-signer"]);
     assert_eq!(code(&|json| json["tcb_info_signature"] = "00".repeat(64).into()), ["collateral-signature"]);
     assert_eq!(code(&|json| json["qe_identity_signature"] = "00".repeat(63).into()), ["collateral-signature"]);

@@ -13,6 +13,7 @@ use weighbridge_attest_types::{
 };
 
 use super::super::sev_snp::tests::{NOW, Scene, milan, randomness};
+use crate::endorsements::Endorsements;
 use crate::error::EvidenceError;
 use crate::scheme::RawEvidence;
 use crate::schemes::{canonical_slice, verify};
@@ -366,6 +367,8 @@ fn a_td_report_alone_is_never_accepted() {
     assert_eq!(refused(&scene, &blob(2, 4, &padded, &claims)), (Culprit::Malformed, vec!["td-report"]));
     // What looks like a quote among the endorsements and is none.
     let junk = Scene { endorsements: vec![vec![4, 0, 2, 0, 0x81, 0, 0, 0, 1]], ..scene };
+    let read = Endorsements::recognise(&junk.endorsements);
+    assert_eq!(read.unreadable().map(|failure| failure.code).collect::<Vec<_>>(), ["td-quote-unreadable"]);
     assert_eq!(refused(&junk, &body), (Culprit::Unavailable, vec!["td-quote-missing"]));
 }
 

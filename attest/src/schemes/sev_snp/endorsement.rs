@@ -85,7 +85,7 @@ pub(super) fn recognise(bytes: &[u8]) -> Option<Result<AmdFile, Failure>> {
 /// Every piece must be one of AMD's files; a table holds no further table.
 fn read_table(bytes: &[u8]) -> Result<AmdFile, Failure> {
     let mut whole = AmdFile::default();
-    for piece in table::pieces(bytes).map_err(|error| unreadable(error.to_string()))? {
+    for piece in table::pieces(bytes).map_err(|error| Failure::new(error.code(), error.to_string()))? {
         let file = if piece.starts_with(PEM) {
             read_certificates(&pem_certificates(piece).map_err(|error| unreadable(error.to_string()))?)?
         } else {
