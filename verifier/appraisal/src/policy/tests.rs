@@ -207,9 +207,12 @@ fn every_failed_rule_is_listed_and_names_the_device() {
     assert_eq!(found[3].message, "tdx abababababababab: SEPT_VE_DISABLE is false; policy wants true");
 }
 
+/// A change of the rules.
+type Change<'a> = &'a dyn Fn(&mut TdxRules);
+
 #[test]
 fn each_rule_about_tdx_is_asked_and_can_be_waived() {
-    let refusals = |claims: &PlatformClaims, change: &dyn Fn(&mut TdxRules)| {
+    let refusals = |claims: &PlatformClaims, change: Change<'_>| {
         let mut policy = AppraisalPolicy::built_in();
         change(&mut policy.tdx);
         unmet_rules(claims, &policy).into_iter().map(|rule| rule.message).collect::<Vec<_>>()
@@ -221,7 +224,7 @@ fn each_rule_about_tdx_is_asked_and_can_be_waived() {
     let extended = tdx_with(|claims| claims.attributes.0 |= 1 << 17);
     let served = tdx_with(|claims| claims.mr_service_td = Some([1; 48]));
     let open = tdx_with(|claims| claims.attributes = TdAttributes(0));
-    let cases: [(&PlatformClaims, &dyn Fn(&mut TdxRules)); 5] = [
+    let cases: [(&PlatformClaims, Change<'_>); 5] = [
         (&profiled, &|rules| rules.profiling = waived()),
         (&reserved, &|rules| rules.reserved_attributes = Requirement::OneOf(vec![0, 1 << 40])),
         (&extended, &|rules| rules.service_td = waived()),
@@ -233,7 +236,7 @@ fn each_rule_about_tdx_is_asked_and_can_be_waived() {
     }
     // Rules that a policy can add, each unmet by these claims and met by their own value.
     let equals = |value: [u8; 48]| Requirement::Equals(hex::encode(value));
-    let added: [(&dyn Fn(&mut TdxRules), &dyn Fn(&mut TdxRules)); 10] = [
+    let added: [(Change<'_>, Change<'_>); 10] = [
         (&|rules| rules.mrseam = equals([9; 48]), &|rules| rules.mrseam = equals([5; 48])),
         (&|rules| rules.rtmr0 = equals([9; 48]), &|rules| rules.rtmr0 = equals([10; 48])),
         (&|rules| rules.rtmr1 = equals([9; 48]), &|rules| rules.rtmr1 = equals([11; 48])),
