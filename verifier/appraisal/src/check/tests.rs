@@ -45,7 +45,7 @@ fn failures_of_another_instant_are_taken_over_once() {
 
 const TABLE: &str = include_str!("../../../../docs/CHECKS.md");
 
-const SOURCES: [&str; 17] = [
+const SOURCES: [&str; 20] = [
     include_str!("../check.rs"),
     include_str!("../cross.rs"),
     include_str!("../ingest.rs"),
@@ -54,6 +54,9 @@ const SOURCES: [&str; 17] = [
     include_str!("../nodes/evidence.rs"),
     include_str!("../nodes/succession.rs"),
     include_str!("../policy.rs"),
+    include_str!("../policy/rules.rs"),
+    include_str!("../policy/snp.rs"),
+    include_str!("../policy/tdx.rs"),
     include_str!("../proof.rs"),
     include_str!("../report.rs"),
     include_str!("../time.rs"),
