@@ -6,6 +6,7 @@ mod dstack;
 mod tcg;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ring::digest::{SHA384, digest};
 use weighbridge_attest_types::{EventCount, EventLogClaims, EventLogState, NamedEvent};
@@ -21,8 +22,8 @@ const REGISTERS: usize = 4;
 pub(crate) struct EventLog {
     /// What the events lead to; `None` for a register without events.
     values: [Option<[u8; 48]>; REGISTERS],
-    events: Vec<EventCount>,
-    named: Vec<NamedEvent>,
+    events: Arc<[EventCount]>,
+    named: Arc<[NamedEvent]>,
 }
 
 /// Knows a log by its first bytes, or by its keys. What is recognised must also be readable.
@@ -93,7 +94,7 @@ impl Replay {
     fn finish(self) -> EventLog {
         let count = |((register, event_type), (count, bound))| EventCount { register, event_type, count, bound };
         let events = self.counts.into_iter().map(count).collect();
-        EventLog { values: self.values, events, named: self.named }
+        EventLog { values: self.values, events, named: self.named.into() }
     }
 }
 

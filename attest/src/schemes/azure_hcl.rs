@@ -84,6 +84,9 @@ fn parse(body: &[u8]) -> Result<HclEvidence, EvidenceError> {
     let parts = AzureEvidence::from_bytes(body).map_err(|why| malformed("azure-evidence", why.to_string()))?;
     let blob = blob::HclBlob::parse(&parts.blob)?;
     whole(blob.used(), &parts.blob, "the blob")?;
+    if parts.td_quote.is_some() && !blob.report.is_td() {
+        return Err(malformed("azure-evidence", "a TDX quote stands beside an SEV-SNP report".to_owned()));
+    }
     if let Some(quote) = &parts.td_quote {
         whole(Tdx::canonical(quote)?.len(), quote, "the TDX quote")?;
     }

@@ -1,6 +1,8 @@
 //! **Duty.** What an event log says about the run-time registers of a TD, once it was replayed. **Does not know** formats
 //! of logs or registers of other TEEs. **Spec.** EVIDENCE §2.7.
 
+use std::sync::Arc;
+
 /// Whether a log stands behind what is said about the registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventLogState {
@@ -37,7 +39,7 @@ pub struct NamedEvent {
     pub payload: Vec<u8>,
 }
 
-/// What is known about the registers.
+/// What is known about the registers. Events are shared: one log may stand behind thousands of quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventLogClaims {
     /// Whether a log counts.
@@ -46,16 +48,16 @@ pub struct EventLogClaims {
     /// a log without events for it explains it.
     pub explained: [bool; 4],
     /// Ascending by register and type.
-    pub events: Vec<EventCount>,
+    pub events: Arc<[EventCount]>,
     /// In the order of the log.
-    pub named: Vec<NamedEvent>,
+    pub named: Arc<[NamedEvent]>,
 }
 
 impl EventLogClaims {
     /// Nothing is known.
     #[must_use]
-    pub const fn none(state: EventLogState) -> Self {
-        Self { state, explained: [false; 4], events: Vec::new(), named: Vec::new() }
+    pub fn none(state: EventLogState) -> Self {
+        Self { state, explained: [false; 4], events: Arc::default(), named: Arc::default() }
     }
 
     /// Whether every register is explained.

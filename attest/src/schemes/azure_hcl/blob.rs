@@ -47,6 +47,13 @@ pub(super) enum HardwareReport {
     Tdx(Box<TdReportStructure>),
 }
 
+impl HardwareReport {
+    /// Whether a TDX quote belongs to it.
+    pub(super) const fn is_td(&self) -> bool {
+        matches!(self, Self::Tdx(_))
+    }
+}
+
 impl HclBlob {
     /// Every size must be the one that the others lead to, every field known, and whatever follows zero.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, EvidenceError> {

@@ -8,8 +8,8 @@ use rand::SeedableRng as _;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use rsa::pkcs8::EncodePrivateKey as _;
 use weighbridge_attest_types::{
-    AzureEvidence, AzureTpmQuote, Binding, BoundValue, Canonical as _, Challenge, Culprit, Digest32, EvidenceEnvelope,
-    EvidenceKind, EvidenceSet, PlatformClaims, TpmPcr, TrustAnchors, device_evidence_digest, sha256,
+    AzureEvidence, AzureTpmQuote, Binding, BoundValue, Canonical as _, Challenge, Culprit, DeviceEvidence, Digest32,
+    EvidenceEnvelope, EvidenceKind, EvidenceSet, PlatformClaims, TpmPcr, TrustAnchors, device_evidence_digest, sha256,
 };
 
 use super::super::sev_snp::tests::{NOW, Scene, milan, randomness};
@@ -330,8 +330,12 @@ fn composed_evidence_has_one_spelling() {
     malformed(&composed(&[&blob[..], &[0]].concat(), None));
     let nested = composed(&good, None);
     assert_eq!(refused(&scene, &nested), (Culprit::Malformed, vec!["hcl-blob"]));
-    let junk = AzureEvidence { blob, tpm_quote: None, td_quote: Some(vec![4, 0, 2, 0]) }.to_bytes();
-    assert_eq!(refused(&scene, &junk), (Culprit::Malformed, vec!["tdx-quote"]));
+    // What nothing looks at could be anything: a TDX quote belongs to a TDREPORT only.
+    let beside = |blob: Vec<u8>| AzureEvidence { blob, tpm_quote: None, td_quote: Some(vec![4, 0, 2, 0]) }.to_bytes();
+    malformed(&beside(blob));
+    let claims = claims_json().to_string().into_bytes();
+    let td = super::tests::blob(2, 4, &td_report(&sha256(&claims).0), &claims);
+    assert_eq!(refused(&scene, &beside(td)), (Culprit::Malformed, vec!["tdx-quote"]));
 }
 
 /// A TDREPORT with some `report_data`.
@@ -394,6 +398,13 @@ fn a_set_is_bound_through_the_vtpm_and_only_so() {
     assert_eq!(judge(&set(quoted(&report_data))), unbound, "the whole report_data instead of its digest");
     assert_eq!(judge(&set(quoted(&sha256(b"other").0))), unbound);
     assert_eq!(judge(&set([&blob[..], &[0; 8]].concat())), Err((Culprit::Malformed, "report-not-canonical")));
+    // A VM is no accelerator, though its TPM would answer the nonce of one.
+    let platform = super::tests::judge(&scene, &blob).unwrap().claims().device.unwrap();
+    let report = quoted(&binding.gpu_nonce(platform).0);
+    let posing = DeviceEvidence { device: platform, kind: kind(), report, certificates: vec![] };
+    let posing = EvidenceSet { devices: vec![posing], ..good.clone() };
+    let error = verify_set(&posing, &scene.endorsements, &scene.anchors, NOW).unwrap_err();
+    assert!(error.failures().contains("device-kind"), "{error}");
     let other_head = EvidenceSet { binding: Binding::key(Digest32([5; 32]), Challenge::None), ..good };
     assert_eq!(judge(&other_head), unbound);
 }
