@@ -16,5 +16,6 @@
 )]
 
 mod key;
+pub mod trace;
 
 pub use key::{Key, KeyError};
