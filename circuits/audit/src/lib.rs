@@ -15,7 +15,10 @@
     )
 )]
 
+mod approx;
 mod key;
+pub mod link;
 pub mod trace;
+mod update;
 
 pub use key::{Key, KeyError};

@@ -27,7 +27,7 @@ use crate::trace::graph::{Graph, GraphUnit};
 
 pub use error::TraceError;
 pub use format::FloatFormat;
-pub(crate) use format::{decode_index, is_index};
+pub(crate) use format::decode_index;
 pub use graph::{MAX_GRAPH_BYTES, MAX_OPERANDS, MAX_OPERATIONS, MAX_TENSORS, TRACE_FORMAT};
 pub use operation::{AdamW, Kind, Matmul, MatmulFormat, Operand, Operation, Phase, Reduction, Sgd};
 pub use source::{SourceError, TensorSource};

@@ -157,9 +157,9 @@ fn operations_run_in_order_and_compute_each_tensor_once() {
     graph["operations"].as_array_mut().unwrap().reverse();
     assert!(matches!(refused(&graph, &file), TraceError::TooEarly { tensor, .. } if tensor == "y"));
     let twice = changed("/operations/1/out/out", json!({"tensor": "y"}));
-    assert!(matches!(twice, TraceError::ComputedTwice { tensor, .. } if tensor == "y"), "{twice}");
+    assert!(matches!(twice, TraceError::ComputedTwice { ref tensor, .. } if tensor == "y"), "{twice}");
     let itself = changed("/operations/1/in/in", json!({"tensor": "h"}));
-    assert!(matches!(itself, TraceError::TooEarly { tensor, .. } if tensor == "h"), "{itself}");
+    assert!(matches!(itself, TraceError::TooEarly { ref tensor, .. } if tensor == "h"), "{itself}");
     let (mut graph, file) = small();
     let again = graph["operations"][1].clone();
     graph["operations"].as_array_mut().unwrap().push(again);
