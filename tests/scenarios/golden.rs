@@ -84,9 +84,9 @@ fn framing() -> Value {
 
 fn domains() -> Value {
     use Domain::{
-        Device, DeviceSet, Entry, Evidence, FastRoot, Genesis, GpuNonce, GpuNonceKey, Head, Head0, Meter, Public,
+        Batch, BatchItem, BatchLog, BatchLogNode, BatchNode, DataNode, DataOrder, DataRecord, DataSet, Device, DeviceSet, Entry, Evidence, FastRoot, Genesis, GpuNonce, GpuNonceKey, Head, Head0, Meter, Public,
         ReportData, ReportDataKey, Salt, Seed, Spec, TensorLeaf, TensorNode, TileLeaf, TileNode, TimeNonce,
-        TimeReceipt, TimeStamp, Window,
+        TimeReceipt, TimeStamp, Trial, Window,
     };
     let all = [
         Genesis,
@@ -114,6 +114,16 @@ fn domains() -> Value {
         TensorLeaf,
         TensorNode,
         FastRoot,
+        Trial,
+        DataRecord,
+        DataNode,
+        DataSet,
+        DataOrder,
+        BatchItem,
+        BatchNode,
+        Batch,
+        BatchLog,
+        BatchLogNode,
     ];
     let row = |domain: Domain| json!({ "domain": domain.as_str(), "element": domain.element().to_string() });
     all.into_iter().map(row).collect()

@@ -16,9 +16,11 @@
 )]
 
 mod approx;
+pub mod boundary;
 mod key;
 pub mod link;
 pub mod trace;
+pub mod trial;
 mod update;
 
 pub use key::{Key, KeyError};

@@ -19,9 +19,9 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 use weighbridge_attest_types::Digest32;
-use weighbridge_commitments::{header_length, tensor_places};
 
 use crate::Key;
+use crate::boundary::header_of;
 use crate::trace::build::Tensors;
 use crate::trace::graph::{Graph, GraphUnit};
 
@@ -35,8 +35,6 @@ pub use view::{MAX_VIEW_RANK, View, ViewError};
 
 /// Bytes hashed at once.
 const HASH_CHUNK: usize = 64 * 1024;
-/// Where a safetensors file has its header.
-const PREFIX_BYTES: u64 = 8;
 
 /// A trace, parsed: every operand is a view inside its tensor, every operation has the operands that it needs, and
 /// nothing is read before it was computed.
@@ -132,11 +130,13 @@ impl<'s> Trace<'s> {
     }
 
     fn keys_fit(&self) -> Result<(), TraceError> {
+        let mut total = 0u128;
         for (place, operation) in self.operations.iter().enumerate() {
             self.key(place, (0, 0)).map_err(|source| TraceError::Key { operation: operation.name.clone(), source })?;
-            operation.flop().map_or(Ok(()), |flop| if flop > u128::from(u64::MAX) { Err(TraceError::TooMuch) } else { Ok(()) })?;
+            total = operation.flop().map_or(Some(total), |flop| total.checked_add(flop)).ok_or(TraceError::TooMuch)?;
         }
-        Ok(())
+        // Draws are made over 64 bits: 2⁶⁴ FLOP are more than one step of one rank has.
+        if total > u128::from(u64::MAX) { Err(TraceError::TooMuch) } else { Ok(()) }
     }
 
     /// The key of a tile of an operation.
@@ -262,18 +262,7 @@ pub fn graph_json(graph: &[u8], source: &dyn TensorSource) -> Result<Vec<u8>, Tr
 
 fn read(graph: &[u8], source: &dyn TensorSource) -> Result<(Graph, Tensors), TraceError> {
     let captured = captured::Captured::sniff(graph)?;
-    let length = source.length();
-    let mut prefix = [0u8; 8];
-    if length < PREFIX_BYTES {
-        let missing = PREFIX_BYTES.saturating_sub(length);
-        return Err(TraceError::Header(weighbridge_commitments::HeaderError::Truncated { missing }));
-    }
-    source.read(0, &mut prefix).map_err(TraceError::Source)?;
-    let header_bytes = header_length(prefix, length).map_err(TraceError::Header)?;
-    let mut header = vec![0u8; usize::try_from(header_bytes).unwrap_or_default()];
-    source.read(PREFIX_BYTES, &mut header).map_err(TraceError::Source)?;
-    let data = PREFIX_BYTES.saturating_add(header_bytes);
-    let places = tensor_places(&header, length.saturating_sub(data)).map_err(TraceError::Header)?;
+    let (places, data) = header_of(source)?;
     let graph = match captured {
         Some(captured) => captured.graph(&places)?,
         None => Graph::parse(graph)?,

@@ -203,7 +203,8 @@ impl Operation {
     pub fn flop(&self) -> Option<u128> {
         match self.kind {
             Kind::Matmul(Matmul { batch, m, n, k, .. }) => {
-                [batch, m, n, k].into_iter().try_fold(2u128, |product, extent| product.checked_mul(u128::from(extent)))
+                let extents = [batch, m, n, k].map(u128::from);
+                Some(extents.into_iter().fold(2, u128::saturating_mul))
             }
             Kind::Opaque { flop } => flop.map(u128::from),
             _ => Some(0),
