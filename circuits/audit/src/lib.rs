@@ -17,6 +17,7 @@
 
 mod approx;
 pub mod boundary;
+pub mod dataset;
 mod key;
 pub mod link;
 pub mod trace;
