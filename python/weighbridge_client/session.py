@@ -78,6 +78,14 @@ class Session:
             self.recorder.__enter__()
             self.entered = True
             self.recorder.guard(self.announce)
+            self.recorder.guard(self.zero_gradients)
+
+    def zero_gradients(self):
+        """Gradients that an earlier step left at zero: a sum may begin from them."""
+        groups = self.lead_optimizer.param_groups if self.lead_optimizer is not None else ()
+        for grad in [p.grad for group in groups for p in group["params"] if p.grad is not None]:
+            if grad.is_contiguous() and not bool(grad.any()):
+                self.recorder.add("fill", {}, {"out": self.recorder.output(grad)}, name="zero gradient", value=0)
 
     def announce(self):
         for module in self.modules.values():

@@ -19,9 +19,12 @@ impl Approx {
         Self { value, error: 0.0 }
     }
 
-    /// A constant of the program, which a framework may hold in F32.
-    pub(crate) fn constant(value: f64) -> Self {
-        Self { value, error: FloatFormat::F32.half_step(value) }
+    /// A constant of the program, which a framework may hold in this format: PyTorch on CPU rounds the factor of what is
+    /// added to a BF16 tensor to BF16, its earlier versions every factor. One that the format has is held exactly.
+    pub(crate) fn held(value: f64, format: FloatFormat) -> Self {
+        let half = format.half_step(value);
+        let has = (value / half / 2.0).fract() == 0.0;
+        Self { value, error: if has { 0.0 } else { half } }
     }
 
     pub(crate) fn plus(self, other: Self) -> Self {
@@ -145,6 +148,9 @@ mod tests {
             assert!(!Approx { value, error }.holds(f64::INFINITY));
         }
         assert!(!Approx::exact(0.0).holds(f64::NAN));
+        assert_eq!(Approx::held(0.75, FloatFormat::Bf16).error, 0.0);
+        assert!(Approx::held(0.01, FloatFormat::Bf16).holds(0.010_009_765_625));
+        assert!(!Approx::held(0.01, FloatFormat::F32).holds(0.010_009_765_625));
         assert!(Approx::exact(0.0).holds(-0.0));
         assert_eq!((exp_of_nonpositive(0.0), exp_of_nonpositive(-1e9)), (1.0, 0.0));
         assert!(exp_of_nonpositive(1.0).is_nan() && exp_of_nonpositive(f64::NAN).is_nan());

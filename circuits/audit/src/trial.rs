@@ -119,6 +119,10 @@ pub struct Coverage {
     pub unlinked: u128,
     /// Those that an uncovered operation computed.
     pub declared: u128,
+    /// Elements of all operands of covered links.
+    pub link_operands: u128,
+    /// Those of no origin.
+    pub link_unlinked: u128,
     /// Elements that covered links compute.
     pub linked_outputs: u128,
     /// Elements that uncovered operations compute.
@@ -327,7 +331,16 @@ pub fn coverage(trace: &Trace<'_>) -> Coverage {
                     None => covered.unstated = covered.unstated.saturating_add(1),
                 }
             }
-            _ => covered.linked_outputs = covered.linked_outputs.saturating_add(outputs),
+            _ => {
+                covered.linked_outputs = covered.linked_outputs.saturating_add(outputs);
+                for (_, operand) in operation.inputs() {
+                    let elements = u128::from(operand.view.elements());
+                    covered.link_operands = covered.link_operands.saturating_add(elements);
+                    if source_of(trace, operand) == Source::Nowhere {
+                        covered.link_unlinked = covered.link_unlinked.saturating_add(elements);
+                    }
+                }
+            }
         }
     }
     covered
@@ -345,6 +358,12 @@ impl Coverage {
     #[must_use]
     pub fn unlinked_millionths(&self) -> u32 {
         millionths_up(self.unlinked, self.operands)
+    }
+
+    /// Share of links' operands that come from nowhere, in millionths, rounded up.
+    #[must_use]
+    pub fn unlinked_link_millionths(&self) -> u32 {
+        millionths_up(self.link_unlinked, self.link_operands)
     }
 
     /// Share of products' operands that an uncovered operation computed, in millionths, rounded up.

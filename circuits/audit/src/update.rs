@@ -22,14 +22,14 @@ pub(crate) fn sgd(elements: &Elements<'_>, numbers: &Sgd, output: &str, entry: u
     let decayed = if weight_decay == 0.0 {
         gradient
     } else {
-        gradient.plus(Approx::constant(weight_decay).times(parameter).rounded(compute)).stored(format)
+        gradient.plus(Approx::held(weight_decay, format).times(parameter).rounded(compute)).stored(format)
     };
     let mut direction = decayed;
     if momentum != 0.0 {
         let wanted = match elements.operation.input("momentum") {
             Some(_) => {
-                let kept = Approx::constant(momentum).times(Approx::exact(elements.number("momentum", entry)?));
-                let added = Approx::constant(1.0 - dampening).times(decayed).rounded(compute);
+                let kept = Approx::held(momentum, format).times(Approx::exact(elements.number("momentum", entry)?));
+                let added = Approx::held(1.0 - dampening, format).times(decayed).rounded(compute);
                 kept.stored(format).plus(added).stored(format)
             }
             // The first update stores the direction itself.
@@ -41,14 +41,14 @@ pub(crate) fn sgd(elements: &Elements<'_>, numbers: &Sgd, output: &str, entry: u
         }
         let stored = Approx::exact(stored);
         direction = if nesterov {
-            decayed.plus(Approx::constant(momentum).times(stored).rounded(compute)).stored(format)
+            decayed.plus(Approx::held(momentum, format).times(stored).rounded(compute)).stored(format)
         } else {
             stored
         };
     } else if output == "momentum" {
         return Err(Fault::Absent);
     }
-    let update = Approx::constant(lr).times(direction).rounded(compute);
+    let update = Approx::held(lr, format).times(direction).rounded(compute);
     judge(elements.result("param", entry)?, parameter.minus(update).stored(format))
 }
 
@@ -64,13 +64,13 @@ pub(crate) fn adamw(elements: &Elements<'_>, numbers: &AdamW, output: &str, entr
     };
     match output {
         "exp_avg" => {
-            let kept = Approx::constant(beta1).times(before(output)?).stored(format);
-            let added = Approx::constant(1.0 - beta1).times(gradient).stored(format);
+            let kept = Approx::held(beta1, format).times(before(output)?).stored(format);
+            let added = Approx::held(1.0 - beta1, format).times(gradient).stored(format);
             judge(elements.result(output, entry)?, kept.plus(added).stored(format))
         }
         "exp_avg_sq" => {
-            let kept = Approx::constant(beta2).times(before(output)?).stored(format);
-            let added = Approx::constant(1.0 - beta2).times(gradient).stored(format).times(gradient).stored(format);
+            let kept = Approx::held(beta2, format).times(before(output)?).stored(format);
+            let added = Approx::held(1.0 - beta2, format).times(gradient).stored(format).times(gradient).stored(format);
             judge(elements.result(output, entry)?, kept.plus(added).stored(format))
         }
         _ => adamw_parameter(elements, numbers, format, entry),
@@ -86,7 +86,7 @@ fn adamw_parameter(elements: &Elements<'_>, numbers: &AdamW, format: FloatFormat
     if second < 0.0 {
         return Err(Fault::Why(Why::NotFinite));
     }
-    let decayed = parameter.times(Approx::constant(1.0 - lr * weight_decay)).stored(format);
+    let decayed = parameter.times(Approx::held(1.0 - lr * weight_decay, format)).stored(format);
     let moved = decayed.minus(Approx::exact(found));
     // The last addition was rounded at the size of what it added to, or of its result.
     let size = decayed.value.abs().max(found.abs()) + decayed.error;
@@ -94,10 +94,10 @@ fn adamw_parameter(elements: &Elements<'_>, numbers: &AdamW, format: FloatFormat
     let moved = Approx { value: moved.value, error: moved.error + last };
 
     let root = Approx::exact(second.sqrt()).stored(format);
-    let corrected = root.times(Approx::constant(1.0 / (1.0 - power(beta2, step)).sqrt())).stored(format);
-    let denominator = corrected.plus(Approx::constant(eps)).stored(format);
+    let corrected = root.times(Approx::held(1.0 / (1.0 - power(beta2, step)).sqrt(), format)).stored(format);
+    let denominator = corrected.plus(Approx::held(eps, format)).stored(format);
     let numerator =
-        Approx::exact(first).times(Approx::constant(lr / (1.0 - power(beta1, step)))).stored(format).stored(format);
+        Approx::exact(first).times(Approx::held(lr / (1.0 - power(beta1, step)), format)).stored(format).stored(format);
     let (left, right) = (moved.times(denominator), numerator);
     if !left.value.is_finite() || !left.error.is_finite() || !right.value.is_finite() || !right.error.is_finite() {
         return Err(Fault::Why(Why::NotFinite));

@@ -67,7 +67,7 @@ pub(super) fn mse(elements: &Elements<'_>, reduction: Reduction, entry: u64) -> 
         Reduction::Sum => 2.0,
     };
     let difference = Approx::exact(prediction).minus(Approx::exact(target)).stored(format);
-    let scaled = Approx::constant(factor).times(difference).stored(format);
+    let scaled = Approx::held(factor, format).times(difference).stored(format);
     judge(elements.result("out", entry)?, scaled.times(Approx::exact(upstream(elements)?)).stored(format))
 }
 

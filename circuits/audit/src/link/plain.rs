@@ -76,7 +76,7 @@ pub(super) fn add(elements: &Elements<'_>, alpha: f64, entry: u64) -> Ruled {
     let other = if alpha.abs() == 1.0 {
         Approx::exact(alpha * b)
     } else {
-        Approx::constant(alpha).times(Approx::exact(b)).rounded(wider(format))
+        Approx::held(alpha, format).times(Approx::exact(b)).rounded(wider(format))
     };
     judge(elements.result("out", entry)?, Approx::exact(a).plus(other).stored(format))
 }
@@ -84,7 +84,7 @@ pub(super) fn add(elements: &Elements<'_>, alpha: f64, entry: u64) -> Ruled {
 pub(super) fn scale(elements: &Elements<'_>, by: Option<f64>, entry: u64) -> Ruled {
     let format = elements.format(elements.output("out")?)?;
     let factor = match by {
-        Some(by) => Approx::constant(by),
+        Some(by) => Approx::held(by, format),
         None => Approx::exact(elements.number("factor", entry)?),
     };
     judge(elements.result("out", entry)?, Approx::exact(elements.number("in", entry)?).times(factor).stored(format))
