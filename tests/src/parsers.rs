@@ -9,6 +9,7 @@ mod captures;
 mod mutation;
 mod samples;
 mod seeds;
+mod traces;
 
 use weighbridge_attest_types::{
     EvidenceSet, IntervalPublic, LedgerEntry, NodeLedger, NodeWitness, RunManifest, SignedNonce, SignedReceipt,
@@ -96,6 +97,9 @@ pub static PARSERS: &[Parser] = &[
     row("profile", Form::Json, of::profile, samples::profile),
     row("report", Form::Json, of::report, samples::report),
     row("safetensors", Form::Binary, of::safetensors, samples::safetensors).rounds(SIGNED),
+    row("trace-graph", Form::Json, traces::graph, traces::graphs),
+    row("trace-tensors", Form::Binary, traces::file, traces::files),
+    row("captured-step", Form::Json, traces::captured, traces::captured_graphs),
     row("config", Form::Text, of::config, samples::config),
     row("daemon-request", Form::Json, of::daemon_request, samples::daemon_request),
     row("daemon-answer", Form::Json, of::daemon_answer, samples::daemon_answer),

@@ -21,6 +21,9 @@ pub use tiles::{TILE_SIDE, Tile, Tiles};
 
 /// Entries of each operand strip that are opened to their producer (CIRCUITS §5 v).
 pub const OPENED_PER_STRIP: u32 = 8;
+/// Longest dot products that are read: two strips of 16 · 2²⁰ elements are 128 MiB in F32. The longest that an envelope
+/// tells anything about are far shorter (CIRCUITS §5, rule 4).
+pub const MAX_TERMS: u64 = 1 << 20;
 /// Refusals that are kept word by word; all are counted.
 pub const MAX_REFUSALS: usize = 100;
 
@@ -201,8 +204,12 @@ impl Trial<'_> {
         let mut stream = Stream::new(self.seed, "tile", draw);
         let Some(tile) = tiles.at(stream.below(tiles.total())) else { return Err(TrialError::NoProduct) };
         let Some(operation) = self.trace.operations().get(tile.operation) else { return Err(TrialError::NoProduct) };
-        let cut = Cut::of(self.trace, &tile).map_err(TrialError::Source)?;
-        let mut verdict = match check.check(&cut) {
+        let judged = if tile.k > MAX_TERMS {
+            TileVerdict::NotProven(format!("dot products of {} terms; at most {MAX_TERMS} are read", tile.k))
+        } else {
+            check.check(&Cut::of(self.trace, &tile).map_err(TrialError::Source)?)
+        };
+        let mut verdict = match judged {
             TileVerdict::Accepted => Verdict::Accepted,
             TileVerdict::NotProven(_) => Verdict::NotProven("the tile's envelope cannot tell"),
             TileVerdict::Refused(reason) => {

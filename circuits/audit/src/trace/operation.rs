@@ -170,6 +170,7 @@ pub struct AdamW {
 /// What a shape rule sees of an operand.
 struct Seen<'a> {
     shape: &'a [u64],
+    strides: &'a [u64],
     elements: u64,
     dtype: &'static str,
     float: Option<FloatFormat>,
@@ -231,10 +232,17 @@ fn seen_of<'a>(
 ) -> Vec<(String, Seen<'a>)> {
     let seen = |(role, Operand { tensor, view }): &'a (Box<str>, Operand)| {
         let dtype = dtype_of(*tensor);
-        let (shape, elements, float) = (view.shape(), view.elements(), FloatFormat::of(dtype));
-        (String::from(&**role), Seen { shape, elements, dtype, float })
+        let (shape, strides, elements) = (view.shape(), view.strides(), view.elements());
+        (String::from(&**role), Seen { shape, strides, elements, dtype, float: FloatFormat::of(dtype) })
     };
     list.iter().map(seen).collect()
+}
+
+impl Seen<'_> {
+    /// Whether other coordinates in this dimension are other elements.
+    fn walks(&self, dim: usize) -> bool {
+        self.strides.get(dim).is_some_and(|stride| *stride != 0) || self.shape.get(dim) == Some(&1)
+    }
 }
 
 struct Operands<'a> {
@@ -285,6 +293,8 @@ impl Operands<'_> {
             Kind::ColumnSum => {
                 self.floats()?;
                 let [_, cols] = self.one("in")?.shape else { return Err("it sums the columns of a matrix") };
+                let rows = self.one("in")?.walks(0);
+                hold(rows, "a sum does not take one row again and again")?;
                 hold(self.out()?.elements == *cols, "there is one sum for each column")
             }
             Kind::Clip { .. } => self.clip(),
@@ -340,6 +350,9 @@ impl Operands<'_> {
         hold(shaped(a, *m, *k), "`a` has shape [m, k]")?;
         hold(shaped(b, *k, *n), "`b` has shape [k, n]")?;
         hold(shaped(c, *m, *n), "`c` has shape [m, n]")?;
+        // Otherwise k is whatever the graph says, and not a length that something has.
+        let (of_a, of_b) = (a.shape.len().saturating_sub(1), b.shape.len().saturating_sub(2));
+        hold(a.walks(of_a) || b.walks(of_b), "along k, `a` or `b` takes one element again and again")?;
         hold(a.dtype == b.dtype, "`a` and `b` have one format")?;
         let entered = match format {
             MatmulFormat::Plain(format) => format.name() == a.dtype,

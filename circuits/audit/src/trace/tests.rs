@@ -147,6 +147,13 @@ fn operations_have_what_they_need_and_nothing_else() {
     misfit("/operations/0/with/format", json!("BF16"));
     misfit("/operations/0/in/b", json!({"tensor": "w"}));
     misfit("/operations/1/in/in", json!({"tensor": "y", "shape": [2]}));
+    // A length that no operand has: k terms out of one element each.
+    let (mut graph, file) = small();
+    graph["operations"][0]["in"] = json!({"a": {"tensor": "x", "shape": [2, 1u64 << 40], "strides": [3, 0]},
+        "b": {"tensor": "w", "shape": [1u64 << 40, 2], "strides": [0, 3]}});
+    graph["operations"][0]["with"]["k"] = json!((1u64 << 40).to_string());
+    let why = "along k, `a` or `b` takes one element again and again";
+    assert!(matches!(refused(&graph, &file), TraceError::Misfit { why: found, .. } if found == why));
     let outside = changed("/operations/0/in/b", json!({"tensor": "w", "shape": [3, 2], "strides": [1, 4]}));
     assert!(matches!(outside, TraceError::View { source: ViewError::Outside { last: 6, elements: 6 }, .. }));
 }
