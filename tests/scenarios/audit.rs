@@ -27,10 +27,10 @@ impl TileCheck for Multiplied {
         let output = FloatFormat::of(cut.c.dtype).expect("a float").half_step(1.0);
         for (at, found) in c.iter().enumerate() {
             let terms = a[at / cols * k..][..k].iter().zip(&b[at % cols * k..][..k]);
-            let (sum, magnitude) =
-                terms.fold((0.0, 0.0), |(sum, all), (a, b)| (sum + a * b, all + (a * b).abs()));
+            let (sum, magnitude) = terms.fold((0.0, 0.0), |(sum, all), (a, b)| (sum + a * b, all + (a * b).abs()));
             let terms = f64::from(u32::try_from(k).expect("k"));
-            let allowed = output * found.abs() + 24.0 * terms.sqrt() * 2f64.powi(-24) * magnitude + terms * 2f64.powi(-126);
+            let allowed =
+                output * found.abs() + 24.0 * terms.sqrt() * 2f64.powi(-24) * magnitude + terms * 2f64.powi(-126);
             let within = (found - sum).abs() <= allowed;
             if !within {
                 return TileVerdict::Refused(format!("entry {at} is {found:e}, the product {sum:e} ± {allowed:e}"));

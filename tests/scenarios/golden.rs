@@ -84,9 +84,10 @@ fn framing() -> Value {
 
 fn domains() -> Value {
     use Domain::{
-        Batch, BatchItem, BatchLog, BatchLogNode, BatchNode, DataNode, DataOrder, DataRecord, DataSet, Device, DeviceSet, Entry, Evidence, FastRoot, Genesis, GpuNonce, GpuNonceKey, Head, Head0, Meter, Public,
-        ReportData, ReportDataKey, Salt, Seed, Spec, TensorLeaf, TensorNode, TileLeaf, TileNode, TimeNonce,
-        TimeReceipt, TimeStamp, Trial, Window,
+        Batch, BatchItem, BatchLog, BatchLogNode, BatchNode, DataNode, DataOrder, DataRecord, DataSet, Device,
+        DeviceSet, Entry, Evidence, FastRoot, Genesis, GpuNonce, GpuNonceKey, Head, Head0, Meter, Public, ReportData,
+        ReportDataKey, Salt, Seed, Spec, TensorLeaf, TensorNode, TileLeaf, TileNode, TimeNonce, TimeReceipt, TimeStamp,
+        Trial, Window,
     };
     let all = [
         Genesis,

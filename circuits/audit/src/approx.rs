@@ -84,7 +84,7 @@ pub(crate) fn exp_of_nonpositive(x: f64) -> f64 {
     /// ln 2 in two parts: the first has few bits, so that its multiples are exact.
     const LN2_HIGH: f64 = 0.693_147_180_369_123_8;
     const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
-    if !(x <= 0.0) {
+    if x.is_nan() || x > 0.0 {
         return f64::NAN;
     }
     if x < -700.0 {

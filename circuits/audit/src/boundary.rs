@@ -55,6 +55,9 @@ pub enum FaultKind {
     OtherUnit,
 }
 
+/// Reads bytes from a place on.
+type ReadAt<'a> = dyn Fn(u64, &mut [u8]) -> Result<(), SourceError> + 'a;
+
 /// A checkpoint's tensors by name, from one or several safetensors files.
 pub struct Checkpoint<'s> {
     tensors: BTreeMap<String, (TensorPlace, &'s dyn TensorSource, u64)>,
@@ -219,29 +222,18 @@ fn named<'t>(trace: &'t Trace<'_>, name: impl Fn(&'t Tensor) -> Option<&'t str>)
     places.filter_map(|(place, tensor)| Some((name(tensor)?, place))).collect()
 }
 
-fn differ(
-    first: &Trace<'_>,
-    place: usize,
-    next: &Trace<'_>,
-    other: usize,
-) -> Result<Option<FaultKind>, SourceError> {
+fn differ(first: &Trace<'_>, place: usize, next: &Trace<'_>, other: usize) -> Result<Option<FaultKind>, SourceError> {
     let (Some(one), Some(two)) = (first.tensor(place), next.tensor(other)) else { return Ok(Some(FaultKind::Missing)) };
     if one.dtype != two.dtype || one.shape != two.shape {
         return Ok(Some(FaultKind::OtherForm));
     }
-    let read = |at: u64, into: &mut [u8]| {
-        next.read(other, at.checked_div(two.element_bytes()).unwrap_or_default(), into)
-    };
+    let read =
+        |at: u64, into: &mut [u8]| next.read(other, at.checked_div(two.element_bytes()).unwrap_or_default(), into);
     Ok((!equal(first, place, one, &read)?).then_some(FaultKind::OtherBytes))
 }
 
 /// Whether a tensor has these bytes; the reader takes a place in bytes, always a whole number of elements.
-fn equal(
-    trace: &Trace<'_>,
-    place: usize,
-    tensor: &Tensor,
-    read: &dyn Fn(u64, &mut [u8]) -> Result<(), SourceError>,
-) -> Result<bool, SourceError> {
+fn equal(trace: &Trace<'_>, place: usize, tensor: &Tensor, read: &ReadAt<'_>) -> Result<bool, SourceError> {
     let (mut at, bytes) = (0u64, tensor.bytes());
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     while let left @ 1.. = bytes.saturating_sub(at) {

@@ -180,7 +180,9 @@ impl DataError {
     #[must_use]
     pub const fn culprit(&self) -> Culprit {
         match self {
-            Self::RecordTooLong { .. } | Self::Extent { .. } | Self::Unit(_) | Self::NoField { .. } => Culprit::Malformed,
+            Self::RecordTooLong { .. } | Self::Extent { .. } | Self::Unit(_) | Self::NoField { .. } => {
+                Culprit::Malformed
+            }
             Self::Outside { .. }
             | Self::Count { .. }
             | Self::OtherRecord { .. }
@@ -213,7 +215,8 @@ impl DataSet {
     /// # Errors
     /// [`DataError::Extent`] without a record or with too many, [`DataError::RecordTooLong`].
     pub fn commit<'r>(records: impl IntoIterator<Item = &'r [u8]>) -> Result<(Self, Vec<PoseidonDigest>), DataError> {
-        let leaves: Result<Vec<_>, _> = (0u64..).zip(records).map(|(index, record)| record_leaf(index, record)).collect();
+        let leaves: Result<Vec<_>, _> =
+            (0u64..).zip(records).map(|(index, record)| record_leaf(index, record)).collect();
         let leaves = leaves?;
         let records = leaves.len() as u64;
         extent("the number of records", records, MAX_RECORDS)?;
@@ -387,8 +390,9 @@ impl BatchLog {
             return Err(outside("micro-batch", u64::from(unit.micro_batch)));
         }
         let steps = unit.step.checked_sub(self.first_step).ok_or_else(|| outside("step", unit.step))?;
-        let in_step =
-            u64::from(unit.rank).saturating_mul(u64::from(self.micro_batches)).saturating_add(u64::from(unit.micro_batch));
+        let in_step = u64::from(unit.rank)
+            .saturating_mul(u64::from(self.micro_batches))
+            .saturating_add(u64::from(unit.micro_batch));
         let entry = steps.checked_mul(per_step).and_then(|entry| entry.checked_add(in_step));
         entry.filter(|entry| *entry < self.entries).ok_or_else(|| outside("step", unit.step))
     }
@@ -415,7 +419,8 @@ pub fn check_row(trace: &Trace<'_>, fields: &[&str], opening: &RecordOpening) ->
         let is_field = |origin: Option<&Origin>| matches!(origin, Some(Origin::Batch(found)) if found == name);
         let found = trace.tensors().iter().enumerate().find(|(_, tensor)| is_field(tensor.origin()));
         let rows = found.and_then(|(place, tensor)| Some((place, tensor, *tensor.shape.first()?)));
-        let Some((place, tensor, _)) = rows.filter(|(_, _, rows)| *rows == opening.count && opening.place < *rows) else {
+        let Some((place, tensor, _)) = rows.filter(|(_, _, rows)| *rows == opening.count && opening.place < *rows)
+        else {
             return Err(DataError::NoField { name: (*name).to_owned() });
         };
         let width = tensor.elements().checked_div(opening.count).unwrap_or_default();

@@ -85,12 +85,7 @@ impl TreeBuilder {
 }
 
 /// One node over its two children.
-pub(crate) fn join(
-    node_domain: Domain,
-    level: u64,
-    left: PoseidonDigest,
-    right: PoseidonDigest,
-) -> PoseidonDigest {
+pub(crate) fn join(node_domain: Domain, level: u64, left: PoseidonDigest, right: PoseidonDigest) -> PoseidonDigest {
     let mut elements = Vec::with_capacity(9);
     elements.push(level);
     elements.extend(left.elements());

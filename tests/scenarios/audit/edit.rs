@@ -38,14 +38,6 @@ impl Step {
         (graph.to_string().into_bytes(), file)
     }
 
-    /// Writes a folder.
-    pub(super) fn write(&self, folder: &Path) {
-        let (graph, file) = self.bytes();
-        fs::create_dir_all(folder).expect("a folder");
-        fs::write(folder.join("graph.json"), graph).expect("writes");
-        fs::write(folder.join("tensors.safetensors"), file).expect("writes");
-    }
-
     fn range(&self, tensor: &str) -> std::ops::Range<usize> {
         let offsets = &self.header[tensor]["data_offsets"];
         let at = |place: usize| usize::try_from(offsets[place].as_u64().expect("an offset")).expect("small");

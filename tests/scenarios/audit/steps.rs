@@ -1,10 +1,11 @@
 //! The captured steps of real trainings (../shared/traces/captured), as they are and changed.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use weighbridge_attest_types::Culprit;
 use weighbridge_audit::boundary::{Checkpoint, FaultKind, against_checkpoint, against_schedule};
 use weighbridge_audit::trace::{Kind, Origin, Sgd, Trace, TraceError, graph_json};
 use weighbridge_audit::trial::{Plan, Tiles, rehearse};
+use weighbridge_tests::parsers::parser;
 use weighbridge_tests::{shared, skipped};
 
 use super::edit::Step;
@@ -224,5 +225,37 @@ fn truncated_tensors_are_refused_everywhere() {
     for length in [0, 7, 8, 1000, file.len() / 2, file.len() - 1] {
         let error = Trace::parse(&graph, &file[..length].to_vec()).expect_err("cut");
         assert_eq!(error.culprit(), Culprit::Malformed, "{length}: {error}");
+    }
+}
+
+/// The published schema and the parser know the same operations, and real graphs obey it.
+#[test]
+fn graphs_obey_the_published_schema() {
+    let schema: Value =
+        serde_json::from_str(include_str!("../../../docs/schemas/trace-v1.schema.json")).expect("a schema");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let obeys = |graph: &Value| validator.iter_errors(graph).map(|error| error.to_string()).collect::<Vec<_>>();
+    for sample in (parser("trace-graph").samples)() {
+        let graph: Value = serde_json::from_slice(&sample).expect("JSON");
+        assert_eq!(obeys(&graph), Vec::<String>::new());
+        for (pointer, value) in [
+            ("/operations/0/op", json!("softmax")),
+            ("/operations/0/with/lr", json!("0.1")),
+            ("/operations/0/with/m", json!("04")),
+            ("/operations/0/in/q", json!({"tensor": "x"})),
+            ("/tensors/0/dtypes", json!("F32")),
+            ("/unit/step", json!(-1)),
+        ] {
+            let mut changed = graph.clone();
+            let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
+            changed.pointer_mut(parent).expect("a place")[key] = value;
+            assert!(!obeys(&changed).is_empty(), "{pointer}");
+        }
+    }
+    for name in STEPS {
+        let Some(step) = captured(name) else { return };
+        let (graph, file) = step.bytes();
+        let ours = graph_json(&graph, &file).expect(name);
+        assert_eq!(obeys(&serde_json::from_slice(&ours).expect("JSON")), Vec::<String>::new(), "{name}");
     }
 }

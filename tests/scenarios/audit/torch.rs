@@ -7,7 +7,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 use weighbridge_attest_types::{Digest32, PoseidonDigest};
 use weighbridge_audit::boundary::{FaultKind, against_schedule, lineage};
-use weighbridge_audit::dataset::{Batch, BatchUnit, DataError, DataSet, Order, RecordOpening, check_ordered, check_row};
+use weighbridge_audit::dataset::{
+    Batch, BatchUnit, DataError, DataSet, Order, RecordOpening, check_ordered, check_row,
+};
 use weighbridge_audit::trace::{AdamW, Kind, Matmul, Phase, Trace};
 use weighbridge_audit::trial::{Plan, rehearse};
 use weighbridge_tests::{run, skipped};
@@ -78,7 +80,8 @@ fn steps_in_another_order_or_with_another_schedule_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let Some([second, third]) = capture(folder.path(), &["--tokens", "128"]) else { return };
     let ((graph, file), (next_graph, next_file)) = (second.bytes(), third.bytes());
-    let (one, two) = (Trace::parse(&graph, &file).expect("a trace"), Trace::parse(&next_graph, &next_file).expect("a trace"));
+    let (one, two) =
+        (Trace::parse(&graph, &file).expect("a trace"), Trace::parse(&next_graph, &next_file).expect("a trace"));
     assert_eq!(lineage(&one, &two).expect("bytes in memory"), []);
     let swapped = lineage(&two, &one).expect("bytes in memory");
     assert_eq!(swapped[0].why, FaultKind::OtherStep { wanted: 4, found: 2 });
@@ -89,7 +92,8 @@ fn steps_in_another_order_or_with_another_schedule_are_refused() {
     let mut earlier = second.clone();
     earlier.graph["unit"]["step"] = json!(3);
     let ((graph, file), (next_graph, next_file)) = (renumbered.bytes(), earlier.bytes());
-    let (first, next) = (Trace::parse(&graph, &file).expect("a trace"), Trace::parse(&next_graph, &next_file).expect("a trace"));
+    let (first, next) =
+        (Trace::parse(&graph, &file).expect("a trace"), Trace::parse(&next_graph, &next_file).expect("a trace"));
     let faults = lineage(&first, &next).expect("bytes in memory");
     assert!(!faults.is_empty() && faults.iter().all(|fault| fault.why == FaultKind::OtherBytes));
 
@@ -130,8 +134,7 @@ fn what_a_forger_changes_in_a_trace_is_refused() {
     let mut turned = step.clone();
     let a = turned.first("matmul")["in"]["a"].clone();
     let shape = a["shape"].clone();
-    turned.first("matmul")["in"]["a"] =
-        json!({"tensor": a["tensor"], "offset": 0, "shape": shape, "strides": [0, 1]});
+    turned.first("matmul")["in"]["a"] = json!({"tensor": a["tensor"], "offset": 0, "shape": shape, "strides": [0, 1]});
     let (graph, file) = turned.bytes();
     let trace = Trace::parse(&graph, &file).expect("still a trace");
     let outcome = rehearse(&trace, &Plan { draws: 400, seed: [5; 32] }, &Multiplied, &mut |_, _| {}).expect("draws");
@@ -186,7 +189,8 @@ fn the_drawn_input_is_the_record_that_the_order_has_there() {
     }
     // A trace that trained on something else than what was committed for its step.
     let mut poisoned = step.clone();
-    let tokens = poisoned.graph["tensors"].as_array().expect("tensors").iter().find(|tensor| tensor["batch"] == "0/tokens");
+    let tokens =
+        poisoned.graph["tensors"].as_array().expect("tensors").iter().find(|tensor| tensor["batch"] == "0/tokens");
     let name = tokens.expect("the batch")["name"].as_str().expect("a name").to_owned();
     poisoned.tensor(&name)[0] ^= 1;
     let (graph, file) = poisoned.bytes();

@@ -25,11 +25,11 @@ impl TileCheck for Sizes {
     }
 }
 
-fn seen(graph: &[u8], tensors: &Vec<u8>) -> Seen {
-    let Ok(trace) = Trace::parse(graph, tensors) else { return Seen::Refused };
-    let written = graph_json(graph, tensors).expect("it was parsed before");
-    assert!(graph_json(&written, tensors).expect("what was written parses") == written, "written anew, it differs");
-    let again = Trace::parse(&written, tensors).expect("what was written parses");
+fn seen(graph: &[u8], tensors: &[u8]) -> Seen {
+    let Ok(trace) = Trace::parse(graph, &tensors) else { return Seen::Refused };
+    let written = graph_json(graph, &tensors).expect("it was parsed before");
+    assert!(graph_json(&written, &tensors).expect("what was written parses") == written, "written anew, it differs");
+    let again = Trace::parse(&written, &tensors).expect("what was written parses");
     assert_eq!((again.operations(), again.tensors()), (trace.operations(), trace.tensors()));
     let mut links = Links::new(&trace);
     for (place, operation) in trace.operations().iter().enumerate().take(TRIED) {
@@ -55,7 +55,7 @@ pub(super) fn captured(bytes: &[u8]) -> Seen {
 pub(super) fn file(bytes: &[u8]) -> Seen {
     let mut graph: Value = serde_json::from_slice(&honest_graph()).expect("JSON");
     graph["tensors_sha256"] = json!(sha256(bytes));
-    seen(graph.to_string().as_bytes(), &bytes.to_vec())
+    seen(graph.to_string().as_bytes(), bytes)
 }
 
 pub(super) fn graphs() -> Vec<Vec<u8>> {
@@ -67,9 +67,7 @@ pub(super) fn files() -> Vec<Vec<u8>> {
 }
 
 pub(super) fn captured_graphs() -> Vec<Vec<u8>> {
-    let product = |name: &str, a: &str, a_t: bool, b: &str, b_t: bool, c: &str, mkn: [u64; 3]| {
-        json!({"op": "gemm", "name": name, "a": a, "a_t": a_t, "b": b, "b_t": b_t, "c": c, "m": mkn[0], "k": mkn[1], "n": mkn[2]})
-    };
+    let product = |name: &str, a: &str, a_t: bool, b: &str, b_t: bool, c: &str, mkn: [u64; 3]| json!({"op": "gemm", "name": name, "a": a, "a_t": a_t, "b": b, "b_t": b_t, "c": c, "m": mkn[0], "k": mkn[1], "n": mkn[2]});
     let graph = json!({
         "format": "captured-step/v1", "framework": "by hand", "dtype": "fp32", "seed": 1, "step": 7, "threads": 1,
         "loss": 1.5, "first_loss": 2.5, "gemm_flop": 72, "tensors_sha256": sha256(&captured_tensors()),
@@ -162,14 +160,14 @@ fn honest_graph() -> Vec<u8> {
     };
     let length = usize::try_from(u64::from_le_bytes(*file.first_chunk().expect("a prefix"))).expect("small");
     let header: serde_json::Map<String, Value> = serde_json::from_slice(&file[8..8 + length]).expect("a header");
-    let shape = |row: &Value| row["shape"].as_array().expect("a shape").iter().filter_map(Value::as_u64).collect::<Vec<_>>();
+    let shape =
+        |row: &Value| row["shape"].as_array().expect("a shape").iter().filter_map(Value::as_u64).collect::<Vec<_>>();
     let listed: Vec<Value> = header.iter().map(|(name, row)| described(name, &shape(row))).collect();
-    let one = |op: &str, inputs: Value, out: &str, with: Value| {
-        json!({"op": op, "name": op, "in": inputs, "out": {"out": whole(out)}, "with": with})
-    };
+    let one = |op: &str, inputs: Value, out: &str, with: Value| json!({"op": op, "name": op, "in": inputs, "out": {"out": whole(out)}, "with": with});
     let numbers = json!({"phase": "forward", "m": "4", "n": "5", "k": "3", "format": "F32", "accumulator": "F32"});
     let turned = json!({"phase": "wgrad", "m": "5", "n": "3", "k": "4", "format": "F32", "accumulator": "F32"});
-    let adamw = json!({"lr": "0.001", "beta1": "0.9", "beta2": "0.999", "eps": "1e-08", "weight_decay": "0.01", "step": "1"});
+    let adamw =
+        json!({"lr": "0.001", "beta1": "0.9", "beta2": "0.999", "eps": "1e-08", "weight_decay": "0.01", "step": "1"});
     let graph = json!({
         "format": "weighbridge/trace/v1", "framework": "by hand", "unit": {"attempt": 1, "step": 2, "rank": 3},
         "tensors_sha256": sha256(&file), "tensors": listed,

@@ -104,7 +104,8 @@ fn commitments_to_sets_and_orders_depend_on_everything() {
     let (fewer, _) = DataSet::commit(run.records[..22].iter().map(Vec::as_slice)).unwrap();
     assert_ne!(run.set.digest(), fewer.digest());
     assert_ne!(run.set.digest(), DataSet { records: 22, ..run.set }.digest());
-    let orders = [(1u64, 23, 4, 2, 1), (2, 23, 4, 2, 1), (1, 22, 4, 2, 1), (1, 23, 3, 2, 1), (1, 23, 4, 1, 1), (1, 23, 4, 2, 2)];
+    let orders =
+        [(1u64, 23, 4, 2, 1), (2, 23, 4, 2, 1), (1, 22, 4, 2, 1), (1, 23, 3, 2, 1), (1, 23, 4, 1, 1), (1, 23, 4, 2, 2)];
     let digests: std::collections::BTreeSet<_> = orders
         .into_iter()
         .map(|(seed, records, batch, ranks, micro)| {

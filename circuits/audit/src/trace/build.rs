@@ -91,11 +91,8 @@ impl Tensors {
                 return Err(TraceError::Field { operation: operation.to_owned(), field: role.to_owned(), why });
             }
         };
-        let view = view.map_err(|source| TraceError::View {
-            operation: operation.to_owned(),
-            role: role.to_owned(),
-            source,
-        })?;
+        let view =
+            view.map_err(|source| TraceError::View { operation: operation.to_owned(), role: role.to_owned(), source })?;
         Ok(Operand { tensor, view })
     }
 
@@ -104,9 +101,8 @@ impl Tensors {
         operation: &str,
         Entries(list): &Entries<GraphOperand>,
     ) -> Result<Vec<(Box<str>, Operand)>, TraceError> {
-        let one = |(role, raw): &(String, GraphOperand)| {
-            Ok((role.as_str().into(), self.operand(operation, role, raw)?))
-        };
+        let one =
+            |(role, raw): &(String, GraphOperand)| Ok((role.as_str().into(), self.operand(operation, role, raw)?));
         list.iter().map(one).collect()
     }
 

@@ -12,8 +12,7 @@ use weighbridge_commitments::TensorPlace;
 
 use crate::trace::error::TraceError;
 use crate::trace::graph::{
-    Entries, Graph, GraphOperand, GraphOperation, GraphTensor, GraphUnit, MAX_GRAPH_BYTES, MAX_OPERATIONS,
-    TRACE_FORMAT,
+    Entries, Graph, GraphOperand, GraphOperation, GraphTensor, GraphUnit, MAX_GRAPH_BYTES, MAX_OPERATIONS, TRACE_FORMAT,
 };
 
 const CAPTURED_FORMAT: &str = "captured-step/v1";
@@ -201,7 +200,9 @@ impl Growing<'_> {
         let (Some(a), Some(a_t), Some(b), Some(b_t), Some(c)) = (a, a_t, b, b_t, c) else {
             return Err(field(name, "a, a_t, b, b_t, c", "belong to a product"));
         };
-        let (Some(m), Some(k), Some(n)) = (*m, *k, *n) else { return Err(field(name, "m, k, n", "belong to a product")) };
+        let (Some(m), Some(k), Some(n)) = (*m, *k, *n) else {
+            return Err(field(name, "m, k, n", "belong to a product"));
+        };
         if param.is_some() || grad.is_some() || out.is_some() || lr.is_some() || elements.is_some() {
             return Err(field(name, "param, grad, out, lr, elements", "do not belong to a product"));
         }
@@ -223,10 +224,7 @@ impl Growing<'_> {
             text("format", self.dtype.clone()),
             text("accumulator", "F32".to_owned()),
         ];
-        let operands = vec![
-            ("a".to_owned(), matrix(a, *a_t, (m, k))),
-            ("b".to_owned(), matrix(b, *b_t, (k, n))),
-        ];
+        let operands = vec![("a".to_owned(), matrix(a, *a_t, (m, k))), ("b".to_owned(), matrix(b, *b_t, (k, n)))];
         self.operations.push(GraphOperation {
             op: "matmul".to_owned(),
             name: name.clone(),
@@ -262,7 +260,8 @@ impl Growing<'_> {
         if product || m.is_some() || k.is_some() || n.is_some() {
             return Err(field(name, "a, a_t, b, b_t, c, m, k, n", "do not belong to an update"));
         }
-        let found = self.places.iter().find(|place| place.name == *param).and_then(|place| super::view::count(&place.shape));
+        let found =
+            self.places.iter().find(|place| place.name == *param).and_then(|place| super::view::count(&place.shape));
         if found != Some(*elements) {
             return Err(field(name, "elements", "is not the number of the parameter's elements"));
         }

@@ -16,7 +16,10 @@ pub(super) struct Form {
 /// Names that must be there and names that may.
 #[derive(Debug)]
 enum Roles {
-    Named { must: &'static [&'static str], may: &'static [&'static str] },
+    Named {
+        must: &'static [&'static str],
+        may: &'static [&'static str],
+    },
     /// `0`, `1`, …: as many as there are, at least one.
     Counted,
     /// Any names.
@@ -39,12 +42,7 @@ const fn form(op: &'static str, inputs: Roles, outputs: Roles, parameters: Roles
 
 /// One line for each operation.
 static FORMS: [Form; 17] = [
-    form(
-        "matmul",
-        some(&["a", "b"], &["bias"]),
-        all(&["c"]),
-        all(&["phase", "m", "n", "k", "format", "accumulator"]),
-    ),
+    form("matmul", some(&["a", "b"], &["bias"]), all(&["c"]), all(&["phase", "m", "n", "k", "format", "accumulator"])),
     form("view", all(&["in"]), all(&["out"]), NONE),
     form("cast", all(&["in"]), all(&["out"]), NONE),
     form("gather", all(&["table", "index"]), all(&["out"]), NONE),
@@ -88,9 +86,8 @@ pub(super) fn form_of(operation: &GraphOperation) -> Result<&'static Form, Trace
 
 impl Roles {
     fn hold(&self, operation: &str, found: &[String]) -> Result<(), TraceError> {
-        let refused = |field: &str, why| {
-            Err(TraceError::Field { operation: operation.to_owned(), field: clipped(field), why })
-        };
+        let refused =
+            |field: &str, why| Err(TraceError::Field { operation: operation.to_owned(), field: clipped(field), why });
         match self {
             Self::Free => Ok(()),
             Self::Counted if found.is_empty() => refused("0", "is missing"),

@@ -220,16 +220,12 @@ impl Operation {
 
     /// Holds shapes and formats to what the operation needs.
     pub(super) fn hold(&self, dtype_of: &dyn Fn(usize) -> &'static str) -> Result<(), TraceError> {
-        let operands =
-            Operands { inputs: seen_of(&self.inputs, dtype_of), outputs: seen_of(&self.outputs, dtype_of) };
+        let operands = Operands { inputs: seen_of(&self.inputs, dtype_of), outputs: seen_of(&self.outputs, dtype_of) };
         operands.fit(&self.kind).map_err(|why| TraceError::Misfit { operation: self.name.clone(), why })
     }
 }
 
-fn seen_of<'a>(
-    list: &'a [(Box<str>, Operand)],
-    dtype_of: &dyn Fn(usize) -> &'static str,
-) -> Vec<(String, Seen<'a>)> {
+fn seen_of<'a>(list: &'a [(Box<str>, Operand)], dtype_of: &dyn Fn(usize) -> &'static str) -> Vec<(String, Seen<'a>)> {
     let seen = |(role, Operand { tensor, view }): &'a (Box<str>, Operand)| {
         let dtype = dtype_of(*tensor);
         let (shape, strides, elements) = (view.shape(), view.strides(), view.elements());
@@ -301,8 +297,10 @@ impl Operands<'_> {
             Kind::Sgd(_) => self.update(&["param", "grad", "momentum"]),
             Kind::AdamW(AdamW { step, .. }) => {
                 let moments = (self.maybe("exp_avg").is_some(), self.maybe("exp_avg_sq").is_some());
-                hold(moments == (true, true) || (moments == (false, false) && *step == 1),
-                    "only the first update may lack both moments")?;
+                hold(
+                    moments == (true, true) || (moments == (false, false) && *step == 1),
+                    "only the first update may lack both moments",
+                )?;
                 self.update(&["param", "grad", "exp_avg", "exp_avg_sq"])
             }
             Kind::Opaque { .. } => Ok(()),

@@ -27,7 +27,7 @@ pub struct SourceError {
     pub why: String,
 }
 
-impl TensorSource for [u8] {
+impl TensorSource for &[u8] {
     fn length(&self) -> u64 {
         self.len() as u64
     }
@@ -45,10 +45,10 @@ impl TensorSource for [u8] {
 
 impl TensorSource for Vec<u8> {
     fn length(&self) -> u64 {
-        self.as_slice().length()
+        self.as_slice().len() as u64
     }
 
     fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), SourceError> {
-        self.as_slice().read(offset, into)
+        TensorSource::read(&self.as_slice(), offset, into)
     }
 }

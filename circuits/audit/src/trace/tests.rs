@@ -113,7 +113,10 @@ fn nothing_stands_twice() {
     let (graph, file) = small();
     let text = graph.to_string();
     for (once, twice) in [
-        ("\"format\":\"weighbridge/trace/v1\"", "\"format\":\"weighbridge/trace/v1\",\"format\":\"weighbridge/trace/v1\""),
+        (
+            "\"format\":\"weighbridge/trace/v1\"",
+            "\"format\":\"weighbridge/trace/v1\",\"format\":\"weighbridge/trace/v1\"",
+        ),
         ("\"op\":\"relu\"", "\"op\":\"relu\",\"op\":\"relu\""),
         ("\"in\":{\"in\":{\"tensor\":\"y\"}}", "\"in\":{\"in\":{\"tensor\":\"y\"},\"in\":{\"tensor\":\"x\"}}"),
         ("\"k\":\"3\"", "\"k\":\"3\",\"k\":\"4\""),

@@ -74,9 +74,7 @@ impl Cut {
         }
         let origin = (tile.row.saturating_mul(TILE_SIDE), tile.col.saturating_mul(TILE_SIDE));
         let places = (0..tile.rows).flat_map(|row| (0..tile.cols).map(move |col| (row, col)));
-        let place = |(row, col): (u64, u64)| {
-            tile.place(c, origin.0.saturating_add(row), origin.1.saturating_add(col))
-        };
+        let place = |(row, col): (u64, u64)| tile.place(c, origin.0.saturating_add(row), origin.1.saturating_add(col));
         let result = Reader { trace, tensor: c.tensor }.block((tile.rows, tile.cols), places.map(place))?;
         let tensors = [Some(a), Some(b), Some(c), bias].into_iter().flatten().map(|operand| operand.tensor).collect();
         let (format, accumulator) = (matmul.format, matmul.accumulator);
@@ -87,7 +85,8 @@ impl Cut {
 impl Block {
     /// One more column; a single element serves all rows.
     fn append(&mut self, column: &[&[u8]]) {
-        let width = usize::try_from(self.cols).unwrap_or_default().saturating_mul(column.first().map_or(0, |one| one.len()));
+        let width =
+            usize::try_from(self.cols).unwrap_or_default().saturating_mul(column.first().map_or(0, |one| one.len()));
         let lines = self.bytes.chunks(width.max(1)).zip(column.iter().cycle());
         self.bytes = lines.flat_map(|(line, added)| [line, added].concat()).collect();
         self.cols = self.cols.saturating_add(1);
@@ -111,11 +110,7 @@ struct Reader<'t> {
 
 impl Reader<'_> {
     /// Elements at these places; neighbours in the tensor are read at once.
-    fn block(
-        &self,
-        (rows, cols): (u64, u64),
-        places: impl Iterator<Item = Option<u64>>,
-    ) -> Result<Block, SourceError> {
+    fn block(&self, (rows, cols): (u64, u64), places: impl Iterator<Item = Option<u64>>) -> Result<Block, SourceError> {
         let absent = || SourceError { offset: 0, length: 0, why: "a tile leaves its tensor".to_owned() };
         let tensor = self.trace.tensor(self.tensor).ok_or_else(absent)?;
         let size = usize::try_from(tensor.element_bytes()).map_err(|_| absent())?;
@@ -124,7 +119,9 @@ impl Reader<'_> {
         for place in places {
             let place = place.ok_or_else(absent)?;
             run = match run {
-                Some((first, count)) if first.checked_add(count) == Some(place) => Some((first, count.saturating_add(1))),
+                Some((first, count)) if first.checked_add(count) == Some(place) => {
+                    Some((first, count.saturating_add(1)))
+                }
                 done => {
                     self.take(done, size, &mut bytes)?;
                     Some((place, 1))

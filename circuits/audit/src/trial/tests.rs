@@ -36,7 +36,8 @@ fn rehearsed(graph: &Value, file: &Vec<u8>, draws: u64) -> Outcome {
 /// Two products [2, 19, 5] · [2, 5, 33] with a bias, A read through a transposed view.
 fn batched() -> (Value, Vec<u8>) {
     let value = |at: usize| ((at * 37 + 11) % 23) as f32 * 0.25 - 2.0;
-    let (a, b): (Vec<f32>, Vec<f32>) = ((0..2 * 5 * 19).map(value).collect(), (0..2 * 5 * 33).map(|at| value(at + 7)).collect());
+    let (a, b): (Vec<f32>, Vec<f32>) =
+        ((0..2 * 5 * 19).map(value).collect(), (0..2 * 5 * 33).map(|at| value(at + 7)).collect());
     let bias: Vec<f32> = (0..33).map(|at| value(at + 3)).collect();
     let mut c = Vec::new();
     for product in 0..2 {
@@ -127,7 +128,8 @@ fn an_honest_trace_is_accepted_and_a_changed_one_is_not() {
 fn operands_from_nowhere_and_unstated_flop_are_counted() {
     let (mut graph, file) = small();
     graph["tensors"][0].as_object_mut().unwrap().remove("batch");
-    graph["operations"][1] = json!({"op": "opaque", "name": "act", "in": {"x": {"tensor": "y"}}, "out": {"y": {"tensor": "h"}}});
+    graph["operations"][1] =
+        json!({"op": "opaque", "name": "act", "in": {"x": {"tensor": "y"}}, "out": {"y": {"tensor": "h"}}});
     let outcome = rehearsed(&graph, &file, 5);
     assert_eq!(outcome.coverage.unlinked_millionths(), 500_000);
     assert_eq!(outcome.coverage.covered_flop_millionths(), None, "what is not stated is not 0");
