@@ -53,6 +53,22 @@ pub enum Domain {
     TensorNode,
     /// The BLAKE3 root over canonical tensors.
     FastRoot,
+    /// A numeric policy: formats and error models by class of operation.
+    NumericPolicy,
+    /// An audit policy: modes, strata, deadlines.
+    AuditPolicy,
+    /// A tolerance of replays.
+    Tolerance,
+    /// One operation of a work unit, as the leaves of its tiles name it.
+    Operation,
+    /// A leaf of the FLOP tree: one tile.
+    FlopLeaf,
+    /// A leaf of the FLOP tree over work units: one unit.
+    UnitLeaf,
+    /// An inner node of a FLOP tree.
+    FlopNode,
+    /// One draw of a sample.
+    Draw,
 }
 
 impl Domain {
@@ -85,6 +101,14 @@ impl Domain {
             Self::TensorLeaf => "weighbridge/tensor-leaf/v1",
             Self::TensorNode => "weighbridge/tensor-node/v1",
             Self::FastRoot => "weighbridge/fast-root/v1",
+            Self::NumericPolicy => "weighbridge/numeric-policy/v1",
+            Self::AuditPolicy => "weighbridge/audit-policy/v1",
+            Self::Tolerance => "weighbridge/tolerance/v1",
+            Self::Operation => "weighbridge/operation/v1",
+            Self::FlopLeaf => "weighbridge/flop-leaf/v1",
+            Self::UnitLeaf => "weighbridge/unit-leaf/v1",
+            Self::FlopNode => "weighbridge/flop-node/v1",
+            Self::Draw => "weighbridge/draw/v1",
         }
     }
 

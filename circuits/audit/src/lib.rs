@@ -15,6 +15,14 @@
     )
 )]
 
+mod gemm;
 mod key;
+mod number;
 
+pub use gemm::{
+    Accumulator, Encoded, ErrorModel, LooseExponent, MAX_CLASSES, MAX_FACTOR, MAX_K, MAX_PARTS, MAX_SIDE,
+    NumericPolicy, Operand, OperationClass, OperationPolicy, PartialSums, PartsError, PolicyError, ShapeError, Strip,
+    Tile, TileDoubt, TileFacts, TileRefusal, TileVerdict, WINDOW_BITS, Windows, check_claimed, check_tile,
+};
 pub use key::{Key, KeyError};
+pub use number::{Format, NotFinite, Number};
