@@ -5,6 +5,7 @@ pub mod figures;
 pub mod parsers;
 mod program;
 mod sample_run;
+pub mod tiles;
 pub mod vectors;
 
 use std::path::{Path, PathBuf};
