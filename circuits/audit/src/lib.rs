@@ -15,10 +15,17 @@
     )
 )]
 
+mod draw;
+mod flop_tree;
 mod gemm;
 mod key;
 mod number;
 
+pub use draw::{Draw, Seed};
+pub use flop_tree::{
+    FlopTree, MAX_LEAVES, MAX_PATH, MAX_SUM, Node, Opened, OperationRecord, Path, PathError, RecordError, Side, Step,
+    Sums, SumsError, TileKind, TraceError, TreeBuilder, TreeError, UnitRecord, Weight, agrees_with_ledger,
+};
 pub use gemm::{
     Accumulator, Encoded, ErrorModel, LooseExponent, MAX_CLASSES, MAX_FACTOR, MAX_K, MAX_PARTS, MAX_SIDE,
     NumericPolicy, Operand, OperationClass, OperationPolicy, PartialSums, PartsError, PolicyError, ShapeError, Strip,
