@@ -20,6 +20,7 @@ mod flop_tree;
 mod gemm;
 mod key;
 mod number;
+mod statistics;
 
 pub use draw::{Draw, Seed};
 pub use flop_tree::{
@@ -33,3 +34,7 @@ pub use gemm::{
 };
 pub use key::{Key, KeyError};
 pub use number::{Format, NotFinite, Number};
+pub use statistics::{
+    Correctness, MAX_FAILURES, Risk, Sequential, SequentialTest, StatisticsError, StratumOutcome, TileTotals,
+    bad_share_upper, draws_to_detect, draws_to_detect_share, poisson_upper,
+};
