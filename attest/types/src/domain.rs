@@ -69,6 +69,8 @@ pub enum Domain {
     FlopNode,
     /// One draw of a sample.
     Draw,
+    /// The trace roots of a window's replayed units.
+    Traces,
 }
 
 impl Domain {
@@ -109,6 +111,7 @@ impl Domain {
             Self::UnitLeaf => "weighbridge/unit-leaf/v1",
             Self::FlopNode => "weighbridge/flop-node/v1",
             Self::Draw => "weighbridge/draw/v1",
+            Self::Traces => "weighbridge/traces/v1",
         }
     }
 

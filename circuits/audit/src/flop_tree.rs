@@ -12,11 +12,13 @@
 //! is the root of a tree over its tiles.
 
 mod build;
+mod opening;
 mod path;
 mod record;
 mod sums;
 
 pub use build::{FlopTree, MAX_LEAVES, TreeBuilder, TreeError};
+pub use opening::{DrawnTile, OpeningError, TileOpening, UnitOpening};
 pub use path::{MAX_PATH, Opened, Path, PathError, Side, Step};
 pub use record::{OperationRecord, RecordError, TileKind, TraceError, UnitRecord};
 pub use sums::{MAX_SUM, Sums, SumsError, Weight, agrees_with_ledger};

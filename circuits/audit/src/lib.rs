@@ -21,11 +21,13 @@ mod gemm;
 mod key;
 mod number;
 mod statistics;
+mod window;
 
 pub use draw::{Draw, Seed};
 pub use flop_tree::{
-    FlopTree, MAX_LEAVES, MAX_PATH, MAX_SUM, Node, Opened, OperationRecord, Path, PathError, RecordError, Side, Step,
-    Sums, SumsError, TileKind, TraceError, TreeBuilder, TreeError, UnitRecord, Weight, agrees_with_ledger,
+    DrawnTile, FlopTree, MAX_LEAVES, MAX_PATH, MAX_SUM, Node, Opened, OpeningError, OperationRecord, Path, PathError,
+    RecordError, Side, Step, Sums, SumsError, TileKind, TileOpening, TraceError, TreeBuilder, TreeError, UnitOpening,
+    UnitRecord, Weight, agrees_with_ledger,
 };
 pub use gemm::{
     Accumulator, Encoded, ErrorModel, LooseExponent, MAX_CLASSES, MAX_FACTOR, MAX_K, MAX_PARTS, MAX_SIDE,
@@ -37,4 +39,9 @@ pub use number::{Format, NotFinite, Number};
 pub use statistics::{
     Correctness, MAX_FAILURES, Risk, Sequential, SequentialTest, StatisticsError, StratumOutcome, TileTotals,
     bad_share_upper, draws_to_detect, draws_to_detect_share, poisson_upper,
+};
+pub use window::{
+    AuditMode, AuditPolicy, BeaconChain, ChallengedWindow, ClosedWindow, CommittedWindow, MAX_STRATA, Outcome,
+    RandomnessGrade, RandomnessRule, ReplayedWindow, Response, Revealed, Stratum, StratumCount, TraceCommitment,
+    TracedWindow, WindowChain, WindowError, WindowPolicyError, window_root,
 };
