@@ -20,6 +20,7 @@ mod flop_tree;
 mod gemm;
 mod key;
 mod number;
+mod replay;
 mod statistics;
 mod window;
 
@@ -36,6 +37,10 @@ pub use gemm::{
 };
 pub use key::{Key, KeyError};
 pub use number::{Format, NotFinite, Number};
+pub use replay::{
+    Environment, MAX_TENSORS, MAX_TEXT_BYTES, MAX_TOLERANCES, ReplayGrade, ReplayRefusal, Span, State, StoredTensor,
+    TensorDifference, TensorTolerance, Tolerance, ToleranceError, check_bit_exact, check_within_tolerance,
+};
 pub use statistics::{
     Correctness, MAX_FAILURES, Risk, Sequential, SequentialTest, StatisticsError, StratumOutcome, TileTotals,
     bad_share_upper, draws_to_detect, draws_to_detect_share, poisson_upper,
