@@ -4,6 +4,7 @@
 pub mod figures;
 pub mod parsers;
 mod program;
+pub mod rates;
 mod sample_run;
 pub mod tiles;
 pub mod vectors;

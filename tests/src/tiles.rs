@@ -4,10 +4,12 @@
 
 mod captured;
 mod change;
+mod count;
 mod kernels;
 mod synthetic;
 
 pub use captured::{CapturedStep, Matrix, MatrixProduct, captured_steps};
 pub use change::{CHANGES, Change};
+pub use count::{Count, formats, policy_of};
 pub use kernels::{KERNELS, Kernel};
 pub use synthetic::synthetic;
