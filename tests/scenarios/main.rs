@@ -7,6 +7,7 @@ mod collect;
 mod commands;
 mod daemon;
 mod golden;
+mod golden_audit;
 mod help;
 mod hostile_evidence;
 mod misfortunes;
