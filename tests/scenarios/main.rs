@@ -2,10 +2,13 @@
 //! **Knows** every crate of the tree. **Does not know** how they do it: it looks at results. **Spec.** PROTOCOL.
 
 mod audit;
+mod audit_replay;
+mod audit_tiles;
 mod collect;
 mod commands;
 mod daemon;
 mod golden;
+mod golden_audit;
 mod help;
 mod hostile_evidence;
 mod misfortunes;

@@ -73,6 +73,24 @@ pub enum Domain {
     BatchLog,
     /// An inner node of the log of batches.
     BatchLogNode,
+    /// A numeric policy: formats and error models by class of operation.
+    NumericPolicy,
+    /// An audit policy: modes, strata, deadlines.
+    AuditPolicy,
+    /// A tolerance of replays.
+    Tolerance,
+    /// One operation of a work unit, as the leaves of its tiles name it.
+    Operation,
+    /// A leaf of the FLOP tree: one tile.
+    FlopLeaf,
+    /// A leaf of the FLOP tree over work units: one unit.
+    UnitLeaf,
+    /// An inner node of a FLOP tree.
+    FlopNode,
+    /// One draw of a sample.
+    Draw,
+    /// The trace roots of a window's replayed units.
+    Traces,
 }
 
 impl Domain {
@@ -115,6 +133,15 @@ impl Domain {
             Self::Batch => "weighbridge/batch/v1",
             Self::BatchLog => "weighbridge/batch-log/v1",
             Self::BatchLogNode => "weighbridge/batch-log-node/v1",
+            Self::NumericPolicy => "weighbridge/numeric-policy/v1",
+            Self::AuditPolicy => "weighbridge/audit-policy/v1",
+            Self::Tolerance => "weighbridge/tolerance/v1",
+            Self::Operation => "weighbridge/operation/v1",
+            Self::FlopLeaf => "weighbridge/flop-leaf/v1",
+            Self::UnitLeaf => "weighbridge/unit-leaf/v1",
+            Self::FlopNode => "weighbridge/flop-node/v1",
+            Self::Draw => "weighbridge/draw/v1",
+            Self::Traces => "weighbridge/traces/v1",
         }
     }
 
