@@ -1,5 +1,6 @@
 //! Traces of real training steps, honest and changed: what a parser, a link, a boundary or a rehearsal must refuse.
 
+mod command;
 mod edit;
 mod steps;
 mod torch;

@@ -7,16 +7,18 @@
 
 mod cut;
 mod draw;
+mod envelope;
 mod tiles;
 
 use thiserror::Error;
-use weighbridge_attest_types::Flops;
+use weighbridge_attest_types::{Domain, Flops, sha256};
 
 use crate::link::{Links, Verdict};
 use crate::trace::{Kind, Operand, Operation, Origin, SourceError, Trace};
 use crate::trial::draw::Stream;
 
 pub use cut::{Block, Cut, Strip};
+pub use envelope::Envelope;
 pub use tiles::{TILE_SIDE, Tile, Tiles};
 
 /// Entries of each operand strip that are opened to their producer (CIRCUITS §5 v).
@@ -153,6 +155,14 @@ impl TrialError {
             Self::Source(_) => weighbridge_attest_types::Culprit::Unavailable,
         }
     }
+}
+
+/// A seed for whoever has none: of the trace itself, and so of whoever made it (PROTOCOL §5, `self-check`).
+#[must_use]
+pub fn seed_of(graph: &[u8], trace: &Trace<'_>) -> [u8; 32] {
+    let mut input = Domain::Trial.encoder();
+    input.field(b"seed").put(&sha256(graph)).put(&trace.tensors_digest());
+    sha256(&input.finish()).0
 }
 
 /// Holds the rehearsal; `progress` hears how many of all draws are done.
