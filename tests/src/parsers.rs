@@ -14,6 +14,7 @@ mod traces;
 use weighbridge_attest_types::{
     EvidenceSet, IntervalPublic, LedgerEntry, NodeLedger, NodeWitness, RunManifest, SignedNonce, SignedReceipt,
 };
+use weighbridge_audit::{AuditPolicy, NumericPolicy, Tolerance};
 use weighbridge_circuits::ThresholdPublic;
 
 use crate::parsers::attempts as of;
@@ -105,6 +106,10 @@ pub static PARSERS: &[Parser] = &[
     row("daemon-answer", Form::Json, of::daemon_answer, samples::daemon_answer),
     row("threshold-public", Form::Binary, of::canonical::<ThresholdPublic>, samples::threshold_public),
     row("threshold-proof", Form::Binary, of::threshold_proof, samples::threshold_proof).rounds(COSTLY).sealed(),
+    row("numeric-policy", Form::Binary, of::canonical::<NumericPolicy>, samples::numeric_policy),
+    row("audit-policy", Form::Binary, of::canonical::<AuditPolicy>, samples::audit_policy),
+    row("tolerance", Form::Binary, of::canonical::<Tolerance>, samples::tolerance),
+    row("tile", Form::Binary, of::tile, samples::tile).rounds(SIGNED),
     row("verify-bundle", Form::Container, of::verify_bundle, samples::small_bundle).rounds(COSTLY).sealed(),
 ];
 

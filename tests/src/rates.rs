@@ -48,7 +48,8 @@ fn document(steps: &[CapturedStep]) -> String {
          {date}, written by `cargo run --release --bin weighbridge-audit-rates`; `just rates`. The check is that of\n\
          `weighbridge-audit` (`check_tile`), the rules are those of decisions 0045 and 0046. *Honest*: every product once,\n\
          added up in f32, in any order. *Refused* honest tiles are false refusals; *not proven* ones count like unanswered\n\
-         draws. *Accepted* forged tiles are false acceptances.\n"
+         draws. *Accepted* forged tiles are false acceptances: their deviation is below the envelope, which the order-free model\n\
+         makes wide at long K.\n"
     );
     text += &captured_tables(steps);
     text += &synthetic_tables();

@@ -73,8 +73,9 @@ pub enum TileVerdict {
     NotProven(TileDoubt),
 }
 
-/// What an accepted tile adds to the statistics: exact counts, no verdicts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What an accepted tile adds to the statistics: exact counts, no verdicts. Only the check makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TileFacts {
     /// Outputs.
     pub entries: u32,
@@ -104,6 +105,26 @@ pub struct TileFacts {
     pub signed: i64,
     /// Σ ± |C − S| / E, positive where C is larger than S in magnitude, in 256ths.
     pub outward: i64,
+}
+
+impl TileFacts {
+    /// Before anything is counted.
+    pub(crate) const NONE: Self = Self {
+        entries: 0,
+        informative: 0,
+        empty: 0,
+        left_zeros: 0,
+        right_zeros: 0,
+        left_entries: 0,
+        right_entries: 0,
+        repeated_rows: 0,
+        repeated_columns: 0,
+        is_wide: false,
+        worst: 0,
+        squares: 0,
+        signed: 0,
+        outward: 0,
+    };
 }
 
 /// Why a tile is refused.
@@ -183,6 +204,12 @@ impl TileRefusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TileDoubt {
+    /// The run's numeric policy has no such class: nothing was said before about how its tiles are judged.
+    #[error("the numeric policy has no class {}", class.0)]
+    NoPolicy {
+        /// The class.
+        class: OperationClass,
+    },
     /// Rule 3, with two windows.
     #[error("C[{row}][{col}]: bits below two windows weigh more than a quarter of the rounding that is allowed")]
     Cut {
@@ -349,7 +376,7 @@ fn operand_facts((a, left): (&Strip, &Encoded), (b, right): (&Strip, &Encoded)) 
         repeated_rows: repeated(a),
         repeated_columns: repeated(b),
         is_wide: left.windows() == Windows::Two,
-        ..TileFacts::default()
+        ..TileFacts::NONE
     }
 }
 

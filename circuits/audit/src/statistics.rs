@@ -201,6 +201,7 @@ impl StratumOutcome {
 
 /// How much of the declared operations has correct results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Correctness {
     /// By the ledgers.
     pub declared: Flops,

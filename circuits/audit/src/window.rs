@@ -120,6 +120,19 @@ pub enum WindowError {
         /// When the last trace was due.
         deadline: UnixMillis,
     },
+    /// Windows that are missing, twice there, or were never committed.
+    #[error(
+        "{found} different closed windows for {committed} committed ones: each must be there once, answered or not"
+    )]
+    Windows {
+        /// How many were committed, over all nodes.
+        committed: u64,
+        /// How many different ones are there.
+        found: u64,
+    },
+    /// Windows with other strata.
+    #[error("the windows do not have the same stratum, with one cap and one number of draws")]
+    Strata,
     /// The mode has no such step.
     #[error("the audit mode `{0}` has no such step")]
     Mode(&'static str),

@@ -8,6 +8,7 @@ use thiserror::Error;
 use weighbridge_attest_types::{Culprit, PoseidonDigest};
 
 use crate::flop_tree::{Node, OperationRecord, Path, PathError, RecordError, TileKind, TraceError, UnitRecord, Weight};
+use crate::gemm::{NumericPolicy, Strip, Tile, TileDoubt, TileVerdict, check_tile};
 
 /// A unit with its path to the window's root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,12 @@ pub enum OpeningError {
     /// The draw falls elsewhere.
     #[error("the draw falls on another leaf")]
     Elsewhere,
+    /// A linking operation, where a product was expected.
+    #[error("the drawn tile is one of a linking operation")]
+    NotAProduct,
+    /// Strips and tile of another shape than the leaf says.
+    #[error("strips and tile have another shape than the drawn leaf")]
+    Shape,
     /// No trace root was committed in time.
     #[error("the drawn unit has no committed trace")]
     NoTrace,
@@ -60,7 +67,8 @@ impl OpeningError {
             Self::Record(error) => error.culprit(),
             Self::Path(error) => error.culprit(),
             Self::Trace(error) => error.culprit(),
-            Self::Elsewhere | Self::NoTrace => Culprit::Untrusted,
+            Self::Elsewhere | Self::NoTrace | Self::Shape => Culprit::Untrusted,
+            Self::NotAProduct => Culprit::Usage,
         }
     }
 }
@@ -129,6 +137,28 @@ impl DrawnTile {
     #[must_use]
     pub const fn entries(&self) -> (u64, u64) {
         (self.rows, self.cols)
+    }
+
+    /// Judges the drawn tile of a product: strips and tile have the leaf's shape, and the policy is the one of its class.
+    ///
+    /// Whether their bytes are those under the record's roots is for whoever opens them.
+    ///
+    /// # Errors
+    /// [`OpeningError::NotAProduct`], [`OpeningError::Shape`].
+    pub fn judge(
+        &self,
+        policy: &NumericPolicy,
+        (a, b, c): (&Strip, &Strip, &Tile),
+    ) -> Result<TileVerdict, OpeningError> {
+        let TileKind::Product { class, k } = self.operation.kind else { return Err(OpeningError::NotAProduct) };
+        let found = [a.vectors(), a.k(), b.vectors(), b.k(), c.rows(), c.cols()].map(|size| size as u64);
+        if found != [self.rows, k, self.cols, k, self.rows, self.cols] {
+            return Err(OpeningError::Shape);
+        }
+        Ok(match policy.of(class) {
+            Some(policy) => check_tile(a, b, c, policy),
+            None => TileVerdict::NotProven(TileDoubt::NoPolicy { class }),
+        })
     }
 
     /// K, where it is a product.

@@ -64,36 +64,37 @@ pub(crate) struct Entry {
 }
 
 impl Product {
-    /// The three sums. One window: below 2⁶², in one word each. Two windows: below 2¹¹⁰.
+    /// The three sums. One window: at most 2⁶², in one word each. Two windows: at most 2¹¹⁰.
     pub(crate) fn of(left: &Vector, right: &Vector, windows: Windows) -> Self {
         let unit = left.unit.saturating_add(right.unit);
         let is_cut = left.is_cut || right.is_cut;
-        let (sum, lower) = match windows {
+        let signed = || left.signed.iter().zip(&right.signed);
+        let upper = || left.upper.iter().zip(&right.upper);
+        let (sum, lower, upper) = match windows {
             Windows::One => {
                 let (mut sum, mut lower) = (0i64, 0u64);
-                for (a, b) in left.signed.iter().zip(&right.signed) {
+                for (a, b) in signed() {
                     let product = a.wrapping_mul(*b);
                     sum = sum.wrapping_add(product);
                     lower = lower.wrapping_add(product.unsigned_abs());
                 }
-                (i128::from(sum), u128::from(lower))
+                let with_cuts = || upper().fold(0u64, |sum, (a, b)| sum.wrapping_add(a.wrapping_mul(*b)));
+                (i128::from(sum), u128::from(lower), is_cut.then(with_cuts).map(u128::from))
             }
             Windows::Two => {
                 let (mut sum, mut lower) = (0i128, 0u128);
-                for (a, b) in left.signed.iter().zip(&right.signed) {
+                for (a, b) in signed() {
                     let product = i128::from(*a).wrapping_mul(i128::from(*b));
                     sum = sum.wrapping_add(product);
                     lower = lower.wrapping_add(product.unsigned_abs());
                 }
-                (sum, lower)
+                let product = |a: u64, b: u64| u128::from(a).wrapping_mul(u128::from(b));
+                let with_cuts = || upper().fold(0u128, |sum, (a, b)| sum.wrapping_add(product(*a, *b)));
+                (sum, lower, is_cut.then(with_cuts))
             }
         };
-        let upper = if is_cut {
-            let pairs = left.upper.iter().zip(&right.upper);
-            pairs.fold(0u128, |sum, (a, b)| sum.wrapping_add(u128::from(*a).wrapping_mul(u128::from(*b))))
-        } else {
-            lower
-        };
+        // Without cuts the two are the same.
+        let upper = upper.unwrap_or(lower);
         Self { unit, sum, lower, upper }
     }
 }

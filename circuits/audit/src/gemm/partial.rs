@@ -108,7 +108,7 @@ impl PartialSums {
                 let scale = Scale::new(&policy, Windows::Two, k);
                 let parts = self.parts.len().saturating_mul(rows).saturating_mul(cols);
                 let left_entries = u32::try_from(parts).unwrap_or(u32::MAX);
-                let operands = TileFacts { left_entries, is_wide: true, ..TileFacts::default() };
+                let operands = TileFacts { left_entries, is_wide: true, ..TileFacts::NONE };
                 judge(products, &scale, c, operands)
             }
             Err(refusal) => TileVerdict::Refused(refusal),

@@ -7,6 +7,7 @@ use weighbridge_attest_types::{Digest32, Flops, PoseidonDigest, UnixMillis};
 
 use crate::draw::Seed;
 use crate::flop_tree::{Node, Weight};
+use crate::gemm::TileVerdict;
 use crate::key::Key;
 use crate::statistics::StratumOutcome;
 use crate::window::policy::{AuditMode, AuditPolicy, Stratum};
@@ -55,6 +56,16 @@ pub enum Outcome {
     Refused,
 }
 
+impl From<&TileVerdict> for Outcome {
+    fn from(verdict: &TileVerdict) -> Self {
+        match verdict {
+            TileVerdict::Accepted(_) => Self::Passed,
+            TileVerdict::NotProven(_) => Self::NotProven,
+            TileVerdict::Refused(_) => Self::Refused,
+        }
+    }
+}
+
 /// The answer to one draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Response {
@@ -70,6 +81,7 @@ pub struct Response {
 
 /// Draws of one stratum in one window: they add up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StratumCount {
     /// The stratum.
     pub stratum: Stratum,
@@ -83,9 +95,12 @@ pub struct StratumCount {
     pub unanswered: u32,
 }
 
-/// A window whose deadline is past.
+/// A window whose deadline is past. Only `close` makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ClosedWindow {
+    /// Digest of its node's key.
+    pub node_key_digest: Digest32,
     /// Its index.
     pub index: u64,
     /// What its draws are worth.
@@ -106,6 +121,12 @@ impl WindowChain {
                 Ok(Self { genesis, node_key_digest, policy, next: 0, last_unit: None })
             }
         }
+    }
+
+    /// Windows that were committed: each of them must be closed, with responses or without.
+    #[must_use]
+    pub const fn committed(&self) -> u64 {
+        self.next
     }
 
     /// Takes the next window: its published root, the tree's root that opens it, when the window's end was quoted and when
@@ -253,7 +274,12 @@ pub(crate) fn count(
         StratumCount { stratum: *stratum, passed, not_proven, refused, unanswered }
     });
     let grade = committed.policy.randomness().grade();
-    Ok(ClosedWindow { index: committed.index, grade, counts: counts.collect() })
+    Ok(ClosedWindow {
+        node_key_digest: committed.node_key_digest,
+        index: committed.index,
+        grade,
+        counts: counts.collect(),
+    })
 }
 
 impl StratumCount {
@@ -265,21 +291,38 @@ impl StratumCount {
 }
 
 impl ClosedWindow {
-    /// All windows of a run as the outcome of one stratum; `None` unless each of them has it, with the same cap and number
-    /// of draws. Windows must be all there are, of all nodes: a window left out is not counted as clean.
-    #[must_use]
-    pub fn outcome(windows: &[Self], weight: Weight) -> Option<StratumOutcome> {
+    /// All windows of a run as the outcome of one stratum, and the lowest grade among them. `committed` says how many
+    /// windows each node committed: one that is missing here would count as clean.
+    ///
+    /// # Errors
+    /// [`WindowError::Windows`] unless every node's windows are there, each once, and no others;
+    /// [`WindowError::Strata`] unless each has the stratum, with the same cap and number of draws.
+    pub fn outcome(
+        windows: &[Self],
+        committed: &BTreeMap<Digest32, u64>,
+        weight: Weight,
+    ) -> Result<(StratumOutcome, RandomnessGrade), WindowError> {
+        let found: BTreeSet<(Digest32, u64)> =
+            windows.iter().map(|window| (window.node_key_digest, window.index)).collect();
+        let total = committed.values().fold(0u64, |sum, count| sum.saturating_add(*count));
+        let is_committed = |(node, index): &(Digest32, u64)| committed.get(node).is_some_and(|count| index < count);
+        // As many as were committed, all different, and each of them committed: none is missing.
+        let are_all = windows.len() as u64 == total && found.len() == windows.len() && found.iter().all(is_committed);
+        let (Some(first), true) = (windows.first(), are_all) else {
+            return Err(WindowError::Windows { committed: total, found: found.len() as u64 });
+        };
         let of = |window: &Self| window.counts.iter().find(|count| count.stratum.weight == weight).copied();
-        let Stratum { cap, draws, risk, .. } = of(windows.first()?)?.stratum;
-        let mut failures = 0u32;
+        let Stratum { cap, draws, risk, .. } = of(first).ok_or(WindowError::Strata)?.stratum;
+        let (mut failures, mut grade) = (0u32, first.grade);
         for window in windows {
-            let count = of(window)?;
+            let count = of(window).ok_or(WindowError::Strata)?;
             if count.stratum != (Stratum { weight, cap, draws, risk }) {
-                return None;
+                return Err(WindowError::Strata);
             }
             failures = failures.saturating_add(count.failures());
+            grade = grade.min(window.grade);
         }
-        let windows = u32::try_from(windows.len()).ok()?;
-        Some(StratumOutcome { weight, cap, draws, windows, failures, risk })
+        let windows = u32::try_from(windows.len()).unwrap_or(u32::MAX);
+        Ok((StratumOutcome { weight, cap, draws, windows, failures, risk }, grade))
     }
 }

@@ -1,13 +1,16 @@
 //! Events in order pass; out of order they are errors, or cannot be said.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use weighbridge_attest_types::{Canonical, Challenge, CodecError, Digest32};
 
 use super::*;
 use crate::flop_tree::{
     FlopTree, OpeningError, OperationRecord, PathError, TileKind, TileOpening, UnitOpening, UnitRecord, Weight,
 };
-use crate::gemm::OperationClass;
+use crate::gemm::{NumericPolicy, OperationClass, OperationPolicy, Strip, Tile, TileDoubt, TileVerdict};
 use crate::key::Key;
+use crate::number::Format;
 use crate::statistics::{Correctness, Risk};
 
 const GENESIS: Digest32 = Digest32([1; 32]);
@@ -145,8 +148,11 @@ fn committed_units_are_drawn_opened_and_counted() {
     let counts: Vec<_> = closed.counts.iter().map(|count| (count.passed, count.failures())).collect();
     assert_eq!(counts, [(40, 0), (5, 0)]);
 
-    let outcome = ClosedWindow::outcome(&[closed.clone(), closed], Weight::Flop).unwrap();
+    let second = ClosedWindow { index: 1, ..closed.clone() };
+    let committed = BTreeMap::from([(NODE, 2)]);
+    let (outcome, grade) = ClosedWindow::outcome(&[closed, second], &committed, Weight::Flop).unwrap();
     assert_eq!((outcome.windows, outcome.draws, outcome.failures), (2, 40, 0));
+    assert_eq!(grade, RandomnessGrade::Beacon);
     // 10⁷ · 3.688880 / 40
     let declared = Flops(2 * work.window.root().sums.flops().0);
     let correctness = Correctness::conclude(declared, &outcome).unwrap();
@@ -168,6 +174,35 @@ fn unanswered_late_and_doubtful_draws_are_failures() {
     let [flop, link] = closed.counts[..] else { panic!("two strata") };
     assert_eq!((flop.passed, flop.not_proven, flop.refused, flop.unanswered), (1, 1, 2, 36));
     assert_eq!((flop.failures(), link.unanswered, link.failures()), (39, 5, 5));
+}
+
+#[test]
+fn no_window_is_left_out_and_the_lowest_grade_counts() {
+    let (_, window) = challenged();
+    let closed = window.close(&[]).unwrap();
+    let at = |index: u64| ClosedWindow { index, ..closed.clone() };
+    let outcome = |windows: &[ClosedWindow], committed: u64| {
+        ClosedWindow::outcome(windows, &BTreeMap::from([(NODE, committed)]), Weight::Link)
+    };
+    let (both, _) = outcome(&[at(0), at(1)], 2).unwrap();
+    assert_eq!((both.failures, both.windows), (10, 2));
+    let refused = |committed, found| Err(WindowError::Windows { committed, found });
+    // The one that went badly is missing, or another is there in its place, or twice.
+    assert_eq!(outcome(&[at(0)], 2), refused(2, 1));
+    assert_eq!(outcome(&[at(0), at(0)], 2), refused(2, 1));
+    assert_eq!(outcome(&[at(0), at(2)], 2), refused(2, 2));
+    assert_eq!(outcome(&[at(0), at(1)], 1), refused(1, 2));
+    assert_eq!(outcome(&[], 0), refused(0, 0));
+    let foreign = ClosedWindow { node_key_digest: GENESIS, ..at(1) };
+    assert_eq!(outcome(&[at(0), foreign], 2), refused(2, 2));
+
+    let mut other = at(1);
+    other.counts[1].stratum.draws += 1;
+    assert_eq!(outcome(&[at(0), other], 2), Err(WindowError::Strata));
+    let one = ClosedWindow { counts: vec![closed.counts[0]], ..at(1) };
+    assert_eq!(outcome(&[at(0), one], 2), Err(WindowError::Strata));
+    let rehearsed = ClosedWindow { grade: RandomnessGrade::SelfCheck, ..at(1) };
+    assert_eq!(outcome(&[at(0), rehearsed], 2).unwrap().1, RandomnessGrade::SelfCheck);
 }
 
 #[test]
@@ -344,8 +379,7 @@ const SECOND: u64 = 362;
 fn replayed_units_are_drawn_first_and_their_tiles_by_a_second_seed() {
     let (work, window) = replayed();
     let drawn = (0..40).map(|draw| window.point(0, draw).unwrap());
-    let units: std::collections::BTreeSet<usize> =
-        drawn.map(|(weight, point)| work.open_unit(point, weight).0).collect();
+    let units: BTreeSet<usize> = drawn.map(|(weight, point)| work.open_unit(point, weight).0).collect();
     let (first_seed, traced) = {
         let seed = window.seed();
         let traces: Vec<_> = units.iter().map(|unit| trace(&work, *unit, 2_070_000)).collect();
@@ -447,6 +481,42 @@ fn an_opening_of_anything_but_what_was_drawn_is_refused() {
     let other_trace = Some(work.trees[other].root().digest);
     assert!(matches!(tile.check(unit, other_trace, inside, weight), Err(OpeningError::Trace(_))));
     assert!(tile.check(unit, unit.trace, inside, weight).is_ok());
+}
+
+/// What is judged has the shape and the class of the drawn leaf, whatever the strips say of themselves.
+#[test]
+fn a_drawn_tile_is_judged_in_its_own_shape_and_class() {
+    let (work, window) = challenged();
+    let (weight, point) = window.point(0, 0).unwrap();
+    let (place, opening) = work.open_unit(point, weight);
+    let inside = opening.check(window.root(), point, weight).unwrap();
+    let tile = work.open_tile(place, inside, weight);
+    let drawn = tile.check(&opening.unit, opening.unit.trace, inside, weight).unwrap();
+    let ((rows, cols), k) = (drawn.entries(), drawn.k().unwrap());
+    let [rows, cols, k] = [rows, cols, k].map(|size| usize::try_from(size).unwrap());
+    let zeros = |rows: usize, k: usize| Strip::new(Format::Bf16, rows, k, vec![0; 2 * rows * k]).unwrap();
+    let output = |rows: usize, cols: usize| Tile::new(Format::Bf16, rows, cols, vec![0; 2 * rows * cols]).unwrap();
+    let policy = NumericPolicy::uniform(OperationPolicy::of(Format::Bf16, Format::Bf16));
+    let verdict = drawn.judge(&policy, (&zeros(rows, k), &zeros(cols, k), &output(rows, cols))).unwrap();
+    assert_eq!(Outcome::from(&verdict), Outcome::Passed);
+    // A smaller tile, or a shorter product, would be cheaper.
+    let shorter = drawn.judge(&policy, (&zeros(rows, k - 1), &zeros(cols, k - 1), &output(rows, cols)));
+    assert_eq!(shorter, Err(OpeningError::Shape));
+    let smaller = drawn.judge(&policy, (&zeros(1, k), &zeros(1, k), &output(1, 1)));
+    assert_eq!(smaller, Err(OpeningError::Shape));
+    // A class of which nothing was said.
+    let other = NumericPolicy::new(vec![(OperationClass(9), OperationPolicy::of(Format::Bf16, Format::Bf16))]).unwrap();
+    let verdict = drawn.judge(&other, (&zeros(rows, k), &zeros(cols, k), &output(rows, cols))).unwrap();
+    assert_eq!(verdict, TileVerdict::NotProven(TileDoubt::NoPolicy { class: OperationClass::FORWARD }));
+    assert_eq!(Outcome::from(&verdict), Outcome::NotProven);
+
+    let (weight, point) = window.point(1, 0).unwrap();
+    let (place, opening) = work.open_unit(point, weight);
+    let inside = opening.check(window.root(), point, weight).unwrap();
+    let link = work.open_tile(place, inside, weight);
+    let drawn = link.check(&opening.unit, opening.unit.trace, inside, weight).unwrap();
+    let judged = drawn.judge(&policy, (&zeros(1, 1), &zeros(1, 1), &output(1, 1)));
+    assert_eq!(judged, Err(OpeningError::NotAProduct));
 }
 
 /// A unit and its own tiles as neighbours in one window: every key ascends, and the work would count twice. The draws
