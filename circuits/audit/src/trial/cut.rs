@@ -59,9 +59,16 @@ impl Cut {
         let c = operation.output("c").ok_or_else(absent)?;
         let bias = operation.input("bias");
         let strip = |operand: &Operand, strip| {
-            let places = (0..tile.extent(strip)).flat_map(|across| (0..tile.k).map(move |k| (across, k)));
+            let (across, k) = (tile.extent(strip), tile.k);
             let place = |entry| tile.operand_entry(operation, strip, entry).map(|(_, place)| place);
-            Reader { trace, tensor: operand.tensor }.block((tile.extent(strip), tile.k), places.map(place))
+            let reader = Reader { trace, tensor: operand.tensor };
+            // In the order of memory: a strip across the rows of its tensor has its neighbours across, not along k.
+            let next = |entry| place((0, 0)).zip(place(entry)).and_then(|(first, next)| next.checked_sub(first));
+            if across > 1 && k > 1 && next((1, 0)) < next((0, 1)) {
+                let places = (0..k).flat_map(|k| (0..across).map(move |across| (across, k)));
+                return reader.block((k, across), places.map(place)).map(Block::transposed);
+            }
+            reader.block((across, k), (0..across).flat_map(|across| (0..k).map(move |k| (across, k))).map(place))
         };
         let (mut rows, mut cols) = (strip(a, Strip::A)?, strip(b, Strip::B)?);
         if let Some(bias) = bias {
@@ -83,6 +90,18 @@ impl Cut {
 }
 
 impl Block {
+    /// Rows as columns.
+    fn transposed(self) -> Self {
+        let Self { dtype, rows, cols, bytes } = self;
+        let (width, height) = (usize::try_from(cols).unwrap_or_default(), usize::try_from(rows).unwrap_or_default());
+        let size = bytes.len().checked_div(width.saturating_mul(height)).unwrap_or_default().max(1);
+        let mut turned = Vec::with_capacity(bytes.len());
+        for col in 0..width {
+            turned.extend(bytes.chunks_exact(size).skip(col).step_by(width.max(1)).flatten());
+        }
+        Self { dtype, rows: cols, cols: rows, bytes: turned }
+    }
+
     /// One more column; a single element serves all rows.
     fn append(&mut self, column: &[&[u8]]) {
         let width =
