@@ -228,34 +228,24 @@ impl Trial<'_> {
                 return Ok(());
             }
         };
-        for strip in [Strip::A, Strip::B] {
-            for _ in 0..OPENED_PER_STRIP {
-                let (row, k) = (stream.below(tile.extent(strip)), stream.below(tile.k));
-                match self.open(operation, &tile, strip, (row, k))? {
-                    Verdict::Refused(refusal) => {
-                        let reason = format!("its operand: {refusal}");
-                        self.refuse(operation, Some(tile.to_string()), reason);
-                        self.outcome.tiles.count_refused();
-                        return Ok(());
-                    }
-                    Verdict::NotProven(why) => verdict = Verdict::NotProven(why),
-                    Verdict::Accepted | Verdict::Declared => {}
+        for (operand, place) in opened_entries(operation, &tile, &mut stream) {
+            match self.open(operand, place)? {
+                Verdict::Refused(refusal) => {
+                    let reason = format!("its operand: {refusal}");
+                    self.refuse(operation, Some(tile.to_string()), reason);
+                    self.outcome.tiles.count_refused();
+                    return Ok(());
                 }
+                Verdict::NotProven(why) => verdict = Verdict::NotProven(why),
+                Verdict::Accepted | Verdict::Declared => {}
             }
         }
         self.outcome.tiles.count(&verdict);
         Ok(())
     }
 
-    /// Opens one entry of a strip to whatever computed it.
-    fn open(
-        &mut self,
-        operation: &Operation,
-        tile: &Tile,
-        strip: Strip,
-        entry: (u64, u64),
-    ) -> Result<Verdict, TrialError> {
-        let Some((operand, place)) = tile.operand_entry(operation, strip, entry) else { return Ok(Verdict::Declared) };
+    /// Opens one element to whatever computed it.
+    fn open(&mut self, operand: &Operand, place: u64) -> Result<Verdict, TrialError> {
         let opened = &mut self.outcome.opened;
         match source_of(self.trace, operand) {
             Source::Link { operation, output } => {
@@ -296,6 +286,22 @@ impl Trial<'_> {
             self.outcome.refusals.push(Refused { operation: operation.name.clone(), tile, reason });
         }
     }
+}
+
+/// The elements of a tile's operands that are opened: as many of A's strip, of B's, and of a fused bias.
+fn opened_entries<'o>(operation: &'o Operation, tile: &Tile, stream: &mut Stream) -> Vec<(&'o Operand, u64)> {
+    let mut entries = Vec::new();
+    for _ in 0..OPENED_PER_STRIP {
+        for strip in [Strip::A, Strip::B] {
+            let entry = (stream.below(tile.extent(strip)), stream.below(tile.k));
+            entries.extend(tile.operand_entry(operation, strip, entry));
+        }
+        if let Some(bias) = operation.input("bias") {
+            let col = tile.col.saturating_mul(TILE_SIDE).saturating_add(stream.below(tile.cols));
+            entries.extend(bias.view.at(&[col]).map(|place| (bias, place)));
+        }
+    }
+    entries
 }
 
 /// Where the elements of an operand come from.

@@ -141,3 +141,16 @@ fn operands_from_nowhere_and_unstated_flop_are_counted() {
     let refused = rehearse(&trace, &Plan { draws: 1, seed: [0; 32] }, &Plain, &mut |_, _| {}).unwrap_err();
     assert!(matches!(refused, TrialError::NoProduct));
 }
+
+#[test]
+fn a_fused_bias_is_opened_like_the_strips() {
+    let (mut graph, file) = batched();
+    assert!(rehearsed(&graph, &file, 10).holds());
+    // The products are right for the bias that is there, and it is not the one that the trace says was made.
+    let fill =
+        json!({"op": "fill", "name": "made", "in": {}, "out": {"out": {"tensor": "bias"}}, "with": {"value": "7"}});
+    graph["operations"].as_array_mut().unwrap().insert(0, fill);
+    let outcome = rehearsed(&graph, &file, 10);
+    assert_eq!((outcome.tiles.refused, outcome.holds()), (10, false));
+    assert!(outcome.refusals[0].reason.starts_with("its operand: made: entry "), "{:?}", outcome.refusals[0]);
+}
