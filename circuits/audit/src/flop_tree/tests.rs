@@ -194,7 +194,14 @@ fn a_neighbour_turned_inside_out_is_refused_unopened() {
     let root = lawless(2, &left, &turned, sums, (left.min, turned.max));
     let path = Path { steps: vec![below, Step { level: 2, side: Side::Right, neighbour: turned }] };
     assert_eq!(path.open(leaves[0], &root), Err(PathError::KeyOrder { level: 2 }));
-    // The same on the left side.
+    // The same on the left side: inside out, and too wide.
+    let turned = Node { min: left.max, max: left.min, ..left };
+    let right = Node::join(1, &leaves[2], &leaves[3]).unwrap();
+    let sums = turned.sums.checked_add(right.sums).unwrap();
+    let root = lawless(2, &turned, &right, sums, (turned.min, right.max));
+    let below = tree.path(2).unwrap().steps[0];
+    let path = Path { steps: vec![below, Step { level: 2, side: Side::Left, neighbour: turned }] };
+    assert_eq!(path.open(leaves[2], &root), Err(PathError::KeyOrder { level: 2 }));
     let left = honest.steps[0].neighbour;
     let wide = Node { max: leaves[3].max, ..left };
     let path = Path { steps: vec![Step { level: 1, side: Side::Left, neighbour: wide }] };

@@ -229,7 +229,7 @@ fn a_window_has_one_root_and_work_is_in_one_window() {
     assert!(matches!(second.commit(&mut chain, 0), Err(WindowError::Index { expected: 1, found: 0 })));
     assert!(matches!(first.commit(&mut chain, 1), Err(WindowError::Keys { index: 1 })));
     // The last unit's tiles as leaves of a window of their own: later keys, the same work.
-    let tiles = first.trees[3].clone();
+    let tiles = FlopTree::new(first.trees[3].leaves()[1..].to_vec()).unwrap();
     let root = *tiles.root();
     let published = (1, window_root(1, &root, &SALT));
     let again = chain.commit(published, (root, &SALT), (QUOTED, WITNESSED));

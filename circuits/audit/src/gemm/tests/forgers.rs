@@ -196,6 +196,51 @@ fn one_loud_row_does_not_excuse_the_others() {
     }
 }
 
+/// Pairs of channels that cancel out exactly: a small sum under a wide envelope, in these rows of A.
+fn with_cancelling_rows(rows: std::ops::Range<usize>) -> Case {
+    let mut case = Case::bf16(256);
+    for row in &mut case.a[rows] {
+        (row[0], row[1]) = (bf16(2f32.powi(16)), bf16(-2f32.powi(16)));
+    }
+    case.b.iter_mut().for_each(|column| (column[0], column[1]) = (1.0, 1.0));
+    case
+}
+
+#[test]
+fn half_of_the_entries_must_be_informative() {
+    let informative = |rows: usize| with_cancelling_rows(0..rows).computed().check();
+    assert!(
+        matches!(informative(7), TileVerdict::Accepted(TileFacts { informative: 144, .. })),
+        "{:?}",
+        informative(7)
+    );
+    let doubt = TileDoubt::Uninformative { informative: 96, entries: 256 };
+    assert_eq!(informative(10), TileVerdict::NotProven(doubt));
+}
+
+/// Beside a loud column every envelope of a row looks small; beside its own column it does not.
+#[test]
+fn an_entry_must_be_informative_in_its_row_and_in_its_column() {
+    let mut case = with_cancelling_rows(0..16);
+    case.b[0].iter_mut().for_each(|b| *b *= 2f32.powi(20));
+    (case.b[0][0], case.b[0][1]) = (0.0, 0.0);
+    // The loud column's own entries, but for one whose sum is small.
+    let doubt = TileDoubt::Uninformative { informative: 15, entries: 256 };
+    assert_eq!(case.computed().check(), TileVerdict::NotProven(doubt));
+}
+
+#[test]
+fn an_output_beyond_all_that_a_product_can_reach_is_outside() {
+    for operands in [Format::Bf16, Format::F32] {
+        for huge in [1e30, -3e38] {
+            let mut case = Case::new((16, 64, 16), operands, Format::F32);
+            case.c[4][5] = huge;
+            let expected = TileRefusal::Outside { row: 4, col: 5, outside: 1 };
+            assert_eq!(case.check(), TileVerdict::Refused(expected));
+        }
+    }
+}
+
 #[test]
 fn a_single_wrong_entry_is_found() {
     for (row, col) in [(0, 0), (7, 9), (15, 15)] {
