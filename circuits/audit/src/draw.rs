@@ -25,6 +25,8 @@ const LIMB_BITS: u32 = 30;
 const DRAW_LIMBS: usize = 6;
 /// Limbs of a total: 90 bits, and sums of FLOP stay below 2⁸⁶.
 const TOTAL_LIMBS: usize = 3;
+/// The bits that fit into them.
+const TOTAL_BITS: u32 = 3 * LIMB_BITS;
 /// Low bits of an element that are used.
 const ELEMENT_BITS: u32 = 45;
 
@@ -129,8 +131,7 @@ impl Draw {
     /// more than 90 bits, which no tree's has.
     #[must_use]
     pub fn point(self, total: u128) -> Option<u128> {
-        let bits = LIMB_BITS.saturating_mul(TOTAL_LIMBS as u32);
-        if total == 0 || total.checked_shr(bits).unwrap_or_default() != 0 {
+        if total == 0 || total.checked_shr(TOTAL_BITS).unwrap_or_default() != 0 {
             return None;
         }
         let total: [u64; TOTAL_LIMBS] = [0, 1, 2].map(|limb| u64::from(limb_of(total, limb)));

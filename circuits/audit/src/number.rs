@@ -214,6 +214,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::unusual_byte_groupings, reason = "sign, exponent and fraction, as the specification prints them")]
     fn e4m3_is_the_table_of_its_specification() {
         let of = |bits| value(Format::E4m3.decode(bits).unwrap());
         // OCP 8-bit floating point, table 2.

@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn gamma_is_the_formula_rounded_down() {
         // λ·√K·2⁻²⁴·κ = 24·32·2⁻²⁴ at K = 1,024.
-        assert_eq!(BF16.gamma(1024), 24 * 32 << 8);
+        assert_eq!(BF16.gamma(1024), (24 * 32) << 8);
         assert_eq!(BF16.gamma(1), 24 << 8);
         // √2 = 1.41421…: 362.03 / 2⁸.
         assert_eq!(BF16.gamma(2), 24 * 362);

@@ -15,6 +15,11 @@ struct Case {
     output: Format,
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the nearest single is what is wanted")]
+const fn nearest(value: f64) -> f32 {
+    value as f32
+}
+
 fn bf16(value: f32) -> f32 {
     let bits = value.to_bits();
     f32::from_bits(bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) & 0xffff_0000)

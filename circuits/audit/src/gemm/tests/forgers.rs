@@ -1,4 +1,4 @@
-//! Attacks on the check itself. Each of them broke some earlier rule in a trial, or is the cheapest thing to try.
+//! **Duty.** Attacks on the check itself. Each of them broke some earlier rule in a trial, or is the cheapest thing to try.
 
 use super::*;
 
@@ -270,7 +270,7 @@ fn errors_that_all_sit_at_the_edge_are_not_proven() {
             let products = || a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b));
             let envelope = 24.0 * 8.0 * 2f64.powi(-24) * products().map(f64::abs).sum::<f64>();
             let up = if col % 2 == 0 { 0.9 } else { -0.9 };
-            *c = (products().sum::<f64>() + up * envelope) as f32;
+            *c = nearest(products().sum::<f64>() + up * envelope);
         }
     }
     let verdict = case.check();

@@ -1,4 +1,4 @@
-//! What was computed right passes, at every edge, and the integers say what the formula says.
+//! **Duty.** What was computed right passes, at every edge, and the integers say what the formula says.
 
 use super::*;
 use proptest::prelude::*;
@@ -140,7 +140,7 @@ proptest! {
         let mut case = Case::new((4, k, 4), Format::Bf16, Format::Bf16);
         let (_, envelope) = by_the_formula(&case, place);
         let (row, col) = place;
-        case.c[row][col] = bf16((f64::from(case.c[row][col]) + multiple * envelope) as f32);
+        case.c[row][col] = bf16(nearest(f64::from(case.c[row][col]) + multiple * envelope));
         let (distance, envelope) = by_the_formula(&case, place);
         prop_assume!((distance / envelope - 1.0).abs() > 1e-3);
         let is_outside = matches!(case.check(), TileVerdict::Refused(TileRefusal::Outside { .. }));
