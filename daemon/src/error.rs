@@ -142,7 +142,7 @@ impl NodeError {
             Self::Checkpoint(CommitError::Changed { .. }) => "checkpoint-changed",
             Self::Checkpoint(CommitError::Header { .. }) => "checkpoint-malformed",
             Self::Checkpoint(_) => "checkpoint-refused",
-            Self::Manifest(_) => "manifest",
+            Self::Manifest(_) => "manifest-refused",
             Self::Chain(_) => "broken-chain",
             Self::NotLegal { .. } => "not-legal-now",
             Self::NoKeyQuote => "no-key-quote",

@@ -156,13 +156,45 @@ fn every_check_is_explained_and_every_explanation_is_of_a_check() {
     let document = tree::file("docs/CHECKS.md");
     let rows = document.lines().filter_map(|(_, line)| line.strip_prefix("| `")?.split_once("` |"));
     let listed: BTreeSet<&str> = rows.map(|(code, _)| code).collect();
-    let [checks, _] = weighbridge_verifier::EXPLANATIONS;
+    let [checks, ..] = weighbridge_verifier::EXPLANATIONS;
     let explained: BTreeSet<&str> = checks.iter().map(|row| row.code).collect();
     let table = "verifier/src/explain/checks.rs";
     let mut breaches: Vec<String> = Vec::new();
     breaches.extend(listed.difference(&explained).map(|code| format!("{table}: no row explains `{code}`")));
     breaches.extend(explained.difference(&listed).map(|code| format!("docs/CHECKS.md: no row lists `{code}`")));
     tree::hold("docs/CHECKS.md and `weighbridge explain` know the same checks", &breaches);
+}
+
+#[test]
+fn every_code_of_the_daemon_is_explained_and_no_other() {
+    let sources = tree::production();
+    let given: BTreeSet<&str> =
+        sources.iter().filter(|file| file.path.starts_with("daemon/")).flat_map(|file| codes(&file.text)).collect();
+    let [_, errors, daemon] = weighbridge_verifier::EXPLANATIONS;
+    let explained: BTreeSet<&str> = daemon.iter().map(|row| row.code).collect();
+    // What a node and a desk can both run into is explained once.
+    let shared: BTreeSet<&str> = errors.iter().map(|row| row.code).collect();
+    let table = "verifier/src/explain/daemon.rs";
+    let mut breaches: Vec<String> = Vec::new();
+    let missing = given.difference(&explained).filter(|code| !shared.contains(**code));
+    breaches.extend(missing.map(|code| format!("{table}: no row explains `{code}`")));
+    breaches.extend(explained.difference(&given).map(|code| format!("{table}: nothing prints `{code}`")));
+    tree::hold("`weighbridge explain` knows every code of the daemon", &breaches);
+}
+
+/// Codes that a file gives: the answers of its `code` functions, and those of problems that it makes itself.
+fn codes(source: &str) -> Vec<&str> {
+    let functions = source.split("fn code(&self)").skip(1).filter_map(|rest| rest.split("\n    }\n").next());
+    let answers = functions.flat_map(|body| body.split("=> \"").skip(1));
+    let made =
+        source.split("Problem::new(Culprit::").skip(1).filter_map(|rest| rest.split_once(", \"").map(|(_, rest)| rest));
+    answers.chain(made).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+#[test]
+fn codes_are_found_in_functions_and_in_problems() {
+    let source = "fn code(&self) -> &str {\n  match self {\n  A => \"a-b\",\n    }\n    }\nProblem::new(Culprit::Usage, \"c-d\", x)";
+    assert_eq!(codes(source), ["a-b", "c-d"]);
 }
 
 /// Names of the folders directly below a path.

@@ -38,11 +38,12 @@ const WALLS: [(&str, &[&str], &str); 7] = [
 ];
 
 /// Rooms that are handed their bytes, their time and their anchors.
-const PURE_ROOMS: [&str; 6] = [
+const PURE_ROOMS: [&str; 7] = [
     "attest/src/",
     "attest/types/src/",
     "attest/ledger/src/",
     "circuits/src/",
+    "circuits/audit/src/",
     "verifier/appraisal/src/",
     "daemon/api/src/",
 ];

@@ -130,7 +130,7 @@ async fn what_is_not_legal_now_is_refused_by_name() {
     assert_eq!(served.try_start(&fewer).await.unwrap_err().code, "roster-differs");
     let mut short = wanted.clone();
     short.interval_millis = 999;
-    assert_eq!(served.try_start(&short).await.unwrap_err().code, "manifest");
+    assert_eq!(served.try_start(&short).await.unwrap_err().code, "manifest-refused");
 
     served.start_run(&wanted).await;
     let mut another = wanted.clone();

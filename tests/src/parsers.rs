@@ -10,10 +10,12 @@ mod cpu_samples;
 mod mutation;
 mod samples;
 mod seeds;
+mod traces;
 
 use weighbridge_attest_types::{
     EvidenceSet, IntervalPublic, LedgerEntry, NodeLedger, NodeWitness, RunManifest, SignedNonce, SignedReceipt,
 };
+use weighbridge_audit::{AuditPolicy, NumericPolicy, Tolerance};
 use weighbridge_circuits::ThresholdPublic;
 
 use crate::parsers::attempts as of;
@@ -101,11 +103,18 @@ pub static PARSERS: &[Parser] = &[
     row("profile", Form::Json, of::profile, samples::profile),
     row("report", Form::Json, of::report, samples::report),
     row("safetensors", Form::Binary, of::safetensors, samples::safetensors).rounds(SIGNED),
+    row("trace-graph", Form::Json, traces::graph, traces::graphs),
+    row("trace-tensors", Form::Binary, traces::file, traces::files),
+    row("captured-step", Form::Json, traces::captured, traces::captured_graphs),
     row("config", Form::Text, of::config, samples::config),
     row("daemon-request", Form::Json, of::daemon_request, samples::daemon_request),
     row("daemon-answer", Form::Json, of::daemon_answer, samples::daemon_answer),
     row("threshold-public", Form::Binary, of::canonical::<ThresholdPublic>, samples::threshold_public),
     row("threshold-proof", Form::Binary, of::threshold_proof, samples::threshold_proof).rounds(COSTLY).sealed(),
+    row("numeric-policy", Form::Binary, of::canonical::<NumericPolicy>, samples::numeric_policy),
+    row("audit-policy", Form::Binary, of::canonical::<AuditPolicy>, samples::audit_policy),
+    row("tolerance", Form::Binary, of::canonical::<Tolerance>, samples::tolerance),
+    row("tile", Form::Binary, of::tile, samples::tile).rounds(SIGNED),
     row("verify-bundle", Form::Container, of::verify_bundle, samples::small_bundle).rounds(COSTLY).sealed(),
 ];
 

@@ -3,6 +3,7 @@
 //! table in both directions; HOUSE §11 (candour).
 
 mod checks;
+mod daemon;
 mod errors;
 
 /// One code in plain words.
@@ -21,8 +22,8 @@ pub struct Explanation {
     pub remedy: &'static str,
 }
 
-/// Explanations in two tables: checks of a bundle, then errors of commands.
-pub const EXPLANATIONS: [&[Explanation]; 2] = [checks::CHECKS, errors::ERRORS];
+/// Explanations in three tables: checks of a bundle, errors of commands, and what the node service and its socket say.
+pub const EXPLANATIONS: [&[Explanation]; 3] = [checks::CHECKS, errors::ERRORS, daemon::DAEMON];
 
 /// The explanation of a code.
 pub(crate) fn of(code: &str) -> Option<&'static Explanation> {

@@ -2,6 +2,8 @@
 //! lines that end in time.
 //! **Does not know** what they say, and changes no figure.
 
+use weighbridge_attest_types::ProfileLine;
+
 use crate::figures::grouped;
 
 /// Digits from which a number is grouped; years and milliseconds of a minute stay as they are.
@@ -61,6 +63,26 @@ pub(crate) fn wrapped(text: &str, width: usize, indent: usize) -> String {
 /// A text that hangs beside the head of its first line; the head takes `indent` columns.
 pub(crate) fn beside(head: &str, text: &str, width: usize, indent: usize) -> String {
     format!("{head}{}\n", wrapped(text, width, indent).trim())
+}
+
+/// The status of a threshold, in words.
+pub(crate) const fn status(line: &ProfileLine) -> &'static str {
+    match line.status.as_bytes() {
+        b"in-force" => "in force",
+        b"future" => "not yet in force",
+        b"rescinded" => "no longer in force",
+        b"draft" => "draft",
+        b"demonstration" => "demonstration, not a law",
+        _ => "status not known",
+    }
+}
+
+/// The same where it must not be missed: nothing where the threshold is in force.
+pub(crate) fn status_aside(line: &ProfileLine) -> String {
+    match status(line) {
+        "in force" => String::new(),
+        other => format!(", {other}"),
+    }
 }
 
 /// A word in pieces of at most `room` columns.

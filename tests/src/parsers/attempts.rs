@@ -20,6 +20,7 @@ use weighbridge_attest_types::{
     AppraisalPolicy, AzureEvidence, BeaconToken, Bundle, Canonical, CheckpointCommitment, Declarations, EvidenceKind,
     EvidenceSet, ThresholdProfile, ThresholdReport, TrustAnchors,
 };
+use weighbridge_audit::{Format, OperationPolicy, Strip, Tile, TileVerdict, check_tile};
 use weighbridge_circuits::{ThresholdPublic, check_threshold};
 use weighbridge_commitments::{CheckpointDigests, Effort, commit_checkpoint};
 use weighbridge_daemon::Config;
@@ -362,5 +363,30 @@ pub(super) fn verify_bundle(bytes: &[u8]) -> Seen {
         }
         (None, Some(_)) => Seen::Refused,
         (report, culprit) => panic!("a report ({}) and a culprit ({culprit:?})", report.is_some()),
+    }
+}
+
+/// Shape and formats in seven bytes, then the blocks. Whatever is accepted is a sound verdict about exactly these bytes.
+pub(super) fn tile(bytes: &[u8]) -> Seen {
+    let Some((&[left, right, output, rows, cols, low, high], blocks)) = bytes.split_first_chunk() else {
+        return Seen::Refused;
+    };
+    let format = |tag: u8| Format::from_bytes(&[tag]).ok();
+    let (Some(left), Some(right), Some(output)) = (format(left), format(right), format(output)) else {
+        return Seen::Refused;
+    };
+    let (rows, cols, k) = (usize::from(rows), usize::from(cols), usize::from(u16::from_le_bytes([low, high])));
+    let Some((a, rest)) = blocks.split_at_checked(rows * k * left.bytes()) else { return Seen::Refused };
+    let Some((b, c)) = rest.split_at_checked(cols * k * right.bytes()) else { return Seen::Refused };
+    let strips = (Strip::new(left, rows, k, a.to_vec()), Strip::new(right, cols, k, b.to_vec()));
+    let ((Ok(a), Ok(b)), Ok(c)) = (strips, Tile::new(output, rows, cols, c.to_vec())) else { return Seen::Refused };
+    let policy = OperationPolicy::of(left, output).with_right(right);
+    match check_tile(&a, &b, &c, &policy) {
+        TileVerdict::Accepted(facts) => {
+            assert_eq!(facts.entries as usize, rows * cols);
+            assert!(facts.informative * 2 >= facts.entries && facts.worst <= 256);
+            Seen::Accepted
+        }
+        TileVerdict::Refused(_) | TileVerdict::NotProven(_) => Seen::Refused,
     }
 }

@@ -14,6 +14,10 @@ use weighbridge_attest_types::{
     AppraisalPolicy, BeaconToken, Bundle, Canonical, Digest32, EvidenceSet, Flops, Member, NodeWitness, TrustAnchors,
     UnixMillis, built_in_profiles,
 };
+use weighbridge_audit::{
+    AuditMode, AuditPolicy, BeaconChain, ErrorModel, Format, NumericPolicy, OperationPolicy, RandomnessRule, Risk,
+    Stratum, TensorTolerance, Tolerance, Weight,
+};
 use weighbridge_daemon::Config;
 use weighbridge_daemon_api::{
     Acknowledged, ChallengeRequest, CheckpointRequest, EndRequest, HeadInfo, NodeInfo, NodeState, Problem,
@@ -21,6 +25,7 @@ use weighbridge_daemon_api::{
 };
 
 use crate::SampleRun;
+use crate::tiles::{Matrix, synthetic};
 
 /// Recorded rounds and tokens.
 const TIME: &str = include_str!("../../vectors/time.json");
@@ -312,4 +317,53 @@ pub(super) fn unframe(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
         bytes = after;
     }
     bytes.is_empty().then_some(parts)
+}
+
+/// Policies of the audit, as a run would commit to them.
+pub(super) fn numeric_policy() -> Vec<Vec<u8>> {
+    let bf16 = OperationPolicy::of(Format::Bf16, Format::Bf16);
+    let order_free = bf16.with_model(ErrorModel::OrderFree, 1).expect("in range");
+    let tf32 = OperationPolicy::of(Format::F32, Format::F32).with_tf32(true).expect("f32 operands");
+    [bf16, order_free, tf32].map(|policy| NumericPolicy::uniform(policy).to_bytes()).to_vec()
+}
+
+pub(super) fn audit_policy() -> Vec<Vec<u8>> {
+    let chain = BeaconChain { chain: Digest32([1; 32]), genesis: UnixMillis(1_000), period_millis: 3_000 };
+    let risk = |millionths| Risk::new(millionths).expect("in range");
+    let strata = vec![
+        Stratum { weight: Weight::Flop, cap: 1 << 80, draws: 300, risk: risk(40_000) },
+        Stratum { weight: Weight::Link, cap: 1 << 40, draws: 30, risk: risk(10_000) },
+    ];
+    let rules = [
+        RandomnessRule::Beacon { chain, delta_millis: 60_000 },
+        RandomnessRule::Verifier { verifier: Digest32([2; 32]) },
+        RandomnessRule::SelfCheck,
+    ];
+    let policy = |rule| AuditPolicy::new(AuditMode::Replayed, rule, 1_000, Risk::FIVE_PERCENT, strata.clone());
+    rules.map(|rule| policy(rule).expect("in range").to_bytes()).to_vec()
+}
+
+pub(super) fn tolerance() -> Vec<Vec<u8>> {
+    let near = TensorTolerance { ulps: 4, absolute_exponent: Some(-20), differing: 10_000 };
+    let tensors = vec![("head.weight".to_owned(), near), ("tail.weight".to_owned(), TensorTolerance::EXACT)];
+    vec![Tolerance::new(near, tensors).expect("in range").to_bytes()]
+}
+
+/// Honest tiles of each pair of formats, an edge tile among them.
+pub(super) fn tile() -> Vec<Vec<u8>> {
+    let of = |shape: (usize, usize, usize), operands: Format, output: Format| {
+        let product = synthetic(shape, operands, output, 11);
+        let (rows, k, cols) = shape;
+        let [tag_in, tag_out] = [operands, output].map(|format| format.to_bytes()[0]);
+        let [rows, cols] = [rows, cols].map(|size| u8::try_from(size).expect("a small tile"));
+        let [low, high] = u16::try_from(k).expect("a short product").to_le_bytes();
+        let stored = |matrix: &Matrix| Matrix::stored(matrix.format, &matrix.values);
+        let blocks = [stored(&product.a), stored(&product.b), stored(&product.c)].concat();
+        [&[tag_in, tag_in, tag_out, rows, cols, low, high][..], &blocks].concat()
+    };
+    vec![
+        of((8, 32, 8), Format::Bf16, Format::Bf16),
+        of((4, 32, 4), Format::F32, Format::F32),
+        of((1, 40, 3), Format::Bf16, Format::F32),
+    ]
 }

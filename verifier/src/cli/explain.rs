@@ -129,11 +129,16 @@ fn all() -> impl Iterator<Item = &'static Explanation> {
 }
 
 fn list() -> String {
-    let [checks, errors] = EXPLANATIONS;
+    let [checks, errors, daemon] = EXPLANATIONS;
     let lines = |rows: &[Explanation]| -> String {
         rows.iter().map(|row| beside(&format!("  {:<28}", row.code), row.looks_at, COLUMNS, 30)).collect()
     };
-    format!("checks of a bundle\n{}errors of commands\n{}", lines(checks), lines(errors))
+    let tables = [
+        ("checks of a bundle", checks),
+        ("errors of commands", errors),
+        ("errors of weighbridged and its socket", daemon),
+    ];
+    tables.into_iter().map(|(title, rows)| format!("{title}\n{}", lines(rows))).collect()
 }
 
 fn code_text(found: &Explanation) -> String {

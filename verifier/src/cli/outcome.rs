@@ -10,7 +10,7 @@ use crate::cli::console::Paint;
 use crate::events::events;
 use crate::figures::Amount;
 use crate::instant;
-use crate::prose::{beside, numbers, sentence, wrapped};
+use crate::prose::{beside, numbers, sentence, status_aside, wrapped};
 use crate::visible::{cited, visible};
 
 /// Widest column of codes: a longer code pushes its own message only.
@@ -125,7 +125,8 @@ fn profile(line: &ProfileLine, report: &ThresholdReport, paint: Paint) -> String
     let verdict = if report.warning.is_empty() && !leans { dress(paint, &verdict) } else { paint.strong(&verdict) };
     let threshold = Amount::of(line.threshold);
     let origin = if line.origin == ProfileOrigin::Reader { ", your own profile" } else { "" };
-    let mut text = format!("  {verdict}  {} ({threshold} FLOP{origin})\n", visible(&line.id));
+    let status = status_aside(line);
+    let mut text = format!("  {verdict}  {} ({threshold} FLOP{status}{origin})\n", visible(&line.id));
     text.push_str(&wrapped(&sentence(&visible(&line.why)), COLUMNS, 6));
     let bounds = [("lower bound", Some(report.bracket.lower)), ("upper bound", report.bracket.upper)];
     for (name, bound) in bounds {

@@ -15,6 +15,8 @@ const LAST: u64 = 9_550;
 const MAX_LABELS: u32 = 6;
 /// Height of one threshold's row, in pixels.
 const ROW: usize = 26;
+/// Height of one bar's row, in pixels.
+const BAR_ROW: usize = 18;
 /// Fractional bits of the integer logarithm.
 const FRACTION_BITS: u32 = 20;
 
@@ -37,19 +39,27 @@ pub(crate) struct Mark {
     pub(crate) headline: bool,
 }
 
+/// A lower and an upper bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bar {
+    pub(crate) x: String,
+    pub(crate) width: String,
+    pub(crate) y: usize,
+    /// No upper bound is known: the bar runs off the right edge.
+    pub(crate) open: bool,
+    /// With the provider's statement.
+    pub(crate) is_stated: bool,
+}
+
 /// The whole drawing; `x` in percent, `y` in pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Drawing {
     pub(crate) height: usize,
-    pub(crate) bar_y: usize,
     pub(crate) axis_y: usize,
     pub(crate) label_y: usize,
     pub(crate) zero_x: String,
     pub(crate) break_x: String,
-    pub(crate) bar_x: String,
-    pub(crate) bar_width: String,
-    /// No upper bound is known: the bar runs off the right edge.
-    pub(crate) open: bool,
+    pub(crate) bars: Vec<Bar>,
     pub(crate) ticks: Vec<Tick>,
     pub(crate) marks: Vec<Mark>,
 }
@@ -62,23 +72,21 @@ struct Axis {
 }
 
 impl Drawing {
-    pub(crate) fn new(bracket: &BracketLine, profiles: &[ProfileLine], headline: &str) -> Self {
-        let axis = Axis::around(bracket, profiles);
-        let marks = marks(axis, profiles, headline);
+    pub(crate) fn new(bracket: &BracketLine, headline: &ProfileLine, profiles: &[ProfileLine]) -> Self {
+        let stated = headline.declared.as_ref().map(|declared| (declared.lower, declared.upper));
+        let bounds: Vec<_> = std::iter::once((bracket.lower, bracket.upper)).chain(stated).collect();
+        let axis = Axis::around(&bounds, profiles);
+        let marks = marks(axis, profiles, &headline.id);
         let bar_y = marks.len() * ROW + 14;
-        let start = axis.position(bracket.lower);
-        let end = bracket.upper.map_or(FULL, |upper| axis.position(upper));
+        let bars: Vec<Bar> = bounds.iter().enumerate().map(|(row, bounds)| axis.bar(*bounds, row, bar_y)).collect();
+        let below = bar_y + bars.len() * BAR_ROW;
         Self {
-            height: bar_y + 62,
-            bar_y,
-            axis_y: bar_y + 32,
-            label_y: bar_y + 53,
+            height: below + 44,
+            axis_y: below + 14,
+            label_y: below + 35,
             zero_x: percent(ZERO),
             break_x: percent((ZERO + FIRST) / 2),
-            bar_x: percent(start),
-            // A bracket whose ends fall together still has to be seen.
-            bar_width: percent(end.saturating_sub(start).max(40)),
-            open: bracket.upper.is_none(),
+            bars,
             ticks: axis.ticks(),
             marks,
         }
@@ -105,9 +113,9 @@ fn marks(axis: Axis, profiles: &[ProfileLine], headline: &str) -> Vec<Mark> {
 
 impl Axis {
     /// Wide enough for every positive figure, with a power of ten to spare on the right.
-    fn around(bracket: &BracketLine, profiles: &[ProfileLine]) -> Self {
-        let bounds = [Some(bracket.lower), bracket.upper];
-        let figures = bounds.into_iter().flatten().chain(profiles.iter().map(|line| line.threshold));
+    fn around(bounds: &[(Flops, Option<Flops>)], profiles: &[ProfileLine]) -> Self {
+        let bounds = bounds.iter().flat_map(|(lower, upper)| [Some(*lower), *upper]);
+        let figures = bounds.flatten().chain(profiles.iter().map(|line| line.threshold));
         let exponents: Vec<u32> = figures.filter_map(|figure| figure.0.checked_ilog10()).collect();
         let low = exponents.iter().min().map_or(0, |least| least.saturating_sub(1));
         let high = exponents.iter().max().map_or(1, |greatest| greatest + 1).min(38);
@@ -122,6 +130,19 @@ impl Axis {
         let (low, high) = (log2(10u128.pow(self.low)), log2(10u128.pow(self.high)));
         let along = log2(figure.0).clamp(low, high) - low;
         FIRST + along * (LAST - FIRST) / (high - low)
+    }
+
+    fn bar(self, (lower, upper): (Flops, Option<Flops>), row: usize, top: usize) -> Bar {
+        let start = self.position(lower);
+        let end = upper.map_or(FULL, |upper| self.position(upper));
+        Bar {
+            x: percent(start),
+            // A bracket whose ends fall together still has to be seen.
+            width: percent(end.saturating_sub(start).max(40)),
+            y: top + row * BAR_ROW,
+            open: upper.is_none(),
+            is_stated: row > 0,
+        }
     }
 
     fn ticks(self) -> Vec<Tick> {

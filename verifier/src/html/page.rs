@@ -13,7 +13,7 @@ use crate::figures::{Amount, duration, grouped};
 use crate::html::drawing::Drawing;
 use crate::html::form::{Field, fields};
 use crate::instant;
-use crate::prose::{capital, numbers, sentence};
+use crate::prose::{capital, numbers, sentence, status, status_aside};
 use crate::visible::{cited, described};
 
 /// The page.
@@ -74,6 +74,8 @@ struct Threshold<'a> {
     is_law: bool,
     compare: &'static str,
     status: &'static str,
+    /// The status with a comma before it, where the threshold is not in force.
+    aside: String,
     /// The verdict in a few words, and the class that colours it.
     words: &'static str,
     class: &'static str,
@@ -225,7 +227,7 @@ impl<'a> Page<'a> {
             upper_basis: sentence(&bracket.upper_basis),
             width: bracket.width.map(Amount::of),
             clock_is_external: bracket.clock == "external",
-            drawing: Drawing::new(bracket, &report.profiles, &headline.line.id),
+            drawing: Drawing::new(bracket, headline.line, &report.profiles),
             headline,
             thresholds: report.profiles.iter().map(threshold).collect(),
             ledger: report.ledger.iter().map(Work::new).collect(),
@@ -280,14 +282,8 @@ impl<'a> Threshold<'a> {
                 Compare::Gt => "more than",
                 Compare::Ge => "at least",
             },
-            status: match line.status.as_str() {
-                "in-force" => "in force",
-                "future" => "not yet in force",
-                "rescinded" => "no longer in force",
-                "draft" => "draft",
-                "demonstration" => "demonstration, not a law",
-                _ => "status not known",
-            },
+            status: status(line),
+            aside: status_aside(line),
             words: verdict,
             class,
             is_cumulative: line.quantity == Quantity::Cumulative,
