@@ -12,6 +12,7 @@ mod mutations;
 mod oms;
 mod readme;
 mod real_evidence;
+mod real_nvidia;
 mod real_snp;
 mod report;
 mod simulated_evidence;

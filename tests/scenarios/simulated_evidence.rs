@@ -81,6 +81,7 @@ fn a_simulated_quote_gives_whole_claims_of_its_anchors_grade() {
         valid_until: world.collateral_options().next_update,
         not_checked: found.not_checked.clone(),
         snp: None,
+        nvidia: None,
     };
     assert_eq!(found, expected);
     assert_eq!(open(&found), ["tdx-second-chain", "tdx-event-log"]);

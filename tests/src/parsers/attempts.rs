@@ -155,7 +155,7 @@ pub(super) fn gpu_chain(bytes: &[u8]) -> Seen {
 /// One DER certificate, through the only door that takes a lone one: an anchor file.
 pub(super) fn certificate(bytes: &[u8]) -> Seen {
     let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(bytes));
-    let accepted = ["intel-sgx-root", "nvidia-device-root", "amd-root", "timestamp-authority-root"].map(|kind| {
+    let accepted = ["intel-sgx-root", "nvidia-device-root", "nvidia-rim-root", "amd-root", "timestamp-authority-root"].map(|kind| {
         let file = serde_json::json!({
             "format": "weighbridge/trust-anchor/v1", "name": "x", "grade": "simulated", "kind": kind,
             "certificate_pem": pem,
@@ -190,8 +190,10 @@ pub(super) fn anchor(bytes: &[u8]) -> Seen {
         assert!(anchors == before, "a refused anchor file left something behind");
         return Seen::Refused;
     }
-    let count = |TrustAnchors { intel, nvidia_device, amd, time, beacons, timestamp }: &TrustAnchors| {
-        [intel, nvidia_device, amd, timestamp].map(Vec::len).iter().sum::<usize>() + time.len() + beacons.len()
+    let count = |anchors: &TrustAnchors| {
+        let TrustAnchors { intel, nvidia_device, nvidia_rim, amd, time, beacons, timestamp } = anchors;
+        let certified = [intel, nvidia_device, nvidia_rim, amd, timestamp].map(Vec::len);
+        certified.iter().sum::<usize>() + time.len() + beacons.len()
     };
     assert_eq!(count(&anchors), count(&before) + 1, "one file, one anchor");
     assert!(parse_anchor_file(bytes, &mut anchors).is_err(), "the same anchor twice");
