@@ -9,6 +9,7 @@ mod help;
 mod hostile_evidence;
 mod misfortunes;
 mod mutations;
+mod nvidia;
 mod oms;
 mod readme;
 mod real_evidence;

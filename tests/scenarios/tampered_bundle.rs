@@ -6,6 +6,7 @@ mod chains;
 mod evidence;
 mod ledgers;
 mod levels;
+mod nvidia;
 mod statements;
 mod times;
 mod tokens;
@@ -26,7 +27,7 @@ use weighbridge_circuits::{DeclaredRelation, ThresholdPublic};
 use weighbridge_tests::{SAMPLE_START, SampleRun};
 use weighbridge_tests_simulator::World;
 
-use crate::support::{BOUND, anchors_of, assembled};
+use crate::support::{BOUND, anchors_of, assembled, collateral_of};
 
 struct Honest {
     run: SampleRun,

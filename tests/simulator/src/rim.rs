@@ -85,10 +85,11 @@ impl RimResource {
     pub fn text(&self, index: usize) -> String {
         let Self { active, alternatives } = self;
         let active = if *active { "True" } else { "False" };
-        let mut hashes = String::new();
-        for (at, value) in alternatives.iter().enumerate() {
-            let _written = write!(hashes, " ns2:Hash{at}=\"{}\"", hex::encode(value));
-        }
+        let value = |(at, value)| format!(" ns2:Hash{at}=\"{}\"", hex::encode::<&[u8; 48]>(value));
+        let mut hashes: Vec<String> = alternatives.iter().enumerate().map(value).collect();
+        // Canonical form orders attributes by name: Hash10 comes before Hash2.
+        hashes.sort();
+        let hashes = hashes.concat();
         format!(
             "        <ns0:Resource active=\"{active}\" alternatives=\"{}\" index=\"{index}\" \
              name=\"Measurement_{index}\" size=\"48\" type=\"Measurement\"{hashes}></ns0:Resource>\n",
