@@ -152,9 +152,7 @@ pub fn parse_anchor_file(bytes: &[u8], into: &mut TrustAnchors) -> Result<(), An
         AnchorKind::NvidiaDeviceRoot => {
             add_root(file, |root, at| check_root(root, Curve::P384, at), &mut into.nvidia_device)
         }
-        AnchorKind::NvidiaRimRoot => {
-            add_root(file, |root, at| check_root(root, Curve::P384, at), &mut into.nvidia_rim)
-        }
+        AnchorKind::NvidiaRimRoot => add_root(file, |root, at| check_root(root, Curve::P384, at), &mut into.nvidia_rim),
         AnchorKind::AmdRoot => add_root(file, check_amd_root, &mut into.amd),
         AnchorKind::TimeAuthority => add_authority(file, &mut into.time),
         AnchorKind::DrandChain => beacon::add(file, &mut into.beacons),

@@ -184,7 +184,10 @@ fn claims_of_gpus_say_what_the_reports_say() {
     let open: Vec<&str> = claims.not_checked.iter().map(|open| open.code.as_str()).collect();
     assert_eq!(open, ["gpu-ocsp", "gpu-cc-mode"]);
     let (nvidia, gpu) = (own(&claims), own(&claims).gpu().unwrap());
-    assert_eq!((gpu.driver_version.clone(), nvidia.vbios_version.clone()), (version("550.90.07"), version("96.00.9F.00.01")));
+    assert_eq!(
+        (gpu.driver_version.clone(), nvidia.vbios_version.clone()),
+        (version("550.90.07"), version("96.00.9F.00.01"))
+    );
     let board = [&gpu.project, &gpu.project_sku, &gpu.chip_sku, &gpu.chip_sku_modifier, &gpu.project_sku_modifier];
     assert_eq!(board.map(|word| word.as_deref().unwrap()), ["1010", "0200", "882", "0", ""]);
     assert_eq!((gpu.nvdec0, gpu.protected_pcie), (Some(NvidiaStatus::Off), Some(NvidiaStatus::Off)));
@@ -319,7 +322,11 @@ fn gpus_of_one_node_are_distinct_devices_that_agree_on_their_switches() {
 
 #[test]
 fn no_changed_bit_of_a_report_is_accepted() {
-    let names = [("nvidia-gpu", "h100-550.90.07-full"), ("nvidia-gpu", "b100-575.32"), ("nvidia-nvswitch", "ls10-96.10.55-single")];
+    let names = [
+        ("nvidia-gpu", "h100-550.90.07-full"),
+        ("nvidia-gpu", "b100-575.32"),
+        ("nvidia-nvswitch", "ls10-96.10.55-single"),
+    ];
     for (kind, name) in names {
         let Some(case) = Case::named(kind, name) else { return };
         let honest = Files::of(kind, &case, &case.appraisals[0]);

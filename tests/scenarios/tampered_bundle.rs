@@ -211,6 +211,7 @@ fn every_check_is_in_the_table_and_every_breaker_of_the_table_exists() {
         include_str!("tampered_bundle/evidence.rs"),
         include_str!("tampered_bundle/ledgers.rs"),
         include_str!("tampered_bundle/levels.rs"),
+        include_str!("tampered_bundle/nvidia.rs"),
         include_str!("tampered_bundle/statements.rs"),
         include_str!("tampered_bundle/times.rs"),
         include_str!("tampered_bundle/tokens.rs"),

@@ -41,7 +41,8 @@ fn canonical_form(document: &Document<'_>, nodes: &NodeSet) -> Result<Vec<u8>, S
 }
 
 fn only_child(document: &Document<'_>, parent: NodeId, namespace: &str, local: &str) -> Result<NodeId, String> {
-    let named = |node: &NodeId| document.element(*node).is_some_and(|element| element.matches_name_ns(namespace, local));
+    let named =
+        |node: &NodeId| document.element(*node).is_some_and(|element| element.matches_name_ns(namespace, local));
     let mut found = document.children_iter(parent).filter(named);
     match (found.next(), found.next()) {
         (Some(only), None) => Ok(only),

@@ -38,10 +38,7 @@ pub(super) enum NameFailure {
 
 /// Reads chip family and stable id from the five names: `<chip> <revision> <processor> FMC LF`, `… <processor> BROM`,
 /// `NVIDIA <chip> Provisioner ICA <number>`, `NVIDIA <chip> Identity`, and the root, which is pinned by key.
-pub(super) fn read_identity(
-    part: Part,
-    certificates: &[X509Certificate<'_>],
-) -> Result<DeviceIdentity, NameFailure> {
+pub(super) fn read_identity(part: Part, certificates: &[X509Certificate<'_>]) -> Result<DeviceIdentity, NameFailure> {
     let codes = part.codes();
     let [leaf, brom, provisioner, identity, _root] = certificates else {
         let message = format!("a device chain has 5 certificates, this one {}", certificates.len());

@@ -96,9 +96,8 @@ fn check_device<'c, 'a>(
     window: &mut Window,
 ) -> Result<(TrustedPath<'c, 'a>, DeviceIdentity, Vec<NotChecked>), EvidenceError> {
     let mut failures = Vec::new();
-    let path = check_path(chain, Curve::P384, &anchors.nvidia_device, window)
-        .map_err(|found| failures.extend(found))
-        .ok();
+    let path =
+        check_path(chain, Curve::P384, &anchors.nvidia_device, window).map_err(|found| failures.extend(found)).ok();
     let identity = match read_identity(part, chain) {
         Ok(identity) => Some(identity),
         Err(NameFailure::Wrong(failure)) => {

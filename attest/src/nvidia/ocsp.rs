@@ -2,16 +2,18 @@
 //! as NVIDIA's responder uses it. **Does not know** whose certificates are asked about; it makes no request, so that no
 //! nonce of ours is in an answer. **Spec.** EVIDENCE §1.7, RFC 6960 §3.2, §4.2.
 
+use der::asn1::ObjectIdentifier;
+use der::{Decode as _, Encode as _};
 use ring::digest::{Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, digest};
 use ring::signature::{ECDSA_P384_SHA384_ASN1, UnparsedPublicKey};
 use weighbridge_attest_types::{UnixMillis, sha256};
-use der::asn1::ObjectIdentifier;
-use der::{Decode as _, Encode as _};
 use x509_ocsp::{
     BasicOcspResponse, CertStatus, OcspGeneralizedTime, OcspResponse, OcspResponseStatus, ResponderId, ResponseData,
     SingleResponse,
 };
-use x509_parser::oid_registry::{OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_EXTENDED_KEY_USAGE, OID_X509_EXT_KEY_USAGE};
+use x509_parser::oid_registry::{
+    OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_EXTENDED_KEY_USAGE, OID_X509_EXT_KEY_USAGE,
+};
 use x509_parser::prelude::X509Certificate;
 
 use crate::budget::MAX_OCSP_BYTES;
@@ -91,7 +93,9 @@ pub(super) enum CertificateStatus {
 /// Whether some bytes begin as a response does: a SEQUENCE whose first value is an ENUMERATED.
 pub(super) fn looks_like(bytes: &[u8]) -> bool {
     let after_length = match bytes {
-        [SEQUENCE, 0x81, _, rest @ ..] | [SEQUENCE, 0x82, _, _, rest @ ..] | [SEQUENCE, 0x83, _, _, _, rest @ ..] => rest,
+        [SEQUENCE, 0x81, _, rest @ ..] | [SEQUENCE, 0x82, _, _, rest @ ..] | [SEQUENCE, 0x83, _, _, _, rest @ ..] => {
+            rest
+        }
         [SEQUENCE, _, rest @ ..] => rest,
         _ => return false,
     };
@@ -102,36 +106,34 @@ impl OcspFile {
     /// Reads one response.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Failure> {
         if bytes.len() > MAX_OCSP_BYTES {
-            return Err(unreadable(format!("{} bytes are over the cap of {MAX_OCSP_BYTES}", bytes.len())));
+            return Err(unreadable(&format!("{} bytes are over the cap of {MAX_OCSP_BYTES}", bytes.len())));
         }
-        shape::check(bytes).ok_or_else(|| unreadable("its values are not DER, or too many".to_owned()))?;
-        let response = OcspResponse::from_der(bytes).map_err(|why| unreadable(why.to_string()))?;
+        shape::check(bytes).ok_or_else(|| unreadable("its values are not DER, or too many"))?;
+        let response = OcspResponse::from_der(bytes).map_err(|why| unreadable(&why.to_string()))?;
         let body = match (response.response_status, response.response_bytes) {
             (OcspResponseStatus::Successful, Some(body)) if body.response_type == BASIC => body,
-            (status, _) => return Err(unreadable(format!("the responder did not answer ({status:?}); leave it out"))),
+            (status, _) => return Err(unreadable(&format!("the responder did not answer ({status:?}); leave it out"))),
         };
         Self::read_basic(body.response.as_bytes())
     }
 
     fn read_basic(bytes: &[u8]) -> Result<Self, Failure> {
-        let shapeless = || unreadable("its values are not DER, or too many".to_owned());
+        let shapeless = || unreadable("its values are not DER, or too many");
         let basic = shape::check(bytes).ok_or_else(shapeless)?;
         // The library's own copy of the signed part is not used: what is read is what is verified.
         let tbs = basic.parts().next().ok_or_else(shapeless)?.whole;
         let list = basic.parts().find(|part| part.tag == CERTIFICATES).and_then(|wrapped| wrapped.parts().next());
-        let certificates: Vec<Vec<u8>> = list.map_or_else(Vec::new, |list| {
-            list.parts().map(|certificate| certificate.whole.to_vec()).collect()
-        });
-        let outer = BasicOcspResponse::from_der(bytes).map_err(|why| unreadable(why.to_string()))?;
+        let certificates: Vec<Vec<u8>> =
+            list.map_or_else(Vec::new, |list| list.parts().map(|certificate| certificate.whole.to_vec()).collect());
+        let outer = BasicOcspResponse::from_der(bytes).map_err(|why| unreadable(&why.to_string()))?;
         let algorithm = &outer.signature_algorithm;
         if algorithm.oid != ECDSA_SHA384 || algorithm.parameters.is_some() || certificates.len() > MAX_CERTIFICATES {
-            let message = "it is not signed with ECDSA and SHA-384, or has too many certificates".to_owned();
-            return Err(unreadable(message));
+            return Err(unreadable("it is not signed with ECDSA and SHA-384, or has too many certificates"));
         }
         let signature = outer.signature.as_bytes().ok_or_else(shapeless)?.to_vec();
-        let data = ResponseData::from_der(tbs).map_err(|why| unreadable(why.to_string()))?;
+        let data = ResponseData::from_der(tbs).map_err(|why| unreadable(&why.to_string()))?;
         let responder = match &data.responder_id {
-            ResponderId::ByName(name) => Responder::Name(name.to_der().map_err(|why| unreadable(why.to_string()))?),
+            ResponderId::ByName(name) => Responder::Name(name.to_der().map_err(|why| unreadable(&why.to_string()))?),
             ResponderId::ByKey(key) => Responder::Key(key.as_bytes().to_vec()),
         };
         let extensions = data.response_extensions.unwrap_or_default();
@@ -162,7 +164,8 @@ impl OcspFile {
             failures.push(Failure::new("ocsp-extension", "an OCSP response has a critical extension"));
         }
         if self.produced > now {
-            failures.push(Failure::new("not-yet-valid", "an OCSP response was made later than the instant asked about"));
+            failures
+                .push(Failure::new("not-yet-valid", "an OCSP response was made later than the instant asked about"));
         }
         let Some(until) = answer.until else {
             failures.push(Failure::new("ocsp-without-end", "an OCSP response names no next update"));
@@ -202,12 +205,6 @@ impl OcspFile {
             false => Err(failures),
         }
     }
-
-    /// How often signatures were checked.
-    #[cfg(test)]
-    pub(super) fn asked(&self) -> usize {
-        self.signer.asked()
-    }
 }
 
 /// Directly below the authority that it answers for, and for nothing else than answering.
@@ -236,7 +233,7 @@ impl Answer {
     fn read(single: &SingleResponse) -> Result<Self, Failure> {
         let id = &single.cert_id;
         let known = CERT_ID_HASHES.iter().find(|(oid, _)| *oid == id.hash_algorithm.oid);
-        let (_, hash) = known.ok_or_else(|| unreadable("it names an issuer by a digest not known here".to_owned()))?;
+        let (_, hash) = known.ok_or_else(|| unreadable("it names an issuer by a digest not known here"))?;
         let extensions = single.single_extensions.as_deref().unwrap_or_default();
         let status = match &single.cert_status {
             CertStatus::Good(_) => CertificateStatus::Good,
@@ -271,6 +268,6 @@ fn instant(time: OcspGeneralizedTime) -> UnixMillis {
     UnixMillis(time.0.to_unix_duration().as_secs().saturating_mul(1_000))
 }
 
-fn unreadable(why: String) -> Failure {
+fn unreadable(why: &str) -> Failure {
     Failure::new("ocsp-unreadable", format!("OCSP response: {why}"))
 }

@@ -131,7 +131,9 @@ impl<'a> Fields<'a> {
             nvdec0: self.status(field::NVDEC0_STATUS, "the NVDEC0 status")?,
             protected_pcie: self.status(field::PROTECTED_PCIE, "the protected PCIe status")?,
             mode,
-            switch_pdis: self.array(field::SWITCH_PDI, "the switch PDIs")?.map_or_else(Vec::new, pdis::<{ 8 * GPU_LINKS }>),
+            switch_pdis: self
+                .array(field::SWITCH_PDI, "the switch PDIs")?
+                .map_or_else(Vec::new, pdis::<{ 8 * GPU_LINKS }>),
         })
     }
 
@@ -261,8 +263,7 @@ mod tests {
     #[test]
     fn a_switch_names_itself_its_gpus_and_its_ports() {
         let both: Vec<u8> = (0..128).collect();
-        let fields: [(u16, &[u8]); 5] =
-            [(22, &[1; 8]), (26, &both), (23, &[0xec, 0]), (24, &[2, 0]), (25, &[1, 0])];
+        let fields: [(u16, &[u8]); 5] = [(22, &[1; 8]), (26, &both), (23, &[0xec, 0]), (24, &[2, 0]), (25, &[1, 0])];
         let NvidiaPart::Switch(facts) = parse(Part::Switch, &fields).unwrap() else { panic!("a GPU") };
         assert_eq!((facts.pdi, facts.gpu_pdis.len(), facts.port_map.len()), (Some(Pdi([1; 8])), 8, 64));
         assert_eq!((facts.gpu_pdis[7], facts.port_map[0]), (Pdi([56, 57, 58, 59, 60, 61, 62, 63]), 64));
@@ -282,7 +283,8 @@ mod tests {
 
     #[test]
     fn counters_versions_and_fields_without_a_layout_are_kept() {
-        let bytes = encoded(&[(12, &[1, 0, 0, 0, 2, 1, 0, 0]), (34, &[1, 0]), (4, &[7; 128]), (2, &[9]), (20, &[3; 48])]);
+        let bytes =
+            encoded(&[(12, &[1, 0, 0, 0, 2, 1, 0, 0]), (34, &[1, 0]), (4, &[7; 128]), (2, &[9]), (20, &[3; 48])]);
         let found = OpaqueFields::parse(Part::Switch, &bytes).unwrap();
         assert_eq!((found.extend_counters.as_slice(), found.opaque_version), (&[1, 258][..], Some(1)));
         assert_eq!((found.uninterpreted(), found.fwid), (BTreeMap::from([(4, vec![7; 128])]), Some([3; 48])));

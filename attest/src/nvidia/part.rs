@@ -71,8 +71,7 @@ const GPU_FAMILIES: &[Family] = &[
     Family { in_certificates: "GH100", in_manifests: "GH100", identity: "GH100" },
     Family { in_certificates: "GB100", in_manifests: "GB100", identity: "GB100" },
 ];
-const SWITCH_FAMILIES: &[Family] =
-    &[Family { in_certificates: "LS_10", in_manifests: "LS10", identity: "GH100" }];
+const SWITCH_FAMILIES: &[Family] = &[Family { in_certificates: "LS_10", in_manifests: "LS10", identity: "GH100" }];
 
 impl Part {
     /// Name of the evidence format.

@@ -166,13 +166,7 @@ fn choose<'e, 'a>(
 }
 
 /// What is wrong with a manifest that is for another report.
-fn why_not(
-    rim: &Rim,
-    part: Part,
-    family: &Family,
-    anchors: &[CertificateAnchor],
-    window: &Window,
-) -> Vec<Failure> {
+fn why_not(rim: &Rim, part: Part, family: &Family, anchors: &[CertificateAnchor], window: &Window) -> Vec<Failure> {
     if let Err(failures) = rim.check(anchors, &mut Window::new(window.now())) {
         return failures;
     }
@@ -180,7 +174,7 @@ fn why_not(
         true => Failure::new("rim-version", "it is for another version of the firmware than the report names"),
         false => Failure::new("rim-product", "it is for another product than the certificates name"),
     };
-    vec![rim.named(failure)]
+    vec![rim.named(&failure)]
 }
 
 type Golden<'e> = BTreeMap<u8, (RimSlot, &'e [Measurement])>;

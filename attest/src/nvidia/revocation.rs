@@ -49,7 +49,7 @@ pub(super) fn check(links: &[Link<'_>], given: &Given<'_>, window: &mut Window) 
                 found.revocation.good.push(name);
                 found.by_ocsp |= by_ocsp;
             }
-            Err(all) => failures.extend(all.into_iter().map(|failure| about(&name, failure))),
+            Err(all) => failures.extend(all.iter().map(|failure| about(&name, failure))),
         }
     }
     if given.addressed && !found.revocation.open.is_empty() && speaks_of_others(links, given) {
@@ -141,7 +141,8 @@ impl Said {
 }
 
 fn speaks_of_others(links: &[Link<'_>], given: &Given<'_>) -> bool {
-    let about_none = |answer: &super::ocsp::Answer| !links.iter().any(|link| answer.is_about(link.certificate, link.issuer));
+    let about_none =
+        |answer: &super::ocsp::Answer| !links.iter().any(|link| answer.is_about(link.certificate, link.issuer));
     given.responses.iter().any(|response| response.answers.iter().all(about_none))
 }
 
@@ -149,6 +150,6 @@ fn is_signed(list: &CertificateRevocationList<'_>, issuer: &X509Certificate<'_>)
     is_list_signed(list, issuer, Curve::P384)
 }
 
-fn about(name: &str, failure: Failure) -> Failure {
+fn about(name: &str, failure: &Failure) -> Failure {
     Failure::new(failure.code, format!("revocation of {name:?}: {}", failure.message))
 }

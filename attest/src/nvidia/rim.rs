@@ -81,7 +81,7 @@ impl Rim {
             Some(_) => {}
             None => failures.push(unknown_root(&chain)),
         }
-        Err(failures.into_iter().map(|failure| self.named(failure)).collect())
+        Err(failures.iter().map(|failure| self.named(failure)).collect())
     }
 
     /// Signer first.
@@ -96,7 +96,7 @@ impl Rim {
     }
 
     /// A failure that says which manifest it is about.
-    pub(super) fn named(&self, failure: Failure) -> Failure {
+    pub(super) fn named(&self, failure: &Failure) -> Failure {
         let RimValues { product, version, .. } = &self.values;
         Failure::new(failure.code, format!("reference manifest {product} {version}: {}", failure.message))
     }

@@ -57,9 +57,7 @@ struct Switch<'m> {
 }
 
 /// The same over claims that a set vouches for.
-pub(crate) fn compare<'m>(
-    members: impl Iterator<Item = &'m PlatformClaims>,
-) -> Result<NvidiaTopology, EvidenceError> {
+pub(crate) fn compare<'m>(members: impl Iterator<Item = &'m PlatformClaims>) -> Result<NvidiaTopology, EvidenceError> {
     let (mut gpus, mut switches) = (Vec::new(), Vec::new());
     for claims in members.filter_map(|claims| claims.nvidia.as_deref()) {
         gpus.extend(claims.gpu().map(|facts| Gpu { pdi: claims.pdi, facts }));
@@ -82,12 +80,7 @@ pub(crate) fn compare<'m>(
     }
     untrusted_if_any(failures)?;
     let (gpus, switches) = (set(gpus.iter().map(|gpu| gpu.pdi)), set(switches.iter().map(|switch| switch.pdi)));
-    Ok(NvidiaTopology {
-        mode,
-        gpus: gpus.into_iter().collect(),
-        switches: switches.into_iter().collect(),
-        switch_side,
-    })
+    Ok(NvidiaTopology { mode, gpus: gpus.into_iter().collect(), switches: switches.into_iter().collect(), switch_side })
 }
 
 impl Gpu<'_> {
@@ -124,7 +117,8 @@ fn one_mode(gpus: &[Gpu<'_>], failures: &mut Vec<Failure>) -> Option<NvidiaMode>
     let mixed = gpus.iter().any(|gpu| gpu.mode() != first);
     if mixed || matches!(first, Some(NvidiaMode::Other(_))) {
         let modes: Vec<String> = gpus.iter().map(|gpu| format!("{} {:?}", gpu.pdi, gpu.mode())).collect();
-        failures.push(Failure::new("topology-mode", format!("the modes of GPUs mix or are unknown: {}", modes.join(", "))));
+        failures
+            .push(Failure::new("topology-mode", format!("the modes of GPUs mix or are unknown: {}", modes.join(", "))));
     }
     first
 }

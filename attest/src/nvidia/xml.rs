@@ -3,9 +3,7 @@
 //! processing instructions, comments, CDATA, mixed content. **Knows** XML 1.0 and its namespaces, as far as that goes.
 //! **Does not know** manifests or signatures. **Spec.** EVIDENCE §1.5, §0 rule 5.
 
-use crate::budget::{
-    MAX_RIM_BYTES, MAX_XML_ATTRIBUTES, MAX_XML_ATTRIBUTES_IN_ALL, MAX_XML_DEPTH, MAX_XML_ELEMENTS,
-};
+use crate::budget::{MAX_RIM_BYTES, MAX_XML_ATTRIBUTES, MAX_XML_ATTRIBUTES_IN_ALL, MAX_XML_DEPTH, MAX_XML_ELEMENTS};
 
 /// The prefix that is always bound.
 const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";
@@ -130,7 +128,9 @@ impl<'a> Reader<'a> {
     /// Up to and including the end tag: children with space between them, or one text.
     fn content(&mut self, element: &mut Element<'a>, name: &str, depth: usize) -> Result<(), String> {
         loop {
-            let (text, rest) = self.rest.split_at_checked(self.rest.find('<').ok_or("it ends inside an element")?)
+            let (text, rest) = self
+                .rest
+                .split_at_checked(self.rest.find('<').ok_or("it ends inside an element")?)
                 .ok_or("it ends inside an element")?;
             self.rest = rest;
             let is_end = rest.starts_with("</");
@@ -318,10 +318,35 @@ mod tests {
     #[test]
     fn what_is_not_well_formed_is_refused() {
         for text in [
-            "", " ", "a", "<a", "<a>", "<a></b>", "<a/><a/>", "<a/>x", "</a>", "<a x=1/>", "<a x='1/>", "<a x='<'/>",
-            "<a x='1'y='2'/>", "<a x='1' x='2'/>", "<a x/>", "<1/>", "<a:b:c/>", "<:a/>", "<a:/>", "<p:a/>",
-            "<a p:x='1'/>", "<a xmlns:p=''/>", "<a xmlns:xml='u'/>", "<a xmlns:xmlns='u'/>", "<a><b></a></b>",
-            "<a xmlns:p='u' xmlns:q='u' p:x='1' q:x='2'/>", "<\u{e9}/>", "<a/ >", "<a><b xmlns:p='u'/><p:c/></a>",
+            "",
+            " ",
+            "a",
+            "<a",
+            "<a>",
+            "<a></b>",
+            "<a/><a/>",
+            "<a/>x",
+            "</a>",
+            "<a x=1/>",
+            "<a x='1/>",
+            "<a x='<'/>",
+            "<a x='1'y='2'/>",
+            "<a x='1' x='2'/>",
+            "<a x/>",
+            "<1/>",
+            "<a:b:c/>",
+            "<:a/>",
+            "<a:/>",
+            "<p:a/>",
+            "<a p:x='1'/>",
+            "<a xmlns:p=''/>",
+            "<a xmlns:xml='u'/>",
+            "<a xmlns:xmlns='u'/>",
+            "<a><b></a></b>",
+            "<a xmlns:p='u' xmlns:q='u' p:x='1' q:x='2'/>",
+            "<\u{e9}/>",
+            "<a/ >",
+            "<a><b xmlns:p='u'/><p:c/></a>",
         ] {
             assert!(read(text).is_err(), "{text}");
         }

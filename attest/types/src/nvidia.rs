@@ -384,7 +384,10 @@ mod tests {
     #[test]
     fn a_pdi_has_two_byte_orders() {
         let pdi = Pdi([1, 2, 3, 4, 5, 6, 7, 8]);
-        assert_eq!((pdi.to_string(), pdi.reversed().to_string()), ("0102030405060708".into(), "0807060504030201".into()));
+        assert_eq!(
+            (pdi.to_string(), pdi.reversed().to_string()),
+            ("0102030405060708".into(), "0807060504030201".into())
+        );
         assert_eq!(pdi.reversed().reversed(), pdi);
     }
 }

@@ -68,9 +68,14 @@ fn other_spellings_of_the_same_canonical_form_are_the_same_manifest() {
     let closed = text.replace("></ns0:Resource>", "/>");
     let lines = text.replace('\n', "\r\n");
     let declared = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{text}\n");
-    for (what, spelling) in
-        [("space", spaced), ("quotes", quotes), ("order", turned), ("closed", closed), ("lines", lines), ("head", declared)]
-    {
+    for (what, spelling) in [
+        ("space", spaced),
+        ("quotes", quotes),
+        ("order", turned),
+        ("closed", closed),
+        ("lines", lines),
+        ("head", declared),
+    ] {
         assert_ne!(spelling, text, "{what}");
         let scene = Scene::new().with_driver(spelling);
         assert_eq!(scene.claims(), Scene::new().claims(), "{what}");
@@ -122,8 +127,14 @@ fn signatures_that_are_moved_doubled_or_filled_are_refused() {
         ("a key beside", text.replacen("<ds:X509Data>", "<ds:KeyValue></ds:KeyValue><ds:X509Data>", 1)),
         ("an issuer beside", text.replacen("<ds:X509Certificate>", "<ds:X509SKI></ds:X509SKI><ds:X509Certificate>", 1)),
         ("an Id", text.replacen("<ds:Signature ", "<ds:Signature Id=\"s\" ", 1)),
-        ("two of SignedInfo", text.replacen("<ds:SignatureValue>", "<ds:SignedInfo></ds:SignedInfo><ds:SignatureValue>", 1)),
-        ("another namespace", text.replacen("xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"", "xmlns:ds=\"urn:x\"", 1)),
+        (
+            "two of SignedInfo",
+            text.replacen("<ds:SignatureValue>", "<ds:SignedInfo></ds:SignedInfo><ds:SignatureValue>", 1),
+        ),
+        (
+            "another namespace",
+            text.replacen("xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"", "xmlns:ds=\"urn:x\"", 1),
+        ),
         ("no value", text.replacen("<ds:SignatureValue>", "<ds:SignatureValue>!", 1)),
     ];
     for (what, manifest) in cases {
@@ -163,11 +174,18 @@ fn dtds_entities_comments_cdata_and_other_encodings_are_refused() {
         ("an instruction", text.replacen("</ns0:Payload>", "<?x y?></ns0:Payload>", 1)),
         ("a length", format!("{text}{}", " ".repeat(256 * 1024))),
         ("a prefix without a namespace", text.replacen("<ns0:Entity ", "<ns9:Entity ", 1)),
-        ("depth", text.replacen("</ns0:Payload>", &format!("{}{}</ns0:Payload>", "<a>".repeat(9), "</a>".repeat(9)), 1)),
+        (
+            "depth",
+            text.replacen("</ns0:Payload>", &format!("{}{}</ns0:Payload>", "<a>".repeat(9), "</a>".repeat(9)), 1),
+        ),
         ("an attribute twice", text.replacen(" active=", " index=\"0\" active=", 1)),
         (
             "an attribute under two prefixes",
-            text.replacen("<ns0:Resource ", "<ns0:Resource xmlns:n=\"http://www.w3.org/2001/04/xmlenc#sha384\" n:Hash0=\"\" ", 1),
+            text.replacen(
+                "<ns0:Resource ",
+                "<ns0:Resource xmlns:n=\"http://www.w3.org/2001/04/xmlenc#sha384\" n:Hash0=\"\" ",
+                1,
+            ),
         ),
     ] {
         assert_eq!(refused(manifest), ["rim-xml"], "{what}");
@@ -190,8 +208,14 @@ fn another_announcement_is_refused_even_where_it_is_signed() {
         ("no second transform", signed_as(|profile| drop(profile.transforms.pop()))),
         ("the transforms turned", signed_as(|profile| profile.transforms.reverse())),
         ("another digest", signed_as(|profile| profile.digest = "http://www.w3.org/2001/04/xmlenc#sha256".to_owned())),
-        ("another signature", signed_as(|profile| profile.signature = "http://www.w3.org/2000/09/xmldsig#hmac-sha1".to_owned())),
-        ("a second reference", signed_as(|profile| profile.more = "<ds:Reference URI=\"#x\"></ds:Reference>".to_owned())),
+        (
+            "another signature",
+            signed_as(|profile| profile.signature = "http://www.w3.org/2000/09/xmldsig#hmac-sha1".to_owned()),
+        ),
+        (
+            "a second reference",
+            signed_as(|profile| profile.more = "<ds:Reference URI=\"#x\"></ds:Reference>".to_owned()),
+        ),
     ];
     for (what, manifest) in cases {
         assert_eq!(refused(manifest), ["rim-profile"], "{what}");
@@ -222,7 +246,10 @@ fn values_that_are_signed_and_make_no_manifest_are_refused() {
         ("another maker", replaced("ManufacturerId=\"5703\"", "ManufacturerId=\"5704\"")),
         ("two of Meta", replaced("    <ns0:Payload", "<ns0:Meta></ns0:Meta>    <ns0:Payload")),
         ("two of Payload", replaced("    <ns0:Payload", "<ns0:Payload></ns0:Payload>    <ns0:Payload")),
-        ("a Payload of another namespace", replaced("<ns0:Payload xmlns:SHA384=\"", "<ns0:Payload xmlns:ns0=\"urn:x\" xmlns:z=\"")),
+        (
+            "a Payload of another namespace",
+            replaced("<ns0:Payload xmlns:SHA384=\"", "<ns0:Payload xmlns:ns0=\"urn:x\" xmlns:z=\""),
+        ),
         ("a version that no id holds", replaced("colloquialVersion=\"590.12", "colloquialVersion=\"590/12")),
     ];
     for (what, manifest) in cases {

@@ -120,8 +120,10 @@ fn attack(all: &[Honest]) -> (usize, usize) {
         for (part, bytes) in honest.parts() {
             let form = if bytes.starts_with(b"<") { Form::Text } else { Form::Binary };
             // A neighbour of the same kind to splice with.
-            let neighbour = all.iter().flat_map(Honest::parts).find(|(other, bytes)| *other == part && !bytes.is_empty());
-            let starts = vec![bytes.clone(), bytes.clone(), neighbour.map(|(_, bytes)| bytes.clone()).unwrap_or_default()];
+            let neighbour =
+                all.iter().flat_map(Honest::parts).find(|(other, bytes)| *other == part && !bytes.is_empty());
+            let starts =
+                vec![bytes.clone(), bytes.clone(), neighbour.map(|(_, bytes)| bytes.clone()).unwrap_or_default()];
             for again in 0..if part == 0 { 3 } else { 1 } {
                 sources.push((honest, part, Mutator::new(SEED + again, form, starts.clone())));
             }

@@ -115,7 +115,9 @@ fn a_revocation_cannot_be_outvoted_and_an_old_one_does_not_count() {
     assert_eq!(judged(&[&old]).refused(), ["expired"]);
     assert_eq!(judged(&[&answer(&ended)]).refused(), ["expired"]);
     let nine: Vec<Vec<u8>> = (0..9u64)
-        .map(|more| answer(&|options| options.next_update = options.next_update.map(|at| UnixMillis(at.0 + 1_000 * more))))
+        .map(|more| {
+            answer(&|options| options.next_update = options.next_update.map(|at| UnixMillis(at.0 + 1_000 * more)))
+        })
         .collect();
     assert_eq!(judged(&nine.iter().collect::<Vec<_>>()).refused(), ["status-too-many"]);
     assert_eq!(judged(&nine[1..].iter().collect::<Vec<_>>()).claims().revocation.good.len(), 1);
@@ -148,12 +150,14 @@ fn one_changed_byte_of_an_answer_is_never_good() {
         changed[byte] ^= 1;
         let scene = Scene::new().and(changed);
         // A file that no longer looks like an answer is as good as absent.
-        let good = scene.verify().map_or(0, |verified| verified.claims().nvidia.as_ref().unwrap().revocation.good.len());
+        let good =
+            scene.verify().map_or(0, |verified| verified.claims().nvidia.as_ref().unwrap().revocation.good.len());
         assert_eq!(good, 0, "byte {byte}");
     }
     for length in 0..answer.len() {
         let scene = Scene::new().and(&answer[..length]);
-        let good = scene.verify().map_or(0, |verified| verified.claims().nvidia.as_ref().unwrap().revocation.good.len());
+        let good =
+            scene.verify().map_or(0, |verified| verified.claims().nvidia.as_ref().unwrap().revocation.good.len());
         assert_eq!(good, 0, "length {length}");
     }
 }

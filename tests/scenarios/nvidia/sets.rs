@@ -30,9 +30,10 @@ fn codes(verdict: Verdict) -> Vec<&'static str> {
 fn a_switch_is_judged_by_its_own_manifest_and_names_itself() {
     let world = World::new(41, NOW);
     let switch = world.switch(0, 0);
-    let rim = world.rim_signer().rim(&world.switch_rim());
-    let judged = |files: &[Vec<u8>], change: &dyn Fn(&mut SwitchReportOptions)| verify_switch(&world, &switch, files, change);
-    let claims = judged(&[rim.clone()], &|_| {}).unwrap().claims().clone();
+    let rim = [world.rim_signer().rim(&world.switch_rim())];
+    let judged =
+        |files: &[Vec<u8>], change: &dyn Fn(&mut SwitchReportOptions)| verify_switch(&world, &switch, files, change);
+    let claims = judged(&rim, &|_| {}).unwrap().claims().clone();
     let own = claims.nvidia.as_deref().unwrap();
     assert_eq!((own.reference_values.status(), own.reference_values.matched), (ReferenceStatus::Matched, 31));
     assert_eq!(own.switch().unwrap().pdi, Some(Pdi(switch.pdi())));
@@ -40,10 +41,10 @@ fn a_switch_is_judged_by_its_own_manifest_and_names_itself() {
     assert_eq!(open, ["switch-fwid", "switch-ocsp"]);
     let missing = judged(&[], &|_| {}).unwrap().claims().clone();
     assert_eq!(missing.not_checked[1].code, "switch-rim");
-    assert_eq!(codes(judged(&[rim.clone()], &|options| options.pdi = Some([9; 8]))), ["switch-pdi-differs"]);
-    let older = judged(&[rim.clone()], &|options| options.bios_version = "96.10.00.00.01".to_owned());
+    assert_eq!(codes(judged(&rim, &|options| options.pdi = Some([9; 8]))), ["switch-pdi-differs"]);
+    let older = judged(&rim, &|options| options.bios_version = "96.10.00.00.01".to_owned());
     assert_eq!(codes(older), ["rim-version"]);
-    let differs = judged(&[rim.clone()], &|options| options.measurements[30] = [1; 48]).unwrap().claims().clone();
+    let differs = judged(&rim, &|options| options.measurements[30] = [1; 48]).unwrap().claims().clone();
     assert_eq!(differs.nvidia.unwrap().reference_values.mismatch_indexes(), [30]);
     // A manifest with an index that no switch has: nothing there is not as it should be.
     let mut wide = world.switch_rim();
@@ -51,7 +52,7 @@ fn a_switch_is_judged_by_its_own_manifest_and_names_itself() {
     let wide = judged(&[world.rim_signer().rim(&wide)], &|_| {}).unwrap().claims().clone();
     let difference = &wide.nvidia.unwrap().reference_values.differences[0];
     assert_eq!((difference.index, difference.found), (31, None));
-    let blocks = judged(&[rim], &|options| options.measurements.truncate(30)).unwrap_err();
+    let blocks = judged(&rim, &|options| options.measurements.truncate(30)).unwrap_err();
     assert_eq!((blocks.culprit(), blocks.code()), (Culprit::Malformed, "switch-report"));
     // A GPU's chain makes no switch.
     let (report, gpu) = (switch.report_with(switch.options(), NONCE), world.gpu(0, 0));
@@ -80,7 +81,8 @@ impl Board {
             switches: names.clone(),
             ..gpu.options().clone()
         };
-        let switch = |switch: &SimulatedSwitch| SwitchReportOptions { gpus: members.clone(), ..switch.options().clone() };
+        let switch =
+            |switch: &SimulatedSwitch| SwitchReportOptions { gpus: members.clone(), ..switch.options().clone() };
         let (gpus, switches) = (gpus.iter().map(gpu).collect(), switches.iter().map(switch).collect());
         Self { world, gpus, switches }
     }
@@ -145,7 +147,7 @@ fn gpus_and_switches_that_name_each_other_are_one_fabric() {
 #[test]
 fn any_difference_makes_a_set_untrusted() {
     assert_eq!(broken(|board| board.gpus[3].switches[2] = [7; 8]), ["topology-switches"]);
-    assert_eq!(broken(|board| drop(board.gpus[3].switches.pop())), ["topology-switches"]);
+    assert_eq!(broken(|board| board.gpus[3].switches.truncate(3)), ["topology-switches"]);
     assert_eq!(broken(|board| board.gpus[3].switches.clear()), ["topology-switches"]);
     // A GPU left out of the set shows at every switch, a switch left out at every GPU.
     assert_eq!(broken(|board| drop(board.gpus.pop())), ["topology-gpus"]);

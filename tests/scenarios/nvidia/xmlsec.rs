@@ -47,7 +47,8 @@ fn manifests() -> Vec<(String, bool, Vec<u8>)> {
     let mut found: Vec<(String, bool, Vec<u8>)> = Vec::new();
     for path in paths.filter(|path| path.extension().is_some_and(|end| end == "swidtag" || end == "xml")) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let changed = ["signature", "driver_rim_NEG_mismatch", "bios_rim_NEG_mismatch"].iter().any(|word| name.contains(word));
+        let changed =
+            ["signature", "driver_rim_NEG_mismatch", "bios_rim_NEG_mismatch"].iter().any(|word| name.contains(word));
         // The VBIOS's is signed, and its values differ.
         let changed = changed && !name.starts_with("vbios");
         found.push((name, !changed, fs::read(path).expect("a readable vector")));

@@ -106,7 +106,10 @@ mod tests {
         let (short, long) = (integer(7), octets(&[1; 300]));
         assert_eq!(parts(&sequence(&[short.clone(), long.clone()])), [&short[..], &long]);
         assert_eq!(hex::encode(big_integer(&[0, 0x80, 1])), "0203008001");
-        assert_eq!((hex::encode(big_integer(&[5])), hex::encode(bits(&[9]))), ("020105".to_owned(), "03020009".to_owned()));
+        assert_eq!(
+            (hex::encode(big_integer(&[5])), hex::encode(bits(&[9]))),
+            ("020105".to_owned(), "03020009".to_owned())
+        );
     }
 
     #[test]

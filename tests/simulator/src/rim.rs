@@ -85,11 +85,12 @@ impl RimResource {
     pub fn text(&self, index: usize) -> String {
         let Self { active, alternatives } = self;
         let active = if *active { "True" } else { "False" };
-        let value = |(at, value)| format!(" ns2:Hash{at}=\"{}\"", hex::encode::<&[u8; 48]>(value));
-        let mut hashes: Vec<String> = alternatives.iter().enumerate().map(value).collect();
+        let mut named: Vec<_> =
+            alternatives.iter().enumerate().map(|(at, value)| (format!("Hash{at}"), value)).collect();
         // Canonical form orders attributes by name: Hash10 comes before Hash2.
-        hashes.sort();
-        let hashes = hashes.concat();
+        named.sort();
+        let hashes: String =
+            named.into_iter().map(|(name, value)| format!(" ns2:{name}=\"{}\"", hex::encode(value))).collect();
         format!(
             "        <ns0:Resource active=\"{active}\" alternatives=\"{}\" index=\"{index}\" \
              name=\"Measurement_{index}\" size=\"48\" type=\"Measurement\"{hashes}></ns0:Resource>\n",
@@ -197,8 +198,7 @@ impl RimSigner {
     #[must_use]
     pub fn signature(&self, content: &str, profile: &RimProfile) -> String {
         let digest = STANDARD.encode(digest(&SHA384, content.as_bytes()));
-        let inherited =
-            format!(" xmlns=\"{SWID}\" xmlns:ds=\"{DSIG}\" xmlns:ns0=\"{SWID}\" xmlns:ns2=\"{SHA_384}\"");
+        let inherited = format!(" xmlns=\"{SWID}\" xmlns:ds=\"{DSIG}\" xmlns:ns0=\"{SWID}\" xmlns:ns2=\"{SHA_384}\"");
         let value = STANDARD.encode(self.key.sign_raw(profile.signed_info(&inherited, &digest).as_bytes()));
         let certificates: String = self
             .certificates

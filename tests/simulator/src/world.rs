@@ -27,8 +27,7 @@ const CERTIFICATE_DAYS: u64 = 10 * 365;
 const COLLATERAL_DAYS: u64 = 30;
 
 /// Indexes that genuine manifests of Hopper compare: driver, then VBIOS.
-const DRIVER_INDEXES: [usize; 20] =
-    [7, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39];
+const DRIVER_INDEXES: [usize; 20] = [7, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39];
 const VBIOS_INDEXES: [usize; 12] = [0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12];
 /// Firmware of video decoder 0: off in every simulated GPU, so that its value is never the manifest's.
 const NVDEC0_INDEX: usize = 35;

@@ -212,13 +212,14 @@ pub(super) fn gpu_chain(bytes: &[u8]) -> Seen {
 /// One DER certificate, through the only door that takes a lone one: an anchor file.
 pub(super) fn certificate(bytes: &[u8]) -> Seen {
     let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(bytes));
-    let accepted = ["intel-sgx-root", "nvidia-device-root", "nvidia-rim-root", "amd-root", "timestamp-authority-root"].map(|kind| {
-        let file = serde_json::json!({
-            "format": "weighbridge/trust-anchor/v1", "name": "x", "grade": "simulated", "kind": kind,
-            "certificate_pem": pem,
+    let accepted = ["intel-sgx-root", "nvidia-device-root", "nvidia-rim-root", "amd-root", "timestamp-authority-root"]
+        .map(|kind| {
+            let file = serde_json::json!({
+                "format": "weighbridge/trust-anchor/v1", "name": "x", "grade": "simulated", "kind": kind,
+                "certificate_pem": pem,
+            });
+            anchor(file.to_string().as_bytes()) == Seen::Accepted
         });
-        anchor(file.to_string().as_bytes()) == Seen::Accepted
-    });
     seen(accepted.contains(&true))
 }
 

@@ -13,5 +13,6 @@ pub(super) fn verify(
     anchors: &TrustAnchors,
     now: UnixMillis,
 ) -> Result<Verified<PlatformClaims>, EvidenceError> {
-    check(evidence, endorsements, anchors, now).map(|claims| Verified::assertion(claims))
+    let claims = check(evidence, endorsements, anchors, now)?;
+    Ok(Verified::assertion(claims))
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use weighbridge_attest_types::{
-    Culprit, Grade, GpuVersionRules, MeasurementDifference, NvidiaClaims, NvidiaRules, NvidiaStatus, PlatformClaims,
+    Culprit, GpuVersionRules, Grade, MeasurementDifference, NvidiaClaims, NvidiaRules, NvidiaStatus, PlatformClaims,
 };
 
 use super::{Failure, Rules, reason};
@@ -47,8 +47,18 @@ impl Rules<'_> {
         };
         self.refuse_mismatch(claims);
         let compared = claims.reference_values.is_complete();
-        self.apply("policy-gpu-reference-values", "comparison with reference values", reference_values, Some(&compared));
-        self.apply("policy-nvidia", "comparison of the firmware identity", firmware_identity, Some(&claims.fwid.is_some()));
+        self.apply(
+            "policy-gpu-reference-values",
+            "comparison with reference values",
+            reference_values,
+            Some(&compared),
+        );
+        self.apply(
+            "policy-nvidia",
+            "comparison of the firmware identity",
+            firmware_identity,
+            Some(&claims.fwid.is_some()),
+        );
         let known = claims.revocation.open.is_empty();
         self.apply("policy-nvidia", "known revocation status", revocation_status, Some(&known));
         let held = !claims.revocation.held.is_empty();
@@ -134,7 +144,7 @@ pub(super) fn waivers(rules: &NvidiaRules) -> BTreeMap<&str, Vec<String>> {
 mod tests {
     use weighbridge_attest_types::{
         AppliedRim, AppraisalPolicy, BoundValue, ChipFamily, Device, Digest32, EvidenceKind, FirmwareVersion, GpuFacts,
-        MissingRim, NvidiaPart, NvidiaRevocation, Pdi, ReferenceValues, Requirement, RimSlot, SwitchFacts, UnixMillis,
+        MissingRim, NvidiaPart, NvidiaRevocation, Pdi, ReferenceValues, Requirement, RimSlot, UnixMillis,
     };
 
     use super::super::accelerator_failures;
@@ -237,7 +247,9 @@ mod tests {
         let claims = gpu(|claims| claims.reference_values.differences = vec![difference(9), difference(52)]);
         let failures = accelerator_failures(&claims, &AppraisalPolicy::built_in());
         let index = |index: u8| {
-            format!("index {index} (VBIOS) is 0909090909090909…, allowed 0101010101010101… or 0202020202020202… (known)")
+            format!(
+                "index {index} (VBIOS) is 0909090909090909…, allowed 0101010101010101… or 0202020202020202… (known)"
+            )
         };
         let start = "nvidia-gpu abababababababab: measurements differ from the vendor's manifest";
         assert_eq!(failures[0].message, format!("{start}: {}; {}", index(9), index(52)));
@@ -292,7 +304,7 @@ mod tests {
     #[test]
     fn switches_have_a_bios_and_strangers_have_no_claims() {
         let switch = |claims: &mut NvidiaClaims| {
-            claims.part = NvidiaPart::Switch(Box::new(SwitchFacts::default()));
+            claims.part = NvidiaPart::Switch(Box::default());
             claims.vbios_version = Some(version("96.10.55.00.01"));
         };
         let claims = PlatformClaims { kind: EvidenceKind::new("nvidia-nvswitch"), ..gpu(switch) };
