@@ -2,6 +2,7 @@
 //! refusal, and what only looks like one is accepted. **Does not know** real captures (`real_nvidia`).
 //! **Spec.** EVIDENCE §1.5–1.9, §7.3.
 
+mod devices;
 mod manifests;
 mod mutations;
 mod revocation;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use weighbridge_attest::{
-    EvidenceError, RawEvidence, SwitchSide, Verified, built_in_anchors, nvidia_topology, pem_certificates, verify,
+    Endorsements, EvidenceError, RawEvidence, SwitchSide, Verified, built_in_anchors, nvidia_topology,
+    pem_certificates, verify,
 };
 use weighbridge_attest_types::{
     AppraisalPolicy, BoundValue, Culprit, EvidenceKind, FirmwareVersion, Grade, NvidiaClaims, NvidiaMode, NvidiaStatus,
@@ -15,7 +16,7 @@ use weighbridge_tests::shared;
 use weighbridge_tests::vectors::{Appraisal, Case, instant};
 
 /// The shared folder holds at least these; fewer would mean that cases were lost.
-const KINDS: [(&str, usize, usize); 2] = [("nvidia-gpu", 13, 49), ("nvidia-nvswitch", 3, 13)];
+const KINDS: [(&str, usize, usize); 2] = [("nvidia-gpu", 13, 52), ("nvidia-nvswitch", 3, 13)];
 
 type Verdict = Result<Verified<PlatformClaims>, EvidenceError>;
 
@@ -289,6 +290,38 @@ fn crossed_endorsements_and_chains_are_refused() {
     assert!(both.verify().is_ok());
     both.at = instant("2025-06-28T00:00:00Z");
     assert!(both.verify().is_ok());
+}
+
+/// Every manifest of the pool with what its index says about the signature.
+fn pool() -> Vec<(String, bool, Vec<u8>)> {
+    let Some(shared) = shared() else { return Vec::new() };
+    let folder = shared.join("vectors/_pool/nvidia-rims");
+    let index: Vec<Value> = serde_json::from_slice(&std::fs::read(folder.join("index.json")).unwrap()).unwrap();
+    let entry = |entry: &Value| {
+        let (file, says) = (entry["file"].as_str().unwrap(), entry["signature"].as_str().unwrap());
+        let bytes = std::fs::read(folder.join(file)).unwrap();
+        (file.to_owned(), !says.contains("signature invalid"), bytes)
+    };
+    index.iter().map(entry).collect()
+}
+
+#[test]
+fn every_manifest_of_the_pool_is_read_if_its_signature_holds_and_a_whole_archive_changes_no_verdict() {
+    let pool = pool();
+    for (file, holds, bytes) in &pool {
+        let found = Endorsements::recognise(std::slice::from_ref(bytes));
+        let codes: Vec<&str> = found.unreadable().map(|failure| failure.code).collect();
+        assert_eq!(
+            (found.unrecognised().len(), codes),
+            (0, if *holds { vec![] } else { vec!["rim-signature"] }),
+            "{file}"
+        );
+    }
+    assert!(shared().is_none() || pool.len() >= 25, "{}", pool.len());
+    let Some(mut full) = Files::accepted("nvidia-gpu", "h100-550.90.07-full") else { return };
+    let alone = full.verify();
+    full.endorsements.extend(pool.into_iter().filter(|(_, holds, _)| *holds).map(|(_, _, bytes)| bytes));
+    assert_eq!(full.verify(), alone);
 }
 
 #[test]

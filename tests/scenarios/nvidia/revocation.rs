@@ -133,6 +133,16 @@ fn dates_signers_and_extensions_are_checked() {
     assert_eq!(refused(&|options| options.signer = OcspSigner::Unauthorised), ["ocsp-responder"]);
     let foreign = refused(&|options| options.signer = OcspSigner::Foreign);
     assert_eq!(foreign, ["certificate-issuer", "certificate-signature"]);
+    // The last byte of an answer without certificates is the signature's.
+    let mut forged = with_answer(|options| options.signer = OcspSigner::Authority);
+    *forged.endorsements.last_mut().unwrap().last_mut().unwrap() ^= 1;
+    assert_eq!(forged.refused(), ["ocsp-signature"]);
+    // By somebody whose certificate is not there.
+    let mut unnamed = with_answer(|options| options.by_key = true);
+    let answer = unnamed.endorsements.last_mut().unwrap();
+    let key = answer.windows(4).position(|window| window == [0xa2, 22, 0x04, 20]).unwrap();
+    answer[key + 4] ^= 1;
+    assert_eq!(unnamed.refused(), ["ocsp-responder"]);
     // A delegate of the device's root does not answer for the provisioner's authority, nor another world's responder.
     let other = World::new(42, NOW);
     let answer = other.ocsp(Certified::Provisioner, &other.ocsp_options());

@@ -1,7 +1,8 @@
 //! Switches, and whole boards of GPUs and switches. No capture holds both sides of one board: these are simulated.
 
-use weighbridge_attest::{Bound, NvidiaTopology, SwitchSide, nvidia_topology};
-use weighbridge_attest_types::{BoundValue, NvidiaMode, Pdi};
+use weighbridge_attest::{Bound, NvidiaTopology, SwitchSide, nvidia_topology, verify_set};
+use weighbridge_attest_collect::collect_set;
+use weighbridge_attest_types::{Binding, BoundValue, Challenge, Digest32, NvidiaMode, Pdi};
 use weighbridge_tests_simulator::{SimulatedSwitch, SwitchReportOptions};
 
 use super::*;
@@ -142,6 +143,13 @@ fn gpus_and_switches_that_name_each_other_are_one_fabric() {
     let topology = single.topology().unwrap();
     assert_eq!((topology.mode, topology.switch_side), (Some(NvidiaMode::SingleGpu), SwitchSide::NotNeeded));
     assert_eq!(nvidia_topology(&[]).unwrap().gpus, []);
+    // A node's bound set answers the same question.
+    let world = World::new(41, NOW);
+    let binding = Binding::key(Digest32([2; 32]), Challenge::VerifierNonce(Digest32([9; 32])));
+    let set = collect_set(&world.node(0, 3), binding).unwrap();
+    let bound = verify_set(&set, &world.endorsements(), &anchors_of(&world), NOW).unwrap();
+    let topology = bound.nvidia_topology().unwrap();
+    assert_eq!((topology.gpus.len(), topology.switch_side), (3, SwitchSide::NotNeeded));
 }
 
 #[test]

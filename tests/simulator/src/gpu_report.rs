@@ -36,6 +36,8 @@ pub struct GpuReportOptions {
     pub protected_pcie: bool,
     /// Field 36, where it is to say something else.
     pub mode: Option<u16>,
+    /// Field 35; `None` leaves it out.
+    pub chip_info: Option<String>,
     /// Switches behind the links, as they name themselves (field 22); none leaves the field out.
     pub switches: Vec<[u8; 8]>,
     /// The 64 measurement values, in order of their index.
@@ -57,6 +59,7 @@ impl GpuReportOptions {
             fwid: Some(seed.measurement("nvidia/fwid")),
             protected_pcie: false,
             mode: None,
+            chip_info: None,
             switches: Vec::new(),
             measurements: (0..BLOCKS).map(measurement).collect(),
         }
@@ -171,6 +174,7 @@ fn opaque(options: &GpuReportOptions) -> Vec<u8> {
         fields.push((22, turned.collect::<Vec<_>>().into_iter().cycle().take(GPU_LINKS).flatten().collect()));
     }
     fields.push((34, vec![1, 0]));
+    fields.extend(options.chip_info.as_ref().map(|chip| (35, [chip.as_bytes(), &[0]].concat())));
     let mode = options.mode.unwrap_or(if options.protected_pcie { 2 } else { 0 });
     fields.push((36, mode.to_le_bytes().to_vec()));
     encoded(&fields)

@@ -25,7 +25,7 @@ pub use collateral::CollateralOptions;
 pub use gpu_report::{GpuReportOptions, SwitchReportOptions};
 pub use intel::PlatformTcb;
 pub use node::SimulatedNode;
-pub use nvidia::{SimulatedGpu, SimulatedSwitch};
+pub use nvidia::{DeviceModel, FwidForm, SimulatedGpu, SimulatedSwitch};
 pub use ocsp::{OcspHash, OcspOptions, OcspSigner, OcspStatus};
 pub use rim::{RimOptions, RimProfile, RimResource, RimSigner};
 pub use tdx::{TdxOptions, TdxPlatform};

@@ -19,6 +19,9 @@ use crate::rim::RimSigner;
 const FWID_EXTENSION: [u64; 6] = [2, 23, 133, 5, 4, 1];
 const SHA384: [u64; 9] = [2, 16, 840, 1, 101, 3, 4, 2, 2];
 const SUBJECT_KEY_IDENTIFIER: [u64; 4] = [2, 5, 29, 14];
+/// 2.23.133.5.4.1.1, DiceTcbInfo: here Blackwell's leaf carries its firmware ids, in element [6].
+const DICE_TCB_INFO: [u64; 7] = [2, 23, 133, 5, 4, 1, 1];
+const FWIDS: u8 = 0xa6;
 /// DMTF's `otherName` for a device's id.
 const DMTF_DEVICE_INFO: [u64; 9] = [1, 3, 6, 1, 4, 1, 412, 274, 1];
 
@@ -30,6 +33,7 @@ pub(crate) struct NvidiaPki {
     pub(crate) provisioner: CertificateAuthority<P384Key>,
     pub(crate) switch_provisioner: CertificateAuthority<P384Key>,
     pub(crate) rim: RimPki,
+    seed: Seed,
     validity: Validity,
 }
 
@@ -41,15 +45,60 @@ pub(crate) struct RimPki {
     pub(crate) intermediate: CertificateAuthority<P384Key>,
 }
 
-/// The names of one kind of device.
-struct Model {
-    chip: &'static str,
-    processor: &'static str,
-    pdi_prefix: u8,
+/// How a leaf certificate carries the firmware id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FwidForm {
+    /// In an extension of its own, as Hopper's.
+    Hopper,
+    /// In DiceTcbInfo, as Blackwell's.
+    Dice,
+    /// Not at all.
+    Missing,
 }
 
-const GPU: Model = Model { chip: "GH100", processor: "GSP", pdi_prefix: 0x41 };
-const SWITCH: Model = Model { chip: "LS_10", processor: "FSP", pdi_prefix: 0x50 };
+/// What the certificates of a device say that it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceModel {
+    /// Chip, as in the names.
+    pub chip: String,
+    /// The processor that signs.
+    pub processor: String,
+    /// What stands before the PDI.
+    pub pdi_prefix: u8,
+    /// Where the firmware id is.
+    pub fwid: FwidForm,
+}
+
+impl DeviceModel {
+    /// Hopper.
+    #[must_use]
+    pub fn hopper() -> Self {
+        Self::of("GH100", "GSP", 0x41, FwidForm::Hopper)
+    }
+
+    /// Blackwell.
+    #[must_use]
+    pub fn blackwell() -> Self {
+        Self::of("GB100", "GSP", 0x41, FwidForm::Dice)
+    }
+
+    /// NVSwitch.
+    #[must_use]
+    pub fn switch() -> Self {
+        Self::of("LS_10", "FSP", 0x50, FwidForm::Hopper)
+    }
+
+    fn of(chip: &str, processor: &str, pdi_prefix: u8, fwid: FwidForm) -> Self {
+        Self { chip: chip.to_owned(), processor: processor.to_owned(), pdi_prefix, fwid }
+    }
+}
+
+/// The two authorities between a root and a device's own.
+#[derive(Clone)]
+struct ChipAuthorities {
+    provisioner: CertificateAuthority<P384Key>,
+    identity: CertificateAuthority<P384Key>,
+}
 
 impl RimPki {
     fn grow(seed: Seed, validity: Validity) -> Self {
@@ -106,35 +155,66 @@ impl NvidiaPki {
         // Genuine switches, too, hang on Hopper's identity authority.
         let key = P384Key::derive(seed, "nvidia/ls10-provisioner");
         let switch_provisioner = identity.subordinate(params("NVIDIA LS_10 Provisioner ICA 1", &key), key);
-        Self { root, identity, provisioner, switch_provisioner, rim, validity }
+        Self { root, identity, provisioner, switch_provisioner, rim, seed, validity }
+    }
+
+    /// Hopper and its switches hang on the authorities that every world has; any other chip on ones of its own.
+    fn authorities(&self, chip: &str) -> ChipAuthorities {
+        let Self { root, identity, provisioner, switch_provisioner, .. } = self;
+        match chip {
+            "GH100" => ChipAuthorities { provisioner: provisioner.clone(), identity: identity.clone() },
+            "LS_10" => ChipAuthorities { provisioner: switch_provisioner.clone(), identity: identity.clone() },
+            _ => {
+                let below = |above: &CertificateAuthority<P384Key>, name: &str| {
+                    let key = P384Key::derive(self.seed, &format!("nvidia/{name}"));
+                    let constraints = BasicConstraints::Unconstrained;
+                    above.subordinate(pki::authority_params(pki::subject(name), &key, self.validity, constraints), key)
+                };
+                let identity = below(root, &format!("NVIDIA {chip} Identity"));
+                let provisioner = below(&identity, &format!("NVIDIA {chip} Provisioner ICA 00000"));
+                ChipAuthorities { provisioner, identity }
+            }
+        }
     }
 
     /// The device's own authority. Its subject and its own serial number are a prefix and the PDI.
-    fn brom(&self, model: &Model, key: P384Key, pdi: [u8; 8]) -> CertificateAuthority<P384Key> {
+    fn brom(
+        &self,
+        model: &DeviceModel,
+        above: &CertificateAuthority<P384Key>,
+        key: P384Key,
+        pdi: [u8; 8],
+    ) -> CertificateAuthority<P384Key> {
         let serial = brom_serial(model, pdi);
         let name = format!("{} A01 {} BROM", model.chip, model.processor);
         let subject = pki::device_subject(&hex::encode_upper(&serial), &name);
         let mut params = pki::authority_params(subject, &key, self.validity, BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         params.serial_number = Some(SerialNumber::from_slice(&serial));
-        let above = if model.chip == SWITCH.chip { &self.switch_provisioner } else { &self.provisioner };
         above.subordinate(params, key)
     }
 
     /// The whole chain of a device, leaf first.
-    fn chain(&self, model: &Model, key: &P384Key, brom_key: P384Key, pdi: [u8; 8], fwid: &[u8; 48]) -> Vec<Vec<u8>> {
+    fn chain(
+        &self,
+        model: &DeviceModel,
+        key: &P384Key,
+        brom_key: P384Key,
+        pdi: [u8; 8],
+        fwid: &[u8; 48],
+    ) -> Vec<Vec<u8>> {
+        let ChipAuthorities { provisioner, identity } = self.authorities(&model.chip);
         let leaf = self.leaf_params(model, key, &brom_key, fwid, pdi);
-        let brom = self.brom(model, brom_key, pdi);
-        let provisioner = if model.chip == SWITCH.chip { &self.switch_provisioner } else { &self.provisioner };
-        let authorities = [&brom, provisioner, &self.identity, &self.root];
+        let brom = self.brom(model, &provisioner, brom_key, pdi);
         let leaf = brom.issue(&leaf, key).der().to_vec();
+        let authorities = [&brom, &provisioner, &identity, &self.root];
         std::iter::once(leaf).chain(authorities.map(CertificateAuthority::der)).collect()
     }
 
     /// What the leaf says: it changes with firmware, which is why it is no identity.
     fn leaf_params(
         &self,
-        model: &Model,
+        model: &DeviceModel,
         key: &P384Key,
         brom: &P384Key,
         fwid: &[u8; 48],
@@ -149,10 +229,13 @@ impl NvidiaPki {
         let label = OtherNameValue::Utf8String(format!("SIMULATED:{}:{}", model.chip, hex::encode_upper(pdi)));
         params.subject_alt_names = vec![SanType::OtherName((DMTF_DEVICE_INFO.to_vec(), label))];
         let key_identifier = &sha256(&key.subject_public_key_info()).0[..20];
-        params.custom_extensions = vec![
-            CustomExtension::from_oid_content(&SUBJECT_KEY_IDENTIFIER, der::octets(key_identifier)),
-            CustomExtension::from_oid_content(&FWID_EXTENSION, fwid_extension(brom, fwid)),
-        ];
+        params.custom_extensions =
+            vec![CustomExtension::from_oid_content(&SUBJECT_KEY_IDENTIFIER, der::octets(key_identifier))];
+        params.custom_extensions.extend(match model.fwid {
+            FwidForm::Hopper => Some(CustomExtension::from_oid_content(&FWID_EXTENSION, fwid_extension(brom, fwid))),
+            FwidForm::Dice => Some(CustomExtension::from_oid_content(&DICE_TCB_INFO, dice_extension(fwid))),
+            FwidForm::Missing => None,
+        });
         params
     }
 }
@@ -168,13 +251,13 @@ pub struct SimulatedGpu {
 
 impl SimulatedGpu {
     /// Grows one GPU of one node.
-    pub(crate) fn grow(seed: Seed, nvidia: &NvidiaPki, node: u32, slot: u32) -> Self {
+    pub(crate) fn grow(seed: Seed, nvidia: &NvidiaPki, model: &DeviceModel, node: u32, slot: u32) -> Self {
         let pdi = seed.array(&format!("nvidia/pdi/{node}/{slot}"));
         let options = GpuReportOptions::production(seed);
         let brom_key = P384Key::derive(seed, &format!("nvidia/brom/{node}/{slot}"));
         let key = P384Key::derive(seed, &format!("nvidia/fmc/{node}/{slot}"));
         let fwid = options.fwid.expect("production firmware reports its id");
-        let certificates = nvidia.chain(&GPU, &key, brom_key, pdi, &fwid);
+        let certificates = nvidia.chain(model, &key, brom_key, pdi, &fwid);
         Self { pdi, key, options, certificates }
     }
 
@@ -192,7 +275,7 @@ impl SimulatedGpu {
 
     /// Serial number of its BROM certificate.
     pub(crate) fn brom_serial(&self) -> Vec<u8> {
-        brom_serial(&GPU, self.pdi)
+        brom_serial(&DeviceModel::hopper(), self.pdi)
     }
 
     /// Product name.
@@ -258,7 +341,8 @@ impl SimulatedSwitch {
         let pdi = seed.array(&format!("nvidia/switch-pdi/{node}/{slot}"));
         let brom_key = P384Key::derive(seed, &format!("nvidia/switch-brom/{node}/{slot}"));
         let key = P384Key::derive(seed, &format!("nvidia/switch-fmc/{node}/{slot}"));
-        let certificates = nvidia.chain(&SWITCH, &key, brom_key, pdi, &seed.measurement("nvidia/switch-fwid"));
+        let certificates =
+            nvidia.chain(&DeviceModel::switch(), &key, brom_key, pdi, &seed.measurement("nvidia/switch-fwid"));
         Self { pdi, key, options: SwitchReportOptions::production(seed), certificates }
     }
 
@@ -288,7 +372,7 @@ impl SimulatedSwitch {
     }
 }
 
-fn brom_serial(model: &Model, pdi: [u8; 8]) -> Vec<u8> {
+fn brom_serial(model: &DeviceModel, pdi: [u8; 8]) -> Vec<u8> {
     [&[model.pdi_prefix], &pdi[..]].concat()
 }
 
@@ -296,4 +380,10 @@ fn brom_serial(model: &Model, pdi: [u8; 8]) -> Vec<u8> {
 fn fwid_extension(brom: &P384Key, fwid: &[u8; 48]) -> Vec<u8> {
     let digest = der::sequence(&[der::oid(&SHA384), der::octets(fwid)]);
     der::sequence(&[der::integer(1), brom.subject_public_key_info(), digest])
+}
+
+/// SEQUENCE { [0] vendor, [6] { SEQUENCE { SHA-384, FWID } } }.
+fn dice_extension(fwid: &[u8; 48]) -> Vec<u8> {
+    let entry = der::sequence(&[der::oid(&SHA384), der::octets(fwid)]);
+    der::sequence(&[der::value(0x80, b"SIMULATED"), der::value(FWIDS, &entry)])
 }

@@ -13,7 +13,7 @@ use crate::collateral::{self, CollateralOptions};
 use crate::intel::{IntelPki, PlatformTcb};
 use crate::keys::{P384Key, Seed};
 use crate::node::SimulatedNode;
-use crate::nvidia::{NvidiaPki, RimPki, SimulatedGpu, SimulatedSwitch};
+use crate::nvidia::{DeviceModel, NvidiaPki, RimPki, SimulatedGpu, SimulatedSwitch};
 use crate::ocsp::{self, Asked, OcspHash, OcspOptions, OcspSigner, OcspStatus};
 use crate::pki::{self, CertificateAuthority, Validity};
 use crate::rim::{RimOptions, RimSigner};
@@ -104,7 +104,13 @@ impl World {
     /// One GPU by itself; node and slot name the device.
     #[must_use]
     pub fn gpu(&self, node: u32, slot: u32) -> SimulatedGpu {
-        SimulatedGpu::grow(self.seed, &self.nvidia, node, slot)
+        self.gpu_of(&DeviceModel::hopper(), node, slot)
+    }
+
+    /// One GPU whose certificates say something else.
+    #[must_use]
+    pub fn gpu_of(&self, model: &DeviceModel, node: u32, slot: u32) -> SimulatedGpu {
+        SimulatedGpu::grow(self.seed, &self.nvidia, model, node, slot)
     }
 
     /// One NVSwitch by itself.
