@@ -62,6 +62,8 @@ pub struct Appraisal {
     pub status: Option<String>,
     /// TCB evaluation number that must show.
     pub tcb_evaluation_data_number: Option<u32>,
+    /// Indexes of measurements that must be told as different.
+    pub mismatch_indexes: Option<Vec<u8>>,
     /// Advisory ids that must show.
     pub advisories: Option<Vec<String>>,
     /// Of Azure's blobs: whether the platform inside is part of the question.

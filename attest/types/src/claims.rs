@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AzureClaims, Device, EvidenceKind, SnpClaims, TdxClaims, UnixMillis};
+use crate::{AzureClaims, Device, EvidenceKind, NvidiaClaims, SnpClaims, TdxClaims, UnixMillis};
 
 /// How much a line of a report may lean on. It comes from the trust anchor, never from the evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -123,4 +123,6 @@ pub struct PlatformClaims {
     pub tdx: Option<Box<TdxClaims>>,
     /// What only Azure's paravisor says; `None` elsewhere.
     pub azure: Option<Box<AzureClaims>>,
+    /// What only NVIDIA reports say; `None` elsewhere.
+    pub nvidia: Option<Box<NvidiaClaims>>,
 }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{SnpRules, TdxRules};
+use crate::{NvidiaRules, SnpRules, TdxRules};
 
 /// What a claim must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,19 +36,18 @@ pub struct AppraisalPolicy {
     pub migratable: Requirement<bool>,
     /// Launch measurement of the node image, hex: MRTD of TDX, `measurement` of SEV-SNP.
     pub measurement: Requirement<String>,
-    /// Reference measurements of the GPU (RIM).
-    pub gpu_reference_values: Requirement<bool>,
     /// What only SEV-SNP guests are asked.
     pub sev_snp: SnpRules,
     /// What only TDX guests are asked.
     pub tdx: TdxRules,
+    /// What NVIDIA GPUs and switches are asked.
+    pub nvidia: NvidiaRules,
 }
 
 impl AppraisalPolicy {
     /// The built-in default (PROTOCOL §6). What this depth cannot check is waived by name, and printed.
     #[must_use]
     pub fn built_in() -> Self {
-        let waived = |reason: &str| Requirement::Waived { reason: reason.to_owned() };
         Self {
             id: "weighbridge-default".to_owned(),
             version: 3,
@@ -58,11 +57,11 @@ impl AppraisalPolicy {
                 reason: "no reference values for node images are published yet: what the image says stays declared"
                     .to_owned(),
             },
-            gpu_reference_values: waived("GPU reference measurements (RIM) are not appraised yet"),
             sev_snp: SnpRules::waived("AMD publishes no TCB status, and no minima or launch values are agreed on yet"),
             tdx: TdxRules::built_in(
                 "no reference values for TDX modules, run-time registers and owners are published yet",
             ),
+            nvidia: NvidiaRules::built_in(),
         }
     }
 }

@@ -19,6 +19,8 @@ pub fn captures(name: &str) -> Vec<Vec<u8>> {
         "amd-endorsement" => files("sev-snp", |file| file.ends_with(".der")),
         "azure-hcl" => files("azure-hcl", |file| file == "hcl-report.bin"),
         "gpu-report" => files("nvidia-gpu", |file| file.ends_with(".bin")),
+        "switch-report" => files("nvidia-nvswitch", |file| file.ends_with(".bin")),
+        "rim" => files("nvidia-gpu", |file| file.ends_with(".swidtag") || file.ends_with(".xml")),
         "pem" => files("nvidia-gpu", |file| file.ends_with(".pem")),
         _ => Vec::new(),
     }

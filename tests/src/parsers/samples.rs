@@ -24,6 +24,8 @@ use weighbridge_daemon_api::{
     ReceiptRequest, RunEnded, RunStartRequest, RunStarted, StepReport, WorkUnitReport, paths,
 };
 
+use weighbridge_tests_simulator::{Certified, OcspHash, OcspOptions, OcspSigner, OcspStatus};
+
 use crate::SampleRun;
 use crate::tiles::{Matrix, synthetic};
 
@@ -43,6 +45,8 @@ pub(super) struct Honest {
     pub(super) quote: Vec<u8>,
     pub(super) gpu_report: Vec<u8>,
     pub(super) gpu_certificates: Vec<Vec<u8>>,
+    pub(super) switch_report: Vec<u8>,
+    pub(super) switch_certificates: Vec<Vec<u8>>,
 }
 
 /// One node, one GPU, four intervals, one head quote: an attempt costs milliseconds.
@@ -57,12 +61,25 @@ pub(super) fn honest() -> &'static Honest {
         for file in run.world.trust_roots() {
             parse_anchor_file(&file.bytes, &mut anchors).expect("an anchor file");
         }
-        let endorsements = Endorsements::recognise(&[run.world.collateral_json()]);
+        let endorsements = Endorsements::recognise(&run.world.endorsements());
         let set = &run.nodes[0].key_set;
         let (quote, gpu) = (set.cpu.body.clone(), &set.devices[0]);
         let (gpu_report, gpu_certificates) = (gpu.report.clone(), gpu.certificates.clone());
         let at = run.appraisal_instant();
-        Honest { run, anchors, at, endorsements, quote, gpu_report, gpu_certificates }
+        let switch = run.world.switch(0, 0);
+        let switch_report = switch.report_with(switch.options(), [3; 32]);
+        let switch_certificates = switch.certificates().to_vec();
+        Honest {
+            run,
+            anchors,
+            at,
+            endorsements,
+            quote,
+            gpu_report,
+            gpu_certificates,
+            switch_report,
+            switch_certificates,
+        }
     })
 }
 
@@ -75,7 +92,7 @@ pub(super) fn small_bundle() -> Vec<Vec<u8>> {
     static BUNDLE: OnceLock<Vec<u8>> = OnceLock::new();
     let bytes = BUNDLE.get_or_init(|| {
         let Honest { run, anchors, at, .. } = honest();
-        let (exports, endorsements) = (run.exports(), vec![collateral()]);
+        let (exports, endorsements) = (run.exports(), run.world.endorsements());
         let parts = AssembleParts {
             exports,
             endorsements,
@@ -187,6 +204,27 @@ pub(super) fn tdx_collateral() -> Vec<Vec<u8>> {
 
 pub(super) fn gpu_report() -> Vec<Vec<u8>> {
     vec![honest().gpu_report.clone()]
+}
+
+pub(super) fn switch_report() -> Vec<Vec<u8>> {
+    vec![honest().switch_report.clone()]
+}
+
+pub(super) fn rim() -> Vec<Vec<u8>> {
+    let world = &honest().run.world;
+    let [driver, vbios] = world.gpu_rims();
+    [driver, vbios, world.switch_rim()].map(|options| world.rim_signer().rim(&options)).to_vec()
+}
+
+pub(super) fn ocsp() -> Vec<Vec<u8>> {
+    let world = &honest().run.world;
+    let of = |hash, signer| world.ocsp(Certified::Provisioner, &OcspOptions { hash, signer, ..world.ocsp_options() });
+    vec![of(OcspHash::Sha1, OcspSigner::Delegate), of(OcspHash::Sha384, OcspSigner::Authority)]
+}
+
+pub(super) fn revocation_list() -> Vec<Vec<u8>> {
+    let world = &honest().run.world;
+    [OcspStatus::Good, OcspStatus::OnHold].map(|status| world.nvidia_crl(Certified::Provisioner, status)).to_vec()
 }
 
 pub(super) fn gpu_chain() -> Vec<Vec<u8>> {

@@ -2,6 +2,7 @@
 //! with their device. **Knows** normalised claims. **Does not know** TEEs, ledgers or the network.
 //! **Spec.** PROTOCOL §6 (policy is explicit), EVIDENCE §0.
 
+mod nvidia;
 mod rules;
 mod snp;
 mod tdx;
@@ -21,9 +22,6 @@ use crate::check::{CheckResult, Checks, Finding};
 use crate::ingest::name;
 use crate::nodes::{BoundEvidence, CheckedNode};
 use crate::text;
-
-/// Code by which a scheme says that it had no reference measurements of a GPU.
-const GPU_REFERENCE_CODE: &str = "gpu-rim";
 
 /// Nodes whose claims meet the policy.
 #[derive(Debug)]
@@ -82,13 +80,15 @@ impl<'a> Appraised<'a> {
             let CertificateAnchor { name, grade, spki_sha256, der: _ } = anchor;
             format!("{name} ({}, SPKI sha256:{spki_sha256})", grade.as_str())
         };
-        let known = anchors.intel.iter().chain(&anchors.nvidia_device).chain(&anchors.amd);
+        let nvidia = anchors.nvidia_device.iter().chain(&anchors.nvidia_rim);
+        let known = anchors.intel.iter().chain(nvidia).chain(&anchors.amd);
         known.filter(|anchor| used.contains(anchor.name.as_str())).map(line).collect()
     }
 
     /// Grade and name of every anchor that evidence hangs on.
     pub(crate) fn graded_anchors(&self) -> BTreeSet<(Grade, &str)> {
-        self.claims().map(|claims| (claims.grade, claims.anchor.as_str())).collect()
+        let own = self.claims().map(|claims| (claims.grade, claims.anchor.as_str()));
+        own.chain(self.claims().flat_map(nvidia::reference_anchors)).collect()
     }
 
     fn claims(&self) -> impl Iterator<Item = &PlatformClaims> {
@@ -128,7 +128,7 @@ fn appraise_set(evidence: &BoundEvidence<'_>, policy: &AppraisalPolicy, checks: 
         checks.record(evidence.path(), "policy-not-applicable", Err(Finding::skipped(why)));
     }
     for UnmetRule { code, message } in &unmet {
-        checks.record(evidence.path(), code, Err(Finding::fail(Culprit::Rejected, message)));
+        checks.record(evidence.path(), code, Err(Finding::fail(nvidia::culprit(code), message)));
     }
     if unmet.is_empty() {
         checks.record(evidence.path(), "policy-met", Ok(format!("every rule of {} is met or waived", policy.id)));
@@ -142,8 +142,7 @@ fn appraise_set(evidence: &BoundEvidence<'_>, policy: &AppraisalPolicy, checks: 
 /// has no claim for.
 #[must_use]
 pub fn unmet_rules(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<UnmetRule> {
-    let AppraisalPolicy { id: _, version: _, debug, migratable, measurement, gpu_reference_values: _, sev_snp, tdx } =
-        policy;
+    let AppraisalPolicy { id: _, version: _, debug, migratable, measurement, sev_snp, tdx, nvidia: _ } = policy;
     let mut rules = Rules::about(claims);
     rules.apply("policy-debug", "debug", debug, claims.debug.as_ref());
     let found = claims.measurement.as_ref().map(hex::encode);
@@ -191,14 +190,14 @@ fn not_applicable(claims: &PlatformClaims) -> Option<&'static str> {
 
 /// All rules that an accelerator's claims do not meet.
 fn accelerator_rules(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<UnmetRule> {
-    let AppraisalPolicy { debug, gpu_reference_values, .. } = policy;
+    let AppraisalPolicy { debug, nvidia, .. } = policy;
     let mut rules = Rules::about(claims);
     // GPU reports of today do not say whether debugging is on; one that says so is held to the rule.
     if let Some(found) = claims.debug {
         rules.apply("policy-debug", "debug", debug, Some(&found));
     }
-    let has_reference = !claims.not_checked.iter().any(|item| item.code == GPU_REFERENCE_CODE);
-    rules.apply("policy-gpu-reference-values", "GPU reference values", gpu_reference_values, Some(&has_reference));
+    // There are no other accelerators; one would have none of these claims, and fail.
+    nvidia::apply(nvidia, &mut rules);
     rules.unmet()
 }
 
@@ -217,16 +216,11 @@ fn is_built_in(member: &[u8], policy: &AppraisalPolicy) -> CheckResult {
 }
 
 fn waivers(policy: &AppraisalPolicy) -> impl Iterator<Item = (String, &str)> {
-    let AppraisalPolicy { id: _, version: _, debug, migratable, measurement, gpu_reference_values, sev_snp, tdx } =
-        policy;
-    let rules = [
-        ("debug", reason(debug)),
-        ("migration", reason(migratable)),
-        ("launch measurement", reason(measurement)),
-        ("GPU reference values", reason(gpu_reference_values)),
-    ];
+    let AppraisalPolicy { id: _, version: _, debug, migratable, measurement, sev_snp, tdx, nvidia } = policy;
+    let rules =
+        [("debug", reason(debug)), ("migration", reason(migratable)), ("launch measurement", reason(measurement))];
     let one = rules.into_iter().filter_map(|(rule, reason)| Some((rule.to_owned(), reason?)));
-    one.chain(tdx::waivers(tdx)).chain(snp::waivers(sev_snp))
+    one.chain(tdx::waivers(tdx)).chain(snp::waivers(sev_snp)).chain(nvidia::waivers(nvidia))
 }
 
 #[cfg(test)]

@@ -47,6 +47,7 @@ pub(super) fn claims(report: &SnpReport<'_>, checked: Checked<'_, '_>) -> Platfo
         })),
         tdx: None,
         azure: None,
+        nvidia: None,
     }
 }
 

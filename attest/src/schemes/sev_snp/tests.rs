@@ -13,9 +13,9 @@ use weighbridge_attest_types::{
 
 use super::endorsement::AmdFile;
 use super::report::SnpReport;
-use super::revocation::AmdList;
 use super::verify::verify as verify_report;
 use crate::anchors::parse_anchor_file;
+use crate::crl::RevocationList;
 use crate::endorsements::Endorsements;
 use crate::error::EvidenceError;
 use crate::scheme::RawEvidence;
@@ -466,7 +466,7 @@ fn each_root_is_asked_once_about_a_list_however_many_reports_there_are() {
         assert!(verify_report(&unsigned, &recognised, &scene.anchors, NOW).is_err());
     }
     let asked: Vec<usize> =
-        recognised.readable_as::<AmdFile>().flat_map(|file| &file.lists).map(AmdList::asked).collect();
+        recognised.readable_as::<AmdFile>().flat_map(|file| &file.lists).map(RevocationList::asked).collect();
     assert_eq!(asked, [1, 0]);
 }
 

@@ -47,6 +47,7 @@ pub(super) fn claims(checked: Checked<'_, '_, '_>, mut not_checked: Vec<NotCheck
         snp: None,
         tdx: Some(Box::new(tdx_claims(checked))),
         azure: None,
+        nvidia: None,
     }
 }
 

@@ -75,6 +75,7 @@ fn tdx_with(change: impl Fn(&mut TdxClaims)) -> PlatformClaims {
         snp: None,
         tdx: Some(Box::new(claims)),
         azure: None,
+        nvidia: None,
     }
 }
 
@@ -338,15 +339,6 @@ fn the_status_of_today_is_asked_beside_that_of_launch() {
         assert_eq!(codes_of(launch, current, 0), ["policy-tcb-status"], "{launch:?} {current:?}");
         assert_eq!(codes_of(launch, current, 5), [""; 0], "{launch:?} {current:?}");
     }
-}
-
-#[test]
-fn an_accelerator_that_admits_debugging_is_refused() {
-    let policy = AppraisalPolicy::built_in();
-    let gpu = PlatformClaims { kind: EvidenceKind::new(EvidenceKind::NVIDIA_GPU), debug: None, ..tdx() };
-    assert_eq!(accelerator_rules(&gpu, &policy), []);
-    let debugged = PlatformClaims { debug: Some(true), ..gpu };
-    assert_eq!(accelerator_rules(&debugged, &policy)[0].code, "policy-debug");
 }
 
 #[test]
