@@ -2,6 +2,8 @@
 //! input has nothing to spend. **Knows** X.509, ECDSA and dates. **Does not know** whose certificates these are.
 //! **Spec.** RFC 5280 §6.1 and §6.3 as far as the vendors use them, EVIDENCE §0 rules 2 and 6.
 
+use std::collections::BTreeSet;
+
 use ring::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, UnparsedPublicKey, VerificationAlgorithm};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -410,12 +412,12 @@ pub(crate) fn unexpected_extension<'c>(
     extensions: &'c [X509Extension<'c>],
     understood: &[Oid<'_>],
 ) -> Option<&'c Oid<'c>> {
-    let mut seen: Vec<&Oid<'_>> = Vec::new();
+    let mut seen: BTreeSet<&[u8]> = BTreeSet::new();
     for extension in extensions {
-        if seen.contains(&&extension.oid) || (extension.critical && !understood.contains(&extension.oid)) {
+        if seen.contains(extension.oid.as_bytes()) || (extension.critical && !understood.contains(&extension.oid)) {
             return Some(&extension.oid);
         }
-        seen.push(&extension.oid);
+        seen.insert(extension.oid.as_bytes());
     }
     None
 }

@@ -8,7 +8,7 @@ use weighbridge_attest_types::{
     Binding, Canonical as _, Challenge, CodecError, Culprit, Digest32, EvidenceKind, EvidenceSet, RosterRow, UnixMillis,
 };
 use weighbridge_tests::SampleRun;
-use weighbridge_tests_simulator::{CollateralOptions, World};
+use weighbridge_tests_simulator::{CollateralOptions, CollateralPiece, World};
 
 use crate::support::anchors_of;
 
@@ -100,6 +100,16 @@ fn a_revocation_cannot_be_outvoted_by_other_collateral() {
         assert_eq!(refused(&world, &set, &[clean.clone(), revoking(hours)]), revoked, "{hours}");
         assert_eq!(refused(&world, &set, &[revoking(hours), clean.clone()]), revoked, "{hours}");
     }
+    // Lists are an authority's: one that came along for another platform model counts as well.
+    let other = |options: &CollateralOptions| {
+        let edits = vec![(CollateralPiece::TcbInfo, "/fmspc", serde_json::json!("90c06f000000"))];
+        world.collateral_json_with(&CollateralOptions { edits, ..options.clone() })
+    };
+    let options = world.collateral_options();
+    let revoking_other = other(&CollateralOptions { revoked: vec![pck.clone()], ..options.clone() });
+    assert_eq!(refused(&world, &set, &[clean.clone(), revoking_other.clone()]), revoked);
+    assert_eq!(refused(&world, &set, &[revoking_other, clean.clone()]), revoked);
+    verify_set(&set, &[clean.clone(), other(&options)], &anchors_of(&world), NOW).unwrap();
     // Beside a collateral that fails by itself, only the revocation is told.
     let ended = UnixMillis(NOW.0 - HOUR);
     let stale = CollateralOptions { next_update: ended, ..world.collateral_options() };

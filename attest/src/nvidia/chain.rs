@@ -11,6 +11,8 @@ use crate::x509::{common_name, extension, subject_serial};
 
 const PDI_BYTES: usize = 8;
 const FWID_BYTES: usize = 48;
+/// Longest serial number. Source: RFC 5280 §4.1.2.2, with a leading zero.
+const MAX_SERIAL_BYTES: usize = 21;
 /// Element [6] of DiceTcbInfo.
 const FWIDS_TAG: u32 = 6;
 
@@ -67,6 +69,9 @@ pub(super) fn read_identity(part: Part, certificates: &[X509Certificate<'_>]) ->
         return Err(NameFailure::Wrong(Failure::new(codes.pdi, message)));
     };
     let [_, hw_model, ..] = names;
+    if leaf.raw_serial().len() > MAX_SERIAL_BYTES {
+        return Err(NameFailure::Wrong(Failure::new(codes.chain_names, "the leaf's serial number is too long")));
+    }
     let (hw_model, ueid) = (hw_model.to_owned(), leaf.tbs_certificate.serial.to_string());
     Ok(DeviceIdentity { family, pdi, hw_model, ueid })
 }

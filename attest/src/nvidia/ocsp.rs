@@ -2,6 +2,8 @@
 //! as NVIDIA's responder uses it. **Does not know** whose certificates are asked about; it makes no request, so that no
 //! nonce of ours is in an answer. **Spec.** EVIDENCE §1.7, RFC 6960 §3.2, §4.2.
 
+use std::collections::BTreeMap;
+
 use der::asn1::ObjectIdentifier;
 use der::{Decode as _, Encode as _};
 use ring::digest::{Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, digest};
@@ -49,7 +51,8 @@ pub(crate) struct OcspFile {
     signature: Vec<u8>,
     responder: Responder,
     produced: UnixMillis,
-    pub(super) answers: Vec<Answer>,
+    /// By serial number: a response may hold answers about all devices of an authority.
+    answers: BTreeMap<Vec<u8>, Vec<Answer>>,
     certificates: Vec<Vec<u8>>,
     has_critical: bool,
     /// From when to when the signer may sign, by issuer.
@@ -70,7 +73,6 @@ pub(super) struct Answer {
     hash: &'static Algorithm,
     issuer_name: Vec<u8>,
     issuer_key: Vec<u8>,
-    serial: Vec<u8>,
     pub(super) status: CertificateStatus,
     from: UnixMillis,
     until: Option<UnixMillis>,
@@ -142,11 +144,17 @@ impl OcspFile {
             signature,
             responder,
             produced: instant(data.produced_at),
-            answers: data.responses.iter().map(Answer::read).collect::<Result<_, _>>()?,
+            answers: by_serial(&data.responses)?,
             certificates,
             has_critical: extensions.iter().any(|extension| extension.critical),
             signer: Memo::default(),
         })
+    }
+
+    /// Its answers about a certificate.
+    pub(super) fn about<'s>(&'s self, subject: &'s Subject) -> impl Iterator<Item = &'s Answer> {
+        let answers = self.answers.get(&subject.serial).map_or(&[][..], Vec::as_slice);
+        answers.iter().filter(|answer| subject.issuer.iter().any(|issuer| answer.names(issuer)))
     }
 
     /// Whether an answer of this response holds at `now`, by the issuer of the certificate that it is about.
@@ -207,7 +215,7 @@ impl OcspFile {
     }
 }
 
-/// Directly below the authority that it answers for, and for nothing else than answering.
+/// Directly below the authority that it answers for, and for answering.
 fn check_delegate(delegate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> Vec<Failure> {
     let mut failures = Vec::new();
     check_link(delegate, issuer, Curve::P384, &mut failures);
@@ -215,7 +223,7 @@ fn check_delegate(delegate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) 
     let answers = usage.is_some_and(|usage| usage.value.ocsp_signing) && may(delegate, KeyRole::DataSigner);
     let understood = [OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_KEY_USAGE, OID_X509_EXT_EXTENDED_KEY_USAGE];
     if !answers || unexpected_extension(delegate.extensions(), &understood).is_some() {
-        failures.push(Failure::new("ocsp-responder", "the certificate of an OCSP responder is not for OCSP alone"));
+        failures.push(Failure::new("ocsp-responder", "the certificate of an OCSP responder is not for OCSP"));
     }
     failures
 }
@@ -247,7 +255,6 @@ impl Answer {
             hash,
             issuer_name: id.issuer_name_hash.as_bytes().to_vec(),
             issuer_key: id.issuer_key_hash.as_bytes().to_vec(),
-            serial: id.serial_number.as_bytes().to_vec(),
             status,
             from: instant(single.this_update),
             until: single.next_update.map(instant),
@@ -255,13 +262,44 @@ impl Answer {
         })
     }
 
-    /// Whether it is about this certificate: serial number, and the issuer by name and key.
-    pub(super) fn is_about(&self, certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
-        let without_zeros = |bytes: &[u8]| bytes.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<u8>>();
-        without_zeros(&self.serial) == certificate.tbs_certificate.serial.to_bytes_be()
-            && digest(self.hash, issuer.subject().as_raw()).as_ref() == self.issuer_name
-            && digest(self.hash, public_point(issuer)).as_ref() == self.issuer_key
+    /// Whether it names this issuer, by name and key.
+    fn names(&self, issuer: &IssuerDigests) -> bool {
+        let IssuerDigests { hash, name, key } = issuer;
+        hash.output_len() == self.hash.output_len() && *name == self.issuer_name && *key == self.issuer_key
     }
+}
+
+/// What it takes to be an answer about one certificate. The digests are made once, however many answers there are.
+pub(super) struct Subject {
+    serial: Vec<u8>,
+    issuer: [IssuerDigests; 3],
+}
+
+struct IssuerDigests {
+    hash: &'static Algorithm,
+    name: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl Subject {
+    pub(super) fn new(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> Self {
+        let of = |bytes: &[u8], hash| digest(hash, bytes).as_ref().to_vec();
+        let issuer = CERT_ID_HASHES.map(|(_, hash)| IssuerDigests {
+            hash,
+            name: of(issuer.subject().as_raw(), hash),
+            key: of(public_point(issuer), hash),
+        });
+        Self { serial: certificate.tbs_certificate.serial.to_bytes_be(), issuer }
+    }
+}
+
+fn by_serial(responses: &[SingleResponse]) -> Result<BTreeMap<Vec<u8>, Vec<Answer>>, Failure> {
+    let mut answers: BTreeMap<Vec<u8>, Vec<Answer>> = BTreeMap::new();
+    for single in responses {
+        let serial = single.cert_id.serial_number.as_bytes().iter().copied().skip_while(|byte| *byte == 0).collect();
+        answers.entry(serial).or_default().push(Answer::read(single)?);
+    }
+    Ok(answers)
 }
 
 fn instant(time: OcspGeneralizedTime) -> UnixMillis {

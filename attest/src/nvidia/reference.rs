@@ -145,14 +145,14 @@ fn choose<'e, 'a>(
     window: &mut Window,
 ) -> Result<Option<(&'e Rim, &'a CertificateAnchor)>, Vec<Failure>> {
     let fitting = given.rims.iter().copied().filter(|rim| fits(rim, part, family, version));
-    let mut candidates: Vec<(u64, &Rim)> = fitting.map(|rim| (rim.signed_from(), rim)).collect();
-    candidates.sort_by_key(|(from, rim)| (std::cmp::Reverse(*from), rim.digest));
+    let mut candidates: Vec<&Rim> = fitting.collect();
+    candidates.sort_by_key(|rim| (std::cmp::Reverse(rim.signed_from), rim.digest));
     if candidates.len() > MAX_RIM_CANDIDATES {
         let message = format!("{} manifests of one version were given, over {MAX_RIM_CANDIDATES}", candidates.len());
         return Err(vec![Failure::new("rim-too-many", message)]);
     }
     let mut failures = Vec::new();
-    for (_, rim) in candidates {
+    for rim in candidates {
         let mut alone = Window::new(window.now());
         match rim.check(anchors, &mut alone) {
             Ok(anchor) => {

@@ -6,7 +6,7 @@ use weighbridge_attest_types::NvidiaRevocation;
 use x509_parser::prelude::{CertificateRevocationList, X509Certificate};
 
 use super::endorsement::Given;
-use super::ocsp::CertificateStatus;
+use super::ocsp::{CertificateStatus, OcspFile, Subject};
 use crate::budget::MAX_STATUS_CANDIDATES;
 use crate::crl::{Current, Listed};
 use crate::error::Failure;
@@ -44,9 +44,10 @@ pub(super) fn check(links: &[Link<'_>], given: &Given<'_>, window: &mut Window) 
         let name = common_name(link.certificate).unwrap_or("without a name").to_owned();
         match standing(*link, given, window) {
             Ok(Standing { status: None, .. }) => found.revocation.open.push(name),
-            Ok(Standing { status: Some(CertificateStatus::OnHold), .. }) => found.revocation.held.push(name),
-            Ok(Standing { by_ocsp, .. }) => {
-                found.revocation.good.push(name);
+            Ok(Standing { status: Some(status), by_ocsp }) => {
+                let held = status == CertificateStatus::OnHold;
+                let list = if held { &mut found.revocation.held } else { &mut found.revocation.good };
+                list.push(name);
                 found.by_ocsp |= by_ocsp;
             }
             Err(all) => failures.extend(all.iter().map(|failure| about(&name, failure))),
@@ -70,16 +71,16 @@ struct Standing {
 struct Said {
     good: Option<Current>,
     by_ocsp: bool,
-    on_hold: bool,
+    on_hold: Option<Current>,
     against: Vec<Failure>,
     failures: Vec<Failure>,
     tried: usize,
 }
 
 fn standing(link: Link<'_>, given: &Given<'_>, window: &mut Window) -> Result<Standing, Vec<Failure>> {
-    let mut said = Said::default();
+    let (mut said, subject) = (Said::default(), Subject::new(link.certificate, link.issuer));
     for response in &given.responses {
-        for answer in response.answers.iter().filter(|answer| answer.is_about(link.certificate, link.issuer)) {
+        for answer in response.about(&subject) {
             said.tried = said.tried.saturating_add(1);
             if said.tried <= MAX_STATUS_CANDIDATES {
                 let current = response.check(answer, link.issuer, window.now());
@@ -107,7 +108,7 @@ impl Said {
         match (current, status) {
             (Err(found), _) => self.failures.extend(found),
             (Ok(current), CertificateStatus::Good) => self.good = Some(current.later_of(self.good)),
-            (Ok(_), CertificateStatus::OnHold) => self.on_hold = true,
+            (Ok(current), CertificateStatus::OnHold) => self.on_hold = Some(current.later_of(self.on_hold)),
             (Ok(_), CertificateStatus::Revoked) => {
                 self.against.push(Failure::new("revoked", "its issuer has revoked it"));
             }
@@ -126,7 +127,8 @@ impl Said {
         if !against.is_empty() {
             return Err(against);
         }
-        if on_hold {
+        if let Some(Current { from, until }) = on_hold {
+            window.admit("its revocation status", from, until);
             return Ok(Standing { status: Some(CertificateStatus::OnHold), by_ocsp });
         }
         match (good, failures.is_empty()) {
@@ -141,9 +143,9 @@ impl Said {
 }
 
 fn speaks_of_others(links: &[Link<'_>], given: &Given<'_>) -> bool {
-    let about_none =
-        |answer: &super::ocsp::Answer| !links.iter().any(|link| answer.is_about(link.certificate, link.issuer));
-    given.responses.iter().any(|response| response.answers.iter().all(about_none))
+    let subjects: Vec<Subject> = links.iter().map(|link| Subject::new(link.certificate, link.issuer)).collect();
+    let about_none = |response: &&OcspFile| !subjects.iter().any(|subject| response.about(subject).next().is_some());
+    given.responses.iter().any(|response| about_none(&response))
 }
 
 fn is_signed(list: &CertificateRevocationList<'_>, issuer: &X509Certificate<'_>) -> bool {

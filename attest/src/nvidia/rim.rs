@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use weighbridge_attest_types::{CertificateAnchor, Digest32, FirmwareVersion, sha256};
+use weighbridge_attest_types::{CertificateAnchor, Digest32, FirmwareVersion, UnixMillis, sha256};
 use x509_parser::prelude::X509Certificate;
 
 use super::dsig;
@@ -41,6 +41,8 @@ pub(crate) struct Rim {
     certificates: Vec<Vec<u8>>,
     /// Of what was signed: tells manifests apart.
     pub(super) digest: Digest32,
+    /// When its signer's certificate begins: manifests are signed anew by later ones.
+    pub(super) signed_from: UnixMillis,
     /// Failures of the chain that depend neither on time nor on anchors.
     links: OnceLock<Vec<Failure>>,
 }
@@ -63,7 +65,9 @@ impl Rim {
         let content = xml::parse(&signed.content).map_err(|why| Failure::new("rim-xml", why))?;
         let values = read_values(&content).map_err(|why| Failure::new("rim-values", why))?;
         let digest = sha256(&signed.content);
-        Ok(Self { values, certificates: signed.certificates, digest, links: OnceLock::new() })
+        let chain = parse_chain(&signed.certificates).unwrap_or_default();
+        let signed_from = chain.first().map_or(UnixMillis(0), |signer| millis(signer.validity().not_before));
+        Ok(Self { values, certificates: signed.certificates, digest, signed_from, links: OnceLock::new() })
     }
 
     /// The signer's chain, up to an anchor, at the window's instant. All failures are listed.
@@ -89,12 +93,6 @@ impl Rim {
         parse_chain(&self.certificates)
     }
 
-    /// When its signer's certificate begins: manifests are signed anew by later ones.
-    pub(super) fn signed_from(&self) -> u64 {
-        let chain = self.chain().unwrap_or_default();
-        chain.first().map_or(0, |signer| millis(signer.validity().not_before).0)
-    }
-
     /// A failure that says which manifest it is about.
     pub(super) fn named(&self, failure: &Failure) -> Failure {
         let RimValues { product, version, .. } = &self.values;
@@ -102,7 +100,7 @@ impl Rim {
     }
 }
 
-/// Four certificates for production, each signed by the next.
+/// Four certificates for production, each signed by the next, for manifests.
 fn check_shape(chain: &[X509Certificate<'_>]) -> Vec<Failure> {
     let mut failures = Vec::new();
     if chain.len() != CHAIN_CERTIFICATES {
@@ -111,6 +109,10 @@ fn check_shape(chain: &[X509Certificate<'_>]) -> Vec<Failure> {
     }
     for name in chain.iter().filter_map(common_name).filter(|name| name.contains(DEBUG_ONLY)) {
         failures.push(Failure::new("rim-chain", format!("{name:?} signs for debugging only")));
+    }
+    // Responders of the same authorities sign too: theirs are for a purpose, a manifest's signer is for none.
+    if chain.first().is_some_and(|signer| !matches!(signer.extended_key_usage(), Ok(None))) {
+        failures.push(Failure::new("rim-chain", "its signer's certificate is for another purpose than manifests"));
     }
     failures.extend(check_links(chain, Curve::P384));
     failures

@@ -74,6 +74,7 @@ pub(crate) fn compare<'m>(members: impl Iterator<Item = &'m PlatformClaims>) -> 
             SwitchSide::Checked
         }
     };
+    failures.extend(contradictions(&gpus));
     for gpu in gpus.iter().filter(|gpu| is_protected && !gpu.is_protected()) {
         let message = format!("GPU {} does not report protected PCIe, and others do", gpu.pdi);
         failures.push(Failure::new("topology-protected-pcie", message));
@@ -121,6 +122,22 @@ fn one_mode(gpus: &[Gpu<'_>], failures: &mut Vec<Failure>) -> Option<NvidiaMode>
             .push(Failure::new("topology-mode", format!("the modes of GPUs mix or are unknown: {}", modes.join(", "))));
     }
     first
+}
+
+/// Two fields of one report that say different things about its fabric, or a status without a meaning.
+fn contradictions(gpus: &[Gpu<'_>]) -> Vec<Failure> {
+    let against = |gpu: &&Gpu<'_>| {
+        let without_meaning = matches!(gpu.facts.protected_pcie, Some(NvidiaStatus::Other(_)));
+        without_meaning || (gpu.is_protected() && gpu.mode() != Some(NvidiaMode::ProtectedPcie))
+    };
+    let said = |gpu: &Gpu<'_>| {
+        let (pdi, status, mode) = (gpu.pdi, gpu.facts.protected_pcie, gpu.facts.mode);
+        Failure::new(
+            "topology-mode",
+            format!("GPU {pdi} reports protected PCIe as {status:?} and its mode as {mode:?}"),
+        )
+    };
+    gpus.iter().filter(against).map(said).collect()
 }
 
 /// No switch answered: the GPUs must at least agree.

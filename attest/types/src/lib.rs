@@ -66,7 +66,7 @@ pub use nvidia::{
     NvidiaRevocation, NvidiaStatus, Pdi, ReferenceStatus, ReferenceValues, RimSlot, SwitchFacts,
 };
 pub use nvidia_rules::{GpuVersionRules, NvidiaRules};
-pub use policy::{AppraisalPolicy, Requirement};
+pub use policy::{AppraisalPolicy, Claim, Requirement};
 pub use profile::{
     Citation, Compare, Counts, Deadline, Fraction, MAX_PROFILE_BYTES, OperationKind, ProfileError, ProfileStatus,
     Quantity, RelativeBase, RelativeTo, StraddlePolicy, ThresholdProfile, built_in_profiles,

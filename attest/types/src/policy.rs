@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{NvidiaRules, SnpRules, TdxRules};
+use crate::{FirmwareVersion, NvidiaRules, SnpGuestPolicy, SnpRules, SnpTcb, TcbStatus, TdxRules};
 
 /// What a claim must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,7 +11,7 @@ use crate::{NvidiaRules, SnpRules, TdxRules};
 pub enum Requirement<T> {
     /// Exactly this.
     Equals(T),
-    /// This or more.
+    /// This or more; met by nothing where more is not better ([`Claim::IS_ORDERED`]).
     AtLeast(T),
     /// One of these.
     OneOf(Vec<T>),
@@ -66,7 +66,31 @@ impl AppraisalPolicy {
     }
 }
 
-impl<T: PartialOrd> Requirement<T> {
+/// What a requirement can be about.
+pub trait Claim: PartialOrd {
+    /// Whether more of it is better. A digest has no order, and neither `true` nor a status is more than another.
+    const IS_ORDERED: bool;
+}
+
+macro_rules! claims {
+    ($($claim:ty: $ordered:literal),+ $(,)?) => {
+        $(impl Claim for $claim { const IS_ORDERED: bool = $ordered; })+
+    };
+}
+
+// Reserved bits (u64) are flags.
+claims! {
+    bool: false,
+    String: false,
+    TcbStatus: false,
+    u64: false,
+    u32: true,
+    SnpTcb: true,
+    SnpGuestPolicy: true,
+    FirmwareVersion: true,
+}
+
+impl<T: Claim> Requirement<T> {
     /// Whether a claim meets the requirement; an absent claim meets only a waiver.
     #[must_use]
     pub fn is_met_by(&self, found: Option<&T>) -> bool {
@@ -74,7 +98,7 @@ impl<T: PartialOrd> Requirement<T> {
             (Self::Waived { .. }, _) => true,
             (_, None) => false,
             (Self::Equals(wanted), Some(found)) => found == wanted,
-            (Self::AtLeast(least), Some(found)) => found >= least,
+            (Self::AtLeast(least), Some(found)) => T::IS_ORDERED && found >= least,
             (Self::OneOf(allowed), Some(found)) => allowed.contains(found),
         }
     }
@@ -87,8 +111,12 @@ mod tests {
     #[test]
     fn absence_meets_only_a_waiver() {
         assert!(!Requirement::Equals(false).is_met_by(None));
-        assert!(!Requirement::OneOf::<u8>(vec![]).is_met_by(Some(&1)));
-        assert!(Requirement::AtLeast(3).is_met_by(Some(&3)));
+        assert!(!Requirement::OneOf::<u32>(vec![]).is_met_by(Some(&1)));
+        assert!(Requirement::AtLeast(3u32).is_met_by(Some(&3)));
+        // What has no order is never at least something.
+        assert!(!Requirement::AtLeast(TcbStatus::UpToDate).is_met_by(Some(&TcbStatus::NotSupported)));
+        assert!(!Requirement::AtLeast(false).is_met_by(Some(&true)));
+        assert!(!Requirement::AtLeast("00".to_owned()).is_met_by(Some(&"ff".to_owned())));
         assert!(Requirement::<bool>::Waived { reason: "x".into() }.is_met_by(None));
     }
 }

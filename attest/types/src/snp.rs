@@ -190,7 +190,8 @@ pub struct SnpRules {
     pub genoa: SnpTcbRules,
     /// TCB of Turin.
     pub turin: SnpTcbRules,
-    /// Privilege level that asked for the report.
+    /// Privilege level that asked for the report; the lowest number has the most privilege, so that only `Equals` and
+    /// `OneOf` say something useful.
     pub vmpl: Requirement<u32>,
     /// Guest policy bits.
     pub guest_policy: Requirement<SnpGuestPolicy>,

@@ -284,6 +284,12 @@ fn the_signers_chain_is_the_one_whose_key_signs() {
 }
 
 #[test]
+fn a_responders_key_signs_no_manifests() {
+    let world = World::new(41, NOW);
+    assert_eq!(refused(world.rim_responder().rim(&world.gpu_rims()[0])), ["rim-chain"]);
+}
+
+#[test]
 fn differences_are_claims_with_their_index_and_an_alternative_is_enough() {
     let world = World::new(41, NOW);
     let with_vbios = |change: &dyn Fn(&mut RimOptions)| {

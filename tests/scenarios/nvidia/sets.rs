@@ -169,6 +169,14 @@ fn any_difference_makes_a_set_untrusted() {
     assert_eq!(unprotected, ["topology-protected-pcie"]);
     assert_eq!(broken(|board| board.gpus[3].mode = Some(1)), ["topology-mode"]);
     assert_eq!(broken(|board| board.gpus.iter_mut().for_each(|gpu| gpu.mode = Some(7))), ["topology-mode"]);
+    // Field 36 does not take back what field 21 says, and a status without a meaning says nothing.
+    for mode in [0, 1] {
+        let open = broken(|board| {
+            board.switches.clear();
+            board.gpus.iter_mut().for_each(|gpu| gpu.mode = Some(mode));
+        });
+        assert_eq!(open, ["topology-mode"], "{mode}");
+    }
     // Switches that no GPU names do not belong.
     let strangers = broken(|board| {
         for gpu in &mut board.gpus {

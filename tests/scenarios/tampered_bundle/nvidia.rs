@@ -1,6 +1,6 @@
 //! Breakers of what policy says about accelerators: manifests left out, manifests of other values, authorities on hold.
 
-use weighbridge_tests_simulator::{Certified, OcspOptions, OcspStatus};
+use weighbridge_tests_simulator::{Certified, GpuReportOptions, OcspOptions, OcspStatus};
 
 use super::*;
 
@@ -40,6 +40,21 @@ fn breaker_policy_gpu_measurements_by_a_manifest_of_other_values() {
     let outcome = verified(&bundle);
     let message = &outcome.failures().next().expect("it failed").message;
     assert!(message.contains("index 9 (VBIOS)") && message.contains("fetch it anew"), "{message}");
+}
+
+#[test]
+fn breaker_evidence_topology_by_an_accelerator_of_an_open_fabric() {
+    let run = misbehaving(|run| {
+        let node = &mut run.nodes[1];
+        let gpu = node.platform.gpus()[0].clone();
+        let mut set = node.evidence[&20].clone();
+        // Protected PCIe, and no switch that the GPU could name.
+        let options = GpuReportOptions { protected_pcie: true, ..gpu.options().clone() };
+        set.devices[0].report = gpu.report_with(&options, set.binding.gpu_nonce(set.devices[0].device).0);
+        set.cpu = node.platform.quote(set.binding.report_data(device_evidence_digest(&set.devices))).expect("quote");
+        node.keep_quote(20, set);
+    });
+    refused(&resealed(&run), Culprit::Untrusted, &["evidence-topology"]);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 //! (`gpu_report`) or of a manifest (`rim`). **Spec.** EVIDENCE §1.3, §1.5.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, IsCa, KeyUsagePurpose, OtherNameValue, PublicKeyData as _,
-    SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose,
+    OtherNameValue, PublicKeyData as _, SanType, SerialNumber,
 };
 use time::macros::datetime;
 use weighbridge_attest_types::{Device, DeviceEvidence, EvidenceKind, sha256};
@@ -121,6 +121,16 @@ impl RimPki {
     pub(crate) fn signer(&self, seed: Seed, validity: Validity) -> RimSigner {
         let key = P384Key::derive(seed, "nvidia/rim-l4");
         let certificate = self.intermediate.issue(&Self::signer_params(&key, validity), &key).der().to_vec();
+        let above = [&self.intermediate, &self.authority, &self.root].map(CertificateAuthority::der);
+        RimSigner::new(key, std::iter::once(certificate).chain(above).collect())
+    }
+
+    /// A responder of the signer's own authority, as it would sign a manifest.
+    pub(crate) fn responder(&self, seed: Seed, validity: Validity) -> RimSigner {
+        let key = P384Key::derive(seed, "nvidia/rim-responder");
+        let mut params = Self::signer_params(&key, validity);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::OcspSigning];
+        let certificate = self.intermediate.issue(&params, &key).der().to_vec();
         let above = [&self.intermediate, &self.authority, &self.root].map(CertificateAuthority::der);
         RimSigner::new(key, std::iter::once(certificate).chain(above).collect())
     }

@@ -161,6 +161,12 @@ impl World {
         self.nvidia.rim.signer(self.seed, self.validity)
     }
 
+    /// A responder of the same authority, which may answer and sign no manifest.
+    #[must_use]
+    pub fn rim_responder(&self) -> RimSigner {
+        self.nvidia.rim.responder(self.seed, self.validity)
+    }
+
     /// The same key under a certificate of other dates.
     #[must_use]
     pub fn rim_signer_between(&self, from: UnixMillis, until: UnixMillis) -> RimSigner {

@@ -345,6 +345,13 @@ pub(super) const CHECKS: &[Explanation] = &[
         "If it is a simulated run, name its roots with --trust-roots; otherwise do not rely on the bundle.",
     ),
     row(
+        "evidence-topology",
+        "Whether accelerators and switches of one machine name each other.",
+        "They report different fabrics, or one that is not closed: data may leave the machine on the way.",
+        PROVIDER,
+        "Do not rely on this node; a machine that was put together anew must be attested anew.",
+    ),
+    row(
         "evidence-cpu",
         "Which CPU platform answered.",
         "Another machine than the announced one answered.",

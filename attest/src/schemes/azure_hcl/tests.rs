@@ -239,6 +239,11 @@ fn failures_of_blob_quote_and_platform_are_listed_together() {
     assert_eq!(refused(&bare, &changed), (Culprit::Untrusted, vec!["hcl-claims-differ"]));
     let foreign = Scene { anchors: TrustAnchors::default(), ..scene };
     assert_eq!(refused(&foreign, &blob), (Culprit::Untrusted, vec!["unknown-root"]));
+    // A report that the guest asked for by itself, above the paravisor, is about whatever it likes.
+    let claims = claims_json().to_string().into_bytes();
+    let above = scene_about(&claims).with_report(|report| report[0x30] = 2);
+    let above_blob = super::tests::blob(2, 2, &above.report, &claims);
+    assert_eq!(refused(&above, &above_blob), (Culprit::Untrusted, vec!["hcl-vmpl"]));
     // What follows the digest in report_data is zero.
     let claims = claims_json().to_string().into_bytes();
     let tail = scene_about(&claims).with_report(|report| report[0x8f] = 1);

@@ -20,6 +20,9 @@ use crate::verified::Verified;
 /// Where `report_data` stands in a canonical quote, by version.
 const REPORT_DATA_AT: [(u8, usize); 2] = [(4, 48 + 520), (5, 54 + 520)];
 
+/// Where an SEV-SNP report says at which privilege level it was asked for: u32, little-endian.
+const SNP_VMPL_AT: usize = 0x30;
+
 pub(super) fn verify(
     evidence: &HclEvidence,
     endorsements: &Endorsements,
@@ -29,12 +32,21 @@ pub(super) fn verify(
     let mut own: Vec<Failure> = evidence.blob.check_binding().into_iter().collect();
     let modulus = &evidence.blob.runtime.modulus;
     own.extend(evidence.tpm_quote.iter().flat_map(|quote| quote.check(modulus)));
+    own.extend(asked_by(&evidence.blob.report));
     let platform = match &evidence.blob.report {
         HardwareReport::SevSnp(report) => verify_snp(report.as_slice(), endorsements, anchors, now),
         HardwareReport::Tdx(report) => verify_td(evidence, report, endorsements, anchors, now),
     };
     let platform = joined(platform, own)?;
     Ok(Verified::assertion(claims(evidence, platform.claims())))
+}
+
+/// The paravisor runs at VMPL 0; what runs above it can ask for reports of its own, about a key of its own.
+fn asked_by(report: &HardwareReport) -> Option<Failure> {
+    let HardwareReport::SevSnp(report) = report else { return None };
+    let level = report.as_slice().get(SNP_VMPL_AT..).and_then(|rest| rest.first_chunk()).copied();
+    let message = || format!("the report was asked for at VMPL {level:?}, where no paravisor runs");
+    (level != Some([0; 4])).then(|| Failure::new("hcl-vmpl", message()))
 }
 
 /// The platform's refusal with our own failures, where both are of one class; else the worse of both.

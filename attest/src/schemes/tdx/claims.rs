@@ -26,7 +26,7 @@ pub(super) struct Checked<'q, 'p, 'c> {
 pub(super) fn claims(checked: Checked<'_, '_, '_>, mut not_checked: Vec<NotChecked>) -> PlatformClaims {
     let kind = EvidenceKind::new(EvidenceKind::TDX);
     let td10 = &checked.quote.report.td10;
-    not_checked.extend(open_log(checked.event_log.state));
+    not_checked.extend(open_log(&checked.event_log));
     let current = checked.evaluation.current.iter().flat_map(|current| &current.advisories);
     let advisories = checked.evaluation.advisories.iter().chain(current).collect::<std::collections::BTreeSet<_>>();
     PlatformClaims {
@@ -96,14 +96,23 @@ fn platform(pck: &PckFacts) -> TdxPlatform {
     TdxPlatform { fmspc, pce_id, pce_svn, cpu_svn: sgx_svn, sgx_type, instance, dynamic, cached_keys, smt }
 }
 
-/// Without a log that counts, nobody knows what the registers were extended with.
-fn open_log(state: EventLogState) -> Option<NotChecked> {
-    let why = match state {
-        EventLogState::Replayed => return None,
-        EventLogState::Missing => "no event log was replayed over the runtime registers",
+/// Without a log that counts, nobody knows what the registers were extended with; nor where it is silent.
+fn open_log(log: &EventLogClaims) -> Option<NotChecked> {
+    let why = match log.state {
+        EventLogState::Replayed if log.explains_all() => return None,
+        EventLogState::Replayed => {
+            let silent = (0..).zip(log.explained).filter(|(_, explained)| !explained);
+            let registers: Vec<String> = silent.map(|(register, _): (u8, bool)| format!("RTMR{register}")).collect();
+            format!(
+                "the event log does not lead to the whole of the runtime registers: not to {}",
+                registers.join(", ")
+            )
+        }
+        EventLogState::Missing => "no event log was replayed over the runtime registers".to_owned(),
         EventLogState::Untrusted => {
-            "the event log that was given does not lead to the runtime registers, or cannot be read: nothing of it counts"
+            "no event log that was given leads to the runtime registers, or can be read: nothing of them counts"
+                .to_owned()
         }
     };
-    Some(NotChecked { code: "tdx-event-log".to_owned(), why: why.to_owned() })
+    Some(NotChecked { code: "tdx-event-log".to_owned(), why })
 }

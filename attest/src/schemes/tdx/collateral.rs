@@ -63,7 +63,8 @@ pub(super) struct DcapReading {
 
 /// Finds the collateral of the platform's FMSPC, checks every candidate, and takes the one with the highest TCB
 /// evaluation number, then the latest: an older archive beside it must not soften the verdict. For the same reason a
-/// certificate that any current list revokes is refused, even if the list beside it does not know yet.
+/// certificate that any current list revokes is refused, even if the list beside it does not know yet, and whichever
+/// platform the list came along for: lists are an authority's, not a platform's.
 pub(super) fn select<'e>(
     endorsements: &'e Endorsements,
     path: &TrustedPath<'_, '_>,
@@ -81,10 +82,11 @@ pub(super) fn select<'e>(
         let message = format!("{} collaterals of one platform; give at most {MAX_COLLATERAL_CANDIDATES}", ours.len());
         return Err(EvidenceError::Untrusted(Failure::new("collateral-too-many", message).into()));
     }
+    let revocations = Revocations::gather(ours.iter().chain(&others).copied(), path, now);
     let mut best: Option<CheckedCollateral<'_>> = None;
     let mut failures = Vec::new();
     for candidate in ours {
-        match check(candidate, path, pck, Window::new(now)) {
+        match check(candidate, path, pck, &revocations, Window::new(now)) {
             Ok(checked) if best.as_ref().is_none_or(|best| best.age() < checked.age()) => best = Some(checked),
             Ok(_) => {}
             Err(found) => failures.extend(found),
@@ -93,7 +95,7 @@ pub(super) fn select<'e>(
     let Some(best) = best else {
         return Err(Failures::collect(failures).map_or_else(|| missing(&[], pck), EvidenceError::Untrusted));
     };
-    let revoked = Failures::collect(failures.into_iter().filter(|failure| failure.code == REVOKED));
+    let revoked = Failures::collect(revocations.of_chain(path.certificates()));
     revoked.map_or(Ok(best), |revoked| Err(EvidenceError::Untrusted(revoked)))
 }
 
@@ -178,6 +180,7 @@ fn check<'e>(
     candidate: &'e Candidate,
     path: &TrustedPath<'_, '_>,
     pck: &PckFacts,
+    revocations: &Revocations<'_>,
     mut window: Window,
 ) -> Result<CheckedCollateral<'e>, Vec<Failure>> {
     let Candidate { raw, fmspc: _, info, identity } = candidate;
@@ -189,18 +192,13 @@ fn check<'e>(
     let mut crl_ends = None;
     match check_lists(raw, path, &mut window) {
         Ok(lists) => {
-            failures.extend(check_revocation(path.certificates(), &lists));
-            for (what, chain, text, signature) in signed {
-                failures.extend(check_signer(what, chain, text, signature, path, Some(&lists), &mut window));
-            }
-            crl_ends = Some([lists.root.until(), lists.pck.until()]);
+            failures.extend(lists.of_chain(path.certificates()));
+            crl_ends = lists.ends();
         }
-        Err(found) => {
-            failures.extend(found);
-            for (what, chain, text, signature) in signed {
-                failures.extend(check_signer(what, chain, text, signature, path, None, &mut window));
-            }
-        }
+        Err(found) => failures.extend(found),
+    }
+    for (what, chain, text, signature) in signed {
+        failures.extend(check_signer(what, chain, text, signature, path, revocations, &mut window));
     }
     match crl_ends {
         Some(crl_ends) if failures.is_empty() => Ok(CheckedCollateral { raw, info, identity, window, crl_ends }),
@@ -231,9 +229,49 @@ fn check_statements(info: &TcbInfo, identity: &QeIdentity, pck: &PckFacts, windo
     failures
 }
 
-struct Lists<'c> {
-    root: CheckedCrl<'c>,
-    pck: CheckedCrl<'c>,
+/// Lists that hold now: of one collateral one each, of all that was given each once.
+#[derive(Default)]
+struct Revocations<'c> {
+    root: Vec<CheckedCrl<'c>>,
+    pck: Vec<CheckedCrl<'c>>,
+}
+
+impl<'c> Revocations<'c> {
+    /// All that are by this chain's authorities; what is wrong with the others is told where they are needed.
+    fn gather(candidates: impl Iterator<Item = &'c Candidate>, path: &TrustedPath<'_, '_>, now: UnixMillis) -> Self {
+        let [_, authority, root] = path.certificates() else { return Self::default() };
+        let (mut of_root, mut of_pck) = (BTreeSet::new(), BTreeSet::new());
+        for Candidate { raw, .. } in candidates {
+            of_root.insert(raw.root_ca_crl.as_slice());
+            of_pck.insert(raw.pck_crl.as_slice());
+        }
+        let current = |lists: BTreeSet<&'c [u8]>, issuer| {
+            let check = |list| check_crl("a revocation list", list, issuer, Curve::P256, &mut Window::new(now)).ok();
+            lists.into_iter().filter_map(check).collect()
+        };
+        Self { root: current(of_root, root), pck: current(of_pck, authority) }
+    }
+
+    /// What of a PCK chain is revoked.
+    fn of_chain(&self, chain: &[X509Certificate<'_>]) -> Vec<Failure> {
+        let [pck, authority, root] = chain else { return Vec::new() };
+        let listed = [
+            ("the PCK certificate", self.pck.iter().any(|list| list.revokes(pck))),
+            ("the PCK authority", self.revokes_below_root(authority)),
+            ("the root", self.revokes_below_root(root)),
+        ];
+        let revoked = listed.into_iter().filter(|(_, revoked)| *revoked);
+        revoked.map(|(what, _)| Failure::new(REVOKED, format!("{what} is revoked"))).collect()
+    }
+
+    fn revokes_below_root(&self, certificate: &X509Certificate<'_>) -> bool {
+        self.root.iter().any(|list| list.revokes(certificate))
+    }
+
+    /// When the two lists of one collateral end.
+    fn ends(&self) -> Option<[UnixMillis; 2]> {
+        Some([self.root.first()?.until(), self.pck.first()?.until()])
+    }
 }
 
 /// The root's list covers the authorities; the PCK list must be by the PCK's own authority.
@@ -241,29 +279,16 @@ fn check_lists<'c>(
     raw: &'c QuoteCollateralV3,
     path: &TrustedPath<'_, '_>,
     window: &mut Window,
-) -> Result<Lists<'c>, Vec<Failure>> {
+) -> Result<Revocations<'c>, Vec<Failure>> {
     let [_, authority, root] = path.certificates() else {
         return Err(vec![Failure::new("chain-length", "the PCK chain is not PCK, authority, root")]);
     };
     let of_root = check_crl("the root's revocation list", &raw.root_ca_crl, root, Curve::P256, window);
     let of_authority = check_crl("the PCK revocation list", &raw.pck_crl, authority, Curve::P256, window);
     match (of_root, of_authority) {
-        (Ok(root), Ok(pck)) => Ok(Lists { root, pck }),
+        (Ok(root), Ok(pck)) => Ok(Revocations { root: vec![root], pck: vec![pck] }),
         (of_root, of_authority) => Err(of_root.err().into_iter().chain(of_authority.err()).flatten().collect()),
     }
-}
-
-fn check_revocation(chain: &[X509Certificate<'_>], lists: &Lists<'_>) -> Vec<Failure> {
-    let [pck, authority, root] = chain else {
-        return Vec::new();
-    };
-    let listed = [
-        ("the PCK certificate", lists.pck.revokes(pck)),
-        ("the PCK authority", lists.root.revokes(authority)),
-        ("the root", lists.root.revokes(root)),
-    ];
-    let revoked = listed.into_iter().filter(|(_, revoked)| *revoked);
-    revoked.map(|(what, _)| Failure::new(REVOKED, format!("{what} is revoked"))).collect()
 }
 
 /// The signer stands directly below the same anchor as the quote; the signature is over the text as received.
@@ -273,7 +298,7 @@ fn check_signer(
     text: &str,
     signature: &[u8],
     path: &TrustedPath<'_, '_>,
-    lists: Option<&Lists<'_>>,
+    revocations: &Revocations<'_>,
     window: &mut Window,
 ) -> Vec<Failure> {
     let unreadable = |why: String| vec![Failure::new("collateral-signer", format!("the signer of the {what}: {why}"))];
@@ -294,7 +319,7 @@ fn check_signer(
     if common_name(signer) != Some(TCB_SIGNER) {
         failures.extend(unreadable(format!("it is {:?}, not {TCB_SIGNER:?}", common_name(signer))));
     }
-    if lists.is_some_and(|lists| lists.root.revokes(signer)) {
+    if revocations.revokes_below_root(signer) {
         failures.push(Failure::new(REVOKED, format!("the signer of the {what} is revoked")));
     }
     let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public_point(signer));

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use weighbridge_attest::{BoundSet, Endorsements, verify_set_with};
+use weighbridge_attest::{BoundSet, Endorsements, NvidiaTopology, SwitchSide, verify_set_with};
 use weighbridge_attest_types::{
     Binding, BindingStage, Digest32, NodeKey, PlatformClaims, RosterRow, TdxTcb, TrustAnchors, UnixMillis,
 };
@@ -156,10 +156,31 @@ fn finish<'a>(
     };
     let mut holds = checks.record(&quote.path, "evidence-genuine", result);
     holds = checks.record(&quote.path, "evidence-cpu", comes_from_cpu(verified.as_ref().ok(), row)) && holds;
+    holds = checks.record(&quote.path, "evidence-topology", is_one_fabric(verified.as_ref().ok())) && holds;
     for (code, result) in found {
         holds = checks.record(&quote.path, code, result) && holds;
     }
     verified.ok().filter(|_| holds).map(|set| BoundEvidence { path: &quote.path, set })
+}
+
+/// GPUs and switches of one machine name each other (EVIDENCE §1.9).
+fn is_one_fabric(set: Option<&BoundSet>) -> CheckResult {
+    let Some(set) = set else {
+        return Err(Finding::skipped("only genuine evidence tells which fabric its devices are on"));
+    };
+    match set.nvidia_topology() {
+        Ok(NvidiaTopology { switch_side: SwitchSide::NotNeeded, .. }) => {
+            Ok("the accelerators report no protected fabric".to_owned())
+        }
+        Ok(NvidiaTopology { switch_side: SwitchSide::Checked, switches, .. }) => {
+            Ok(format!("accelerators and switches name exactly each other: {} switches", switches.len()))
+        }
+        Ok(NvidiaTopology { switch_side: SwitchSide::NotGiven(named), .. }) => Err(Finding::skipped(format!(
+            "the accelerators name {} switches alike, and none of those answered: what the fabric is rests on their word",
+            named.len()
+        ))),
+        Err(error) => Err(Finding::fail(error.culprit(), text::chain(&error))),
+    }
 }
 
 /// By which of Intel's evaluations a TDX platform was judged, and how it stands (EVIDENCE §2.3).

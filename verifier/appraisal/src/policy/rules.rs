@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use weighbridge_attest_types::{PlatformClaims, Requirement};
+use weighbridge_attest_types::{Claim, PlatformClaims, Requirement};
 
 use crate::text;
 
@@ -37,7 +37,7 @@ impl<'a> Rules<'a> {
     }
 
     /// An absent claim meets only a waiver.
-    pub(super) fn apply<T: PartialOrd + Debug>(
+    pub(super) fn apply<T: Claim + Debug>(
         &mut self,
         code: &'static str,
         rule: &str,

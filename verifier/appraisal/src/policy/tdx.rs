@@ -56,12 +56,14 @@ fn apply_status(wanted: &TdxRules, claims: &TdxClaims, rules: &mut Rules<'_>) {
         let wish = status_wish(&wanted.tcb_status, claims, wanted.out_of_date_grace_days);
         rules.refuse("policy-tcb-status", &format!("{what} is {status:?}{advisories}; policy wants {wish}"));
     };
-    if !is_allowed(status, status_without_age) {
+    let launch_passes = is_allowed(status, status_without_age);
+    if !launch_passes {
         refuse("TCB status", status);
     }
+    // The same status twice is told once; without its age it may still be another.
     if let (Some(now), Some(without_age)) = (current_status, current_status_without_age)
         && !is_allowed(now, without_age)
-        && now != status
+        && (launch_passes || now != status)
     {
         refuse("TCB status now", now);
     }

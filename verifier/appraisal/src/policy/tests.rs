@@ -342,6 +342,28 @@ fn the_status_of_today_is_asked_beside_that_of_launch() {
 }
 
 #[test]
+fn two_statuses_that_look_alike_are_both_read_without_their_age() {
+    use TcbStatus::{OutOfDate, SwHardeningNeeded, UpToDate};
+    let mut policy = AppraisalPolicy::built_in();
+    policy.tdx.out_of_date_grace_days = 5;
+    let codes_of = |launch, current| {
+        let claims = tdx_with(|claims| {
+            let tcb = &mut claims.tcb;
+            (tcb.status, tcb.status_without_age) = (OutOfDate, launch);
+            (tcb.current_status, tcb.current_status_without_age) = (Some(OutOfDate), Some(current));
+            tcb.out_of_date_level = Some(UnixMillis(AT.0 - DAY));
+        });
+        codes(&claims, &policy)
+    };
+    assert_eq!(codes_of(UpToDate, UpToDate), [""; 0]);
+    for (launch, current) in
+        [(UpToDate, SwHardeningNeeded), (SwHardeningNeeded, UpToDate), (SwHardeningNeeded, SwHardeningNeeded)]
+    {
+        assert_eq!(codes_of(launch, current), ["policy-tcb-status"], "{launch:?} {current:?}");
+    }
+}
+
+#[test]
 fn another_policy_is_rejected_and_no_policy_is_malformed() {
     let built_in = AppraisalPolicy::built_in();
     assert!(is_built_in(&policy_member(&built_in), &built_in).is_ok());
