@@ -128,6 +128,7 @@ impl<'a> Facts<'a> {
         let level = Level::of(&chains, parts.proof.as_ref(), checks);
         if let Some(part) = &parts.declarations {
             checks.record(name::DECLARATIONS, "declarations-model", is_about_model(part, &parts.manifest.model_id));
+            checks.record(name::DECLARATIONS, "declarations-provider", is_by_provider(part, &parts.manifest.provider));
         }
         Self { genesis, endorsements, chains, brackets, period, declared, level }
     }
@@ -172,6 +173,16 @@ fn is_about_model(part: &DeclarationsPart, model_id: &str) -> CheckResult {
     match part.content.model.id == model_id {
         true => Ok("the provider's statement is about this run's model; all of it is declared".to_owned()),
         false => Err(Finding::untrusted("the provider's statement is about another model than the run manifest")),
+    }
+}
+
+/// A name may be written in several ways: another one is told, and refuses nothing.
+fn is_by_provider(part: &DeclarationsPart, provider: &str) -> CheckResult {
+    match part.content.provider.legal_name == provider {
+        true => Ok("the statement is made in the name of the run manifest's provider".to_owned()),
+        false => Err(Finding::unknown(
+            "the statement is made in another name than the run manifest's provider; whether they are one is not known",
+        )),
     }
 }
 
