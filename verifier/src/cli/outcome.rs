@@ -65,6 +65,10 @@ pub(super) fn summary(report: &ThresholdReport, paint: Paint) -> String {
     for (name, words) in [("model", &report.model_id), ("provider", &report.provider), ("phase", &report.phase)] {
         text.push_str(&declared_name(name, words, HANG));
     }
+    if let Some(name) = report.other_provider() {
+        text.push_str(&declared_name("stated by", name, HANG));
+        text.push_str(&entry("", "The statement in the bundle is made in another name than the run manifest's."));
+    }
     text.push_str(&entry("run", &report.genesis.to_string()));
     text.push_str(&entry("judged", &format!("as of {}", instant::rfc3339(report.appraised_at))));
     text.push_str(&bracket(report, paint));
