@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Device, EvidenceKind, SnpClaims, UnixMillis};
+use crate::{AzureClaims, Device, EvidenceKind, NvidiaClaims, SnpClaims, TdxClaims, UnixMillis};
 
 /// How much a line of a report may lean on. It comes from the trust anchor, never from the evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -64,12 +64,16 @@ pub enum TcbStatus {
 pub struct ChipFamily(pub String);
 
 /// What the evidence says it is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BoundValue {
     /// 64 bytes of `report_data` (CPU TEEs).
     ReportData([u8; 64]),
     /// A 32-byte request nonce (GPUs).
     Nonce([u8; 32]),
+    /// `extraData` of a TPM quote: a nonce, or SHA-256 of the `report_data` that other carriers have (PROTOCOL §3).
+    ExtraData(Vec<u8>),
+    /// It answers nobody: what it says may have been said at any time.
+    Nothing,
 }
 
 /// A check that the scheme could not make, and why: visible, never silent.
@@ -104,10 +108,10 @@ pub struct PlatformClaims {
     pub debug: Option<bool>,
     /// TDX SEPT_VE_DISABLE; `None` elsewhere.
     pub sept_ve_disable: Option<bool>,
-    /// TDX: a service TD is attached (MRSERVICETD ≠ 0) or migration is allowed; SEV-SNP: a migration agent is allowed;
-    /// `None` elsewhere.
+    /// TDX: migration is allowed (service TDs have a claim of their own); SEV-SNP: a migration agent is allowed; `None`
+    /// elsewhere.
     pub migratable: Option<bool>,
-    /// Launch measurement (MRTD), where there is one.
+    /// Launch measurement (MRTD, SEV-SNP's `measurement`), where there is one.
     pub measurement: Option<Vec<u8>>,
     /// Earliest end of everything that was used.
     pub valid_until: UnixMillis,
@@ -115,4 +119,10 @@ pub struct PlatformClaims {
     pub not_checked: Vec<NotChecked>,
     /// What only SEV-SNP reports say; `None` elsewhere.
     pub snp: Option<Box<SnpClaims>>,
+    /// What only TDX quotes say; `None` elsewhere.
+    pub tdx: Option<Box<TdxClaims>>,
+    /// What only Azure's paravisor says; `None` elsewhere.
+    pub azure: Option<Box<AzureClaims>>,
+    /// What only NVIDIA reports say; `None` elsewhere.
+    pub nvidia: Option<Box<NvidiaClaims>>,
 }
