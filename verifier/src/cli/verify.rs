@@ -167,8 +167,10 @@ fn leaning(line: &ProfileLine) -> Option<String> {
 /// The provider's own figures for this run: its statement, its readings, a sum that it proves. Where they may be above the
 /// threshold, evidence and word contradict each other.
 fn contradiction(line: &ProfileLine) -> Option<String> {
-    let declared = line.declared.as_ref().filter(|declared| line.is_above(declared.this_run_upper))?;
-    let (lower, upper) = (declared.this_run_lower, declared.this_run_upper);
+    let (lower, upper) = line.declared.as_ref().map(|declared| (declared.this_run_lower, declared.this_run_upper))?;
+    if !line.is_above(lower.max(upper)) {
+        return None;
+    }
     let above = if line.is_above(lower) { "are above the threshold" } else { "reach above the threshold" };
     Some(format!("the provider's own figures for this run, {lower} to {upper} FLOP, {above}"))
 }
@@ -212,6 +214,7 @@ mod tests {
     use crate::html::sample_report;
     use serde_json::{Value, json};
     use weighbridge_appraisal::{Check, CheckStatus};
+    use weighbridge_attest_types::{Compare, DeclaredVerdict, Flops, Fraction, Grade, RelativeLine, Sentence};
 
     fn outcome(report: Option<ThresholdReport>) -> Outcome {
         let check = |status, culprit| Check {
@@ -235,7 +238,7 @@ mod tests {
             ("demo=above", Some(Above)),
             ("demo=below-this-run", Some(Below)),
             ("eu-gpai-2-1=below-this-run", Some(Below)),
-            ("eu-gpai-2-1=below", Some(Below)),
+            ("eu-gpai-2-1=below", None),
             ("demo=below", None),
             ("eu-ai-act-51-2=below", None),
         ] {
@@ -262,18 +265,71 @@ mod tests {
             (code, message)
         };
         let said = |code: &str, message: &str| (code.to_owned(), message.to_owned());
-        let expected = "--require demo=below: the threshold counts all compute of the model and this bundle weighs \
-                        one run; if that is what you mean, write demo=below-this-run";
+        let expected = "--require demo=below: the threshold counts all runs of the model and this bundle weighs one; \
+                        if one run is what you mean, write demo=below-this-run";
         assert_eq!(reason("demo=below", &all_say(Verdict::Below)), said("require-cumulative", expected));
         let expected = "--require demo=below: the report says simulated: unknown — this run alone";
         assert_eq!(reason("demo=below", &all_say(Verdict::Unknown)), said("require-not-met", expected));
-        let expected = "--require eu-gpai-2-1=below-this-run: the report says simulated: straddles — this run";
+        let expected = "--require eu-gpai-2-1=below-this-run: the report says simulated: straddles — this run alone";
         let straddles = all_say(Verdict::Straddles);
         assert_eq!(reason("eu-gpai-2-1=below-this-run", &straddles), said("require-not-met", expected));
         let mut silent = sample_report();
         silent.profiles.clear();
         let expected = "--require demo=above: the report says that this run does not answer to this profile";
         assert_eq!(reason("demo=above", &silent), said("require-not-met", expected));
+    }
+
+    /// Every line is below, with the provider's own figures for the run beside it.
+    fn with_own_figures(lower: u128, upper: u128) -> ThresholdReport {
+        let mut report = all_say(Verdict::Below);
+        for line in &mut report.profiles {
+            line.declared = Some(DeclaredVerdict {
+                scope: "this run and declared work".to_owned(),
+                lower: Flops(lower),
+                upper: None,
+                this_run_lower: Flops(lower),
+                this_run_upper: Flops(upper),
+                verdict: Verdict::Unknown,
+                why: Sentence::on(["field:/ledger"], "a sentence"),
+                grade: Grade::Declared,
+            });
+        }
+        report
+    }
+
+    #[test]
+    fn own_figures_that_reach_above_meet_no_below() {
+        let required: Required = "eu-ai-act-51-2=below-this-run".parse().unwrap();
+        let threshold = 10u128.pow(25);
+        let code = |report: &ThresholdReport| required.unmet(report).map(|reason| reason.code);
+        assert_eq!(code(&with_own_figures(0, threshold)), None, "exactly the threshold is not above it");
+        for (lower, upper) in [(0, threshold + 1), (threshold + 1, threshold + 1)] {
+            assert_eq!(code(&with_own_figures(lower, upper)).as_deref(), Some("require-declared"), "{lower} {upper}");
+        }
+        let mut reached = with_own_figures(0, threshold);
+        reached.profiles.iter_mut().for_each(|line| line.compare = Compare::Ge);
+        assert_eq!(code(&reached).as_deref(), Some("require-declared"), "at least the threshold is above it");
+    }
+
+    #[test]
+    fn a_share_meets_nothing_whether_its_original_is_stated_or_not() {
+        for is_declared in [false, true] {
+            for (verdict, word) in
+                [(Verdict::Below, "below"), (Verdict::Below, "below-this-run"), (Verdict::Above, "above")]
+            {
+                let mut report = all_say(verdict);
+                report.profiles.iter_mut().for_each(|line| {
+                    line.relative = Some(RelativeLine {
+                        fraction: Fraction { numerator: 1, denominator: 3 },
+                        original: Flops(1),
+                        source: Sentence::on(["rule:a share"], "a sentence"),
+                        is_declared,
+                    });
+                });
+                let required: Required = format!("demo={word}").parse().unwrap();
+                assert_eq!(required.unmet(&report).map(|reason| reason.code).as_deref(), Some("require-declared"));
+            }
+        }
     }
 
     #[test]

@@ -25,14 +25,21 @@ pub(super) const ERRORS: &[Explanation] = &[
     row(
         "require-cumulative",
         "The verdict that --require asks for.",
-        "The threshold counts all compute of a model, and this bundle weighs one run.",
+        "The threshold counts all runs of a model, and this bundle weighs one.",
         YOU,
         "If one run is what you mean, write PROFILE=below-this-run.",
     ),
     row(
+        "require-declared",
+        "The verdict that --require asks for.",
+        "The provider’s own figures speak against it, or it leans on an amount that nobody but the provider states.",
+        YOU,
+        "Ask the provider for evidence; its word meets no requirement, and neither does its silence.",
+    ),
+    row(
         "profile-refused",
         "A threshold profile of your own.",
-        "It is not of the schema, is too small for a law, or has the name of another one.",
+        "It is not of the schema, is no UTF-8, is too small for a law, or has the name or the place of another one.",
         YOU,
         "Mend the file by docs/schemas, or take another id.",
     ),
