@@ -37,6 +37,13 @@ pub(super) const ERRORS: &[Explanation] = &[
         "Ask the provider for evidence; its word meets no requirement, and neither does its silence.",
     ),
     row(
+        "nothing-verified",
+        "An archived answer or report that explain retells.",
+        "The file was read and not verified: whoever can edit it can write anything into it.",
+        YOU,
+        "Give the bundle, to have it judged again.",
+    ),
+    row(
         "profile-refused",
         "A threshold profile of your own.",
         "It is not of the schema, is no UTF-8, is too small for a law, or has the name or the place of another one.",
