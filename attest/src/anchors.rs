@@ -5,10 +5,11 @@
 mod beacon;
 mod timestamp;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use weighbridge_attest_types::{
     AnchorGradeError, CertificateAnchor, Culprit, Digest32, Grade, TimeAnchor, TrustAnchors, UnixMillis,
+    from_slice_by_name,
 };
 use x509_parser::prelude::X509Certificate;
 
@@ -139,7 +140,7 @@ pub fn parse_anchor_file(bytes: &[u8], into: &mut TrustAnchors) -> Result<(), An
         let message = format!("{} bytes are over the cap of {MAX_ANCHOR_FILE_BYTES}", bytes.len());
         return Err(AnchorFileError::Format(message));
     }
-    let file: AnchorFile = serde_json::from_slice(bytes).map_err(|why| AnchorFileError::Format(why.to_string()))?;
+    let file: AnchorFile = from_slice_by_name(bytes).map_err(|why| AnchorFileError::Format(why.to_string()))?;
     if file.format != FORMAT {
         return Err(AnchorFileError::Format(format!("format is {:?}", file.format)));
     }
@@ -178,7 +179,8 @@ fn check_name(name: &str, anchors: &TrustAnchors) -> Result<(), AnchorFileError>
     }
 }
 
-#[derive(Deserialize)]
+/// Written nowhere; what it would be written as is the one form in which it is read.
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct AnchorFile {
     format: String,
@@ -190,7 +192,7 @@ struct AnchorFile {
     chain: Option<beacon::ChainFile>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum AnchorKind {
     IntelSgxRoot,

@@ -193,7 +193,8 @@ fn what_cannot_be_read_is_named_with_a_remedy() {
 fn a_readers_own_threshold_is_weighed_and_marked() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let law = include_str!("../../attest/types/profiles/us-ny-raise.json");
-    let mine = law.replace("us-ny-raise", "mine").replace("\"cumulative\"", "\"training\"");
+    let copy = law.replace("us-ny-raise", "mine").replace("\"cumulative\"", "\"training\"");
+    let mine = copy.replace("RAISE Act", "House rule");
     let file = folder.path().join("mine.json");
     std::fs::write(&file, mine).expect("writes");
     let report = |profile: &str, format: &str| {
@@ -202,17 +203,23 @@ fn a_readers_own_threshold_is_weighed_and_marked() {
     };
     let page = report(&file.display().to_string(), "html");
     assert_eq!(page.code, Some(0), "{}", page.stderr);
-    assert!(page.stdout.contains("the reader’s own profile, in no bundle"));
+    assert!(page.stdout.contains("The reader’s own profile “mine”, in no bundle and not part of this program"));
+    let title = page.stdout.split("</title>").next().expect("a title");
+    assert!(title.contains("by the reader’s own profile mine"), "{title}");
     let own = json(&report(&file.display().to_string(), "json"));
     let line = own["profiles"].as_array().and_then(|lines| lines.last()).expect("a line");
     assert_eq!((&line["id"], &line["origin"]), (&"mine".into(), &"reader".into()));
     assert_eq!(own["profiles"].as_array().map(Vec::len), Some(9));
     let path = file.display().to_string();
-    assert_eq!(desk().verify(&["--require", "mine=below", "--profiles", &path]).code, Some(0));
+    assert_eq!(desk().verify(&["--require", "mine=below-this-run", "--profiles", &path]).code, Some(0));
+    let ran = desk().verify(&["--require", "mine=below", "--profiles", &path, "--format", "json"]);
+    assert_eq!(json(&ran)["reasons"][0]["code"], "require-cumulative", "one run of many, whatever is counted");
     let ran = desk().verify(&["--require", "mine=above", "--profiles", &path]);
     assert_eq!(ran.code, Some(5));
     assert!(ran.stdout.contains("your own profile"), "{}", ran.stdout);
     assert_eq!(desk().verify(&["--require", "mine=below"]).code, Some(2), "nobody knows it without its file");
+    std::fs::write(&file, copy).expect("writes");
+    assert_eq!(report(&path, "html").code, Some(2), "nor under another id");
     let law = folder.path().join("law.json");
     std::fs::write(&law, include_str!("../../attest/types/profiles/us-ny-raise.json")).expect("writes");
     assert_eq!(report(&law.display().to_string(), "html").code, Some(2), "a file may not pass for a built-in law");

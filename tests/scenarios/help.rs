@@ -159,6 +159,26 @@ fn a_full_disk_is_no_acceptance() {
     assert_eq!(said, "error: cannot write to standard output: No space left on device (os error 28)\n");
 }
 
+/// An edited report and an edited answer say what their editor likes: no word of the machine's own repeats it.
+#[test]
+fn what_is_retold_is_never_accepted() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut report = desk().command(&["report", "--profile", "demo", "--format", "json"]);
+    let report = run(report.arg(&desk().bundle).arg("--trust-roots").arg(&desk().roots)).stdout;
+    let forged = report.replace("\"simulated\"", "\"attested\"");
+    assert_ne!(forged, report);
+    let answer = r#"{"verdict": "accepted", "reasons": [], "claims": {}}"#;
+    for (name, text) in [("report.json", forged.as_str()), ("answer.json", answer)] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).expect("writes");
+        let ran = run(desk().command(&["explain", "--format", "json"]).arg(&file));
+        assert_eq!(ran.code, Some(4), "{name}: {}", ran.stderr);
+        let said: serde_json::Value = serde_json::from_str(&ran.stdout).expect("one object");
+        assert_eq!((&said["verdict"], &said["reasons"][0]["code"]), (&"untrusted".into(), &"nothing-verified".into()));
+        assert_eq!(said["claims"], serde_json::json!({ "verified": false }), "{name}");
+    }
+}
+
 #[test]
 fn a_bundle_an_answer_and_a_code_are_explained() {
     let explain = |more: &[&Path]| run(desk().command(&["explain"]).args(more));
@@ -178,7 +198,7 @@ fn a_bundle_an_answer_and_a_code_are_explained() {
     let file = folder.path().join("answer.json");
     std::fs::write(&file, answer.stdout).expect("writes");
     let retold = explain(&[&file]);
-    assert_eq!(retold.code, Some(0), "{}", retold.stderr);
+    assert_eq!(retold.code, Some(4), "{}", retold.stderr);
     assert!(retold.stdout.starts_with("Nothing was verified"), "{}", retold.stdout);
     assert!(retold.stdout.contains("The answer was: untrusted"), "{}", retold.stdout);
     let code = explain(&[Path::new("ledger-chain")]);

@@ -315,5 +315,8 @@ fn a_modifier_is_weighed_against_the_stated_original() {
     assert_eq!((small.threshold, small.verdict), (Flops(33), Verdict::Straddles));
     let great = line("90000000000000000000000000");
     assert_eq!((great.threshold, great.verdict), (Flops(TEN_25 / 3), Verdict::Below));
-    assert!(great.relative.is_some_and(|relative| !relative.is_declared), "a statement raises nothing");
+    assert_eq!(great.relative.map(|relative| relative.original), Some(Flops(TEN_25)), "a statement raises nothing");
+    // Nobody states an original: nothing stands in for it, and silence gains nothing.
+    let silent = stated(beside(0, 0)).profiles.into_iter().find(|line| line.id == "eu-modifier-systemic");
+    assert_eq!(silent.map(|line| line.verdict), Some(Verdict::Unknown));
 }

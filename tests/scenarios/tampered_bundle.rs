@@ -7,6 +7,7 @@ mod evidence;
 mod ledgers;
 mod levels;
 mod nvidia;
+mod oddities;
 mod statements;
 mod times;
 mod tokens;
@@ -19,9 +20,9 @@ use weighbridge_appraisal::{
 use weighbridge_attest::built_in_anchors;
 use weighbridge_attest_collect::Collector;
 use weighbridge_attest_types::{
-    BeaconToken, Binding, Bundle, Canonical, ChainStart, Culprit, Device, DeviceMillis, Digest32, EvidenceSet, Flops,
-    NodeLedger, PoseidonDigest, Presence, RunManifest, SignedNonce, SignedReceipt, ThresholdReport, TrustAnchors,
-    UnixMillis, device_evidence_digest,
+    BeaconToken, Binding, Bundle, Canonical, ChainStart, Culprit, Device, DeviceMillis, Digest32, EvidenceKind,
+    EvidenceSet, Flops, NodeLedger, PoseidonDigest, Presence, RunManifest, SignedNonce, SignedReceipt, ThresholdReport,
+    TrustAnchors, UnixMillis, device_evidence_digest,
 };
 use weighbridge_circuits::{DeclaredRelation, ThresholdPublic};
 use weighbridge_tests::{SAMPLE_START, SampleRun};

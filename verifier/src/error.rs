@@ -87,6 +87,15 @@ pub enum CliError {
         #[source]
         source: ProfileError,
     },
+    /// A threshold profile that is no text.
+    #[error("threshold profile {} is no UTF-8", path.display())]
+    ProfileText {
+        /// Which file.
+        path: PathBuf,
+        /// Where.
+        #[source]
+        source: std::str::Utf8Error,
+    },
     /// Two profiles of one id, or of one instrument at one time.
     #[error("threshold profile {}: {why} `{id}`", path.display())]
     ProfileClash {
@@ -346,6 +355,7 @@ impl CliError {
             Self::Read { source, .. } | Self::Write { source, .. } => of_file(source),
             Self::UnknownProfile { .. }
             | Self::Profile { .. }
+            | Self::ProfileText { .. }
             | Self::ProfileClash { .. }
             | Self::NoProfiles { .. }
             | Self::Declarations { .. }
@@ -396,7 +406,9 @@ impl CliError {
             Self::Write { .. } | Self::Output(_) => "output-unwritable",
             Self::Clock => "clock-before-1970",
             Self::UnknownProfile { .. } => "profile-unknown",
-            Self::Profile { .. } | Self::ProfileClash { .. } | Self::NoProfiles { .. } => "profile-refused",
+            Self::Profile { .. } | Self::ProfileText { .. } | Self::ProfileClash { .. } | Self::NoProfiles { .. } => {
+                "profile-refused"
+            }
             Self::Declarations { .. } => "declarations-refused",
             Self::LevelAndStatement | Self::NoCell => "level-not-possible",
             Self::Bounds { .. } | Self::FreeBound { .. } => "bounds-not-allowed",
@@ -446,8 +458,9 @@ impl CliError {
             Self::UnknownProfile { .. } | Self::FreeBound { .. } => {
                 return Some(format!("use one of: {}", profile_ids()));
             }
+            Self::ProfileText { .. } => "write the file as UTF-8, without a single other byte",
             Self::Profile { .. } => "docs/schemas/profile-v1.schema.json says what a profile holds",
-            Self::ProfileClash { .. } => "give your profile an id and dates of its own",
+            Self::ProfileClash { .. } => "give your profile an id, and a name or dates, of its own",
             Self::NoProfiles { .. } => "name the file, or the folder that holds it",
             Self::Declarations { .. } => "docs/schemas/declarations-v1.schema.json says what a statement holds",
             Self::LevelAndStatement => "leave --declared out",

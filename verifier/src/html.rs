@@ -161,14 +161,50 @@ mod tests {
     }
 
     #[test]
-    fn a_cumulative_threshold_says_that_it_counts_more_than_this_run() {
-        let sentence = "it counts all runs of the model, and this page weighs one.";
-        let led_by = |id| render(&sample_report(), id).unwrap();
-        let (eu, gpai) = (led_by("eu-ai-act-51-2"), led_by("eu-gpai-2-1"));
-        assert_eq!((eu.matches(sentence).count(), gpai.matches(sentence).count()), (1, 0));
-        assert_eq!(eu.matches("This threshold counts all runs of the model; this page weighs one.").count(), 3);
-        assert!(gpai.contains("<title>Simulated: below the threshold — this run. "));
-        assert!(gpai.contains("eu-gpai-2-1 at 1.0×10^23 FLOP (simulated: below the threshold — this run);"));
+    fn every_threshold_says_that_it_counts_more_than_this_run() {
+        for id in ["eu-ai-act-51-2", "eu-gpai-2-1"] {
+            let page = render(&sample_report(), id).unwrap();
+            assert_eq!(
+                page.matches("This threshold counts all runs of the model, and this page weighs one.").count(),
+                1
+            );
+            assert_eq!(page.matches("This threshold counts all runs of the model; this page weighs one.").count(), 4);
+            assert!(page.contains("<title>Simulated: below the threshold — this run alone. "));
+        }
+        let page = render(&sample_report(), "eu-gpai-2-1").unwrap();
+        assert!(page.contains("eu-gpai-2-1 at 1.0×10^23 FLOP (simulated: below the threshold — this run alone);"));
+    }
+
+    #[test]
+    fn a_time_that_may_be_running_is_not_said_to_stand_still() {
+        let unsure = page(|_| ());
+        assert!(unsure.contains("It is not known whether a time to notify is running"));
+        assert!(unsure.contains("the provider states nothing of the others"));
+        let sure = page(|report| report.profiles[0].clock.iter_mut().for_each(|clock| clock.is_unsure = false));
+        assert!(
+            sure.contains("Nothing on this page begins a time to notify") && !sure.contains("It is not known whether")
+        );
+    }
+
+    #[test]
+    fn a_readers_own_profile_is_marked_wherever_its_verdict_leads() {
+        let page = page(|report| report.profiles[0].origin = weighbridge_attest_types::ProfileOrigin::Reader);
+        assert!(page.contains("this run alone, by the reader’s own profile eu-ai-act-51-2. Training compute report"));
+        assert_eq!(page.matches("The reader’s own profile “eu-ai-act-51-2”, in no bundle").count(), 2);
+        assert!(page.contains("which names “<bdi>Regulation (EU) 2024/1689 (AI Act)</bdi>”"));
+    }
+
+    #[test]
+    fn a_statement_in_another_name_is_told_at_the_top() {
+        let statement = |name: &str| {
+            let text = include_str!("../../tests/src/parsers/declarations.json").replace("Example Provider", name);
+            let content = weighbridge_attest_types::Declarations::parse(text.as_bytes()).unwrap();
+            weighbridge_attest_types::StatementLine { sha256: Default::default(), content, grade: Grade::Declared }
+        };
+        let told = "The statement in the bundle is made in another name: “<bdi>X GmbH</bdi>”.";
+        assert!(page(|report| report.statement = Some(statement("X GmbH"))).contains(told));
+        let same = sample_report().provider;
+        assert!(!page(|report| report.statement = Some(statement(&same))).contains("made in another name"));
     }
 
     #[test]

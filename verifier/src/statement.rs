@@ -4,17 +4,18 @@
 
 pub(crate) mod dsse;
 pub(crate) mod keys;
+mod verdicts;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use weighbridge_attest_types::{
-    BracketLine, Compare, Culprit, Digest32, Flops, Grade, ProfileLine, ThresholdReport, Verdict, sha256,
-};
+use weighbridge_attest_types::{BracketLine, Culprit, Digest32, Flops, Grade, PeriodLine, ThresholdReport, sha256};
 
 use crate::instant;
 use crate::strict;
+
+pub(crate) use verdicts::{StatedClock, StatedVerdict};
 
 /// `_type` of a Statement v1.
 const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
@@ -163,8 +164,12 @@ pub(crate) struct Predicate {
     appraised_at: String,
     policy: String,
     anchors: Vec<String>,
+    #[serde(deserialize_with = "strict::optional_object")]
+    period: Option<StatedPeriod>,
     #[serde(deserialize_with = "strict::object")]
     bracket: Bracket,
+    #[serde(deserialize_with = "strict::optional_object")]
+    checkpoints: Option<StatedCheckpoints>,
     #[serde(deserialize_with = "strict::objects")]
     pub(crate) verdicts: Vec<StatedVerdict>,
 }
@@ -177,17 +182,30 @@ struct Bracket {
     upper: Option<Flops>,
 }
 
+/// The period that was weighed. The hosts' own clocks alone may have ended it early.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct StatedVerdict {
-    pub(crate) grade: Grade,
-    pub(crate) profile: String,
-    version: u32,
-    threshold: Flops,
-    compare: Compare,
-    pub(crate) verdict: Verdict,
-    pub(crate) scope: String,
-    why: String,
+struct StatedPeriod {
+    from: String,
+    to: String,
+    clock: PeriodClock,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PeriodClock {
+    /// Somebody else's time stands at both ends.
+    External,
+    Host,
+}
+
+/// The subjects that are checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatedCheckpoints {
+    /// The weakest of them.
+    grade: Grade,
+    count: u64,
 }
 
 /// Envelope, signature under a public key in PEM, and the statement's own form.
@@ -213,8 +231,10 @@ impl Statement {
             subject.push(Subject { name, digest: DigestSet::from(roots) });
         }
         let BracketLine { grade, lower, upper, .. } = report.bracket;
-        let predicate = Predicate {
-            grade: weakest(report.profiles.iter().map(|line| line.grade), grade),
+        let count = u64::try_from(report.checkpoints.len()).unwrap_or(u64::MAX);
+        let weakest = report.checkpoints.iter().map(|line| line.grade).min();
+        let mut predicate = Predicate {
+            grade,
             warning: report.warning.text.clone(),
             bundle: digests(bundle),
             report: digests(report_member),
@@ -222,9 +242,12 @@ impl Statement {
             appraised_at: instant::rfc3339(report.appraised_at),
             policy: report.policy.clone(),
             anchors: report.anchors.clone(),
+            period: report.period.as_ref().map(StatedPeriod::of),
             bracket: Bracket { grade, lower, upper },
-            verdicts: report.profiles.iter().map(stated).collect(),
+            checkpoints: weakest.map(|grade| StatedCheckpoints { grade, count }),
+            verdicts: report.profiles.iter().map(StatedVerdict::of).collect(),
         };
+        predicate.grade = predicate.weakest();
         Self { kind: STATEMENT_TYPE.to_owned(), subject, predicate_type: PREDICATE_TYPE.to_owned(), predicate }
     }
 
@@ -244,9 +267,12 @@ impl Statement {
             }
         }
         let predicate = &statement.predicate;
-        let grades = predicate.verdicts.iter().map(|verdict| verdict.grade);
-        if weakest(grades, predicate.bracket.grade) != predicate.grade {
+        if predicate.weakest() != predicate.grade {
             return Err(StatementError::Contradiction("its grade is not the weakest of its figures"));
+        }
+        let checkpoints = u64::try_from(statement.subject.len().saturating_sub(1)).unwrap_or(u64::MAX);
+        if predicate.checkpoints.as_ref().map_or(0, |line| line.count) != checkpoints {
+            return Err(StatementError::Contradiction("its subjects are not the checkpoints that it counts"));
         }
         match statement.subject.first() {
             Some(first) if first.name == BUNDLE && first.digest == predicate.bundle => Ok(statement),
@@ -270,21 +296,33 @@ impl Statement {
     }
 }
 
-/// A statement is as good as the weakest of its figures.
-fn weakest(grades: impl Iterator<Item = Grade>, bracket: Grade) -> Grade {
-    grades.fold(bracket, Grade::min)
+impl Predicate {
+    /// A statement is as good as the weakest of its figures, the provider's included.
+    fn weakest(&self) -> Grade {
+        let verdicts = self.verdicts.iter().flat_map(StatedVerdict::grades);
+        let checkpoints = self.checkpoints.iter().map(|line| line.grade);
+        verdicts.chain(checkpoints).fold(self.bracket.grade, Grade::min)
+    }
+
+    /// The period in words.
+    pub(crate) fn weighed(&self) -> String {
+        match &self.period {
+            None => "not known".to_owned(),
+            Some(period) => {
+                let clock = match period.clock {
+                    PeriodClock::External => "",
+                    PeriodClock::Host => ", by the hosts' own clocks only",
+                };
+                format!("{} to {}{clock}", period.from, period.to)
+            }
+        }
+    }
 }
 
-fn stated(line: &ProfileLine) -> StatedVerdict {
-    StatedVerdict {
-        grade: line.grade,
-        profile: line.id.clone(),
-        version: line.version,
-        threshold: line.threshold,
-        compare: line.compare,
-        verdict: line.verdict,
-        scope: line.scope.clone(),
-        why: line.why.text.clone(),
+impl StatedPeriod {
+    fn of(line: &PeriodLine) -> Self {
+        let clock = if line.charged_millis.is_some() { PeriodClock::External } else { PeriodClock::Host };
+        Self { from: instant::rfc3339(line.from), to: instant::rfc3339(line.to), clock }
     }
 }
 

@@ -56,22 +56,30 @@ pub(crate) fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializ
 pub(crate) fn objects_at_most<'de, const MOST: usize, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
+    let objects = at_most::<MOST, Object<T>, D>(deserializer)?;
+    Ok(objects.into_iter().map(|Object(object)| object).collect())
+}
+
+/// For a field that is a list of at most `MOST` values, likewise.
+pub(crate) fn at_most<'de, const MOST: usize, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
     struct Brackets<const MOST: usize, T>(PhantomData<T>);
     impl<'de, const MOST: usize, T: Deserialize<'de>> Visitor<'de> for Brackets<MOST, T> {
         type Value = Vec<T>;
 
         fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("a list of objects")
+            formatter.write_str("a list")
         }
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
-            let mut objects = Vec::new();
-            while objects.len() < MOST {
-                let Some(Object(object)) = list.next_element()? else { return Ok(objects) };
-                objects.push(object);
+            let mut values = Vec::new();
+            while values.len() < MOST {
+                let Some(value) = list.next_element()? else { return Ok(values) };
+                values.push(value);
             }
             match list.next_element::<IgnoredAny>()? {
-                None => Ok(objects),
+                None => Ok(values),
                 Some(_) => Err(A::Error::custom(format_args!("a list of more than {MOST}"))),
             }
         }

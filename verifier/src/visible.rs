@@ -151,6 +151,13 @@ mod tests {
         }
     }
 
+    /// Marks that stack are letters' own and are not spelled; a tower of them is cut where every citation is.
+    #[test]
+    fn a_tower_of_combining_marks_is_cut() {
+        let tower = format!("e{}", "\u{301}".repeat(240));
+        assert_eq!(cited(&tower).chars().count(), CITED + 1);
+    }
+
     #[test]
     fn a_citation_is_short_and_stays_between_its_marks() {
         assert_eq!(cited("example-7b"), "example-7b");

@@ -2,7 +2,7 @@
 //! recomputed from its parameters, so that key, first instant and period cannot be other than the hash says.
 //! **Does not know** BLS (appraisal). **Spec.** drand `chain.Info.Hash` and `/info`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use weighbridge_attest_types::{BeaconAnchor, BeaconScheme, Digest32, Grade, sha256};
 
 use super::{AnchorFile, AnchorFileError};
@@ -16,7 +16,7 @@ const FLAGS: u8 = 0xc0;
 const COMPRESSED: u8 = 0x80;
 
 /// All that a chain's hash covers, and how it signs.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChainFile {
     chain_hash: Digest32,

@@ -116,6 +116,9 @@ fn unknown_fields_formats_and_shapes_are_refused() {
         let error = refused(change);
         assert!(matches!(error, AnchorFileError::Format(_)), "{error}");
     }
+    let fields = ["format", "name", "grade", "kind", "certificate_pem", "key", "chain"];
+    let by_position = refused(|file| *file = fields.iter().map(|field| file[field].clone()).collect());
+    assert!(by_position.to_string().contains("an array stands where an object belongs"), "{by_position}");
     let long = vec![b' '; MAX_ANCHOR_FILE_BYTES + 1];
     assert!(matches!(parse_anchor_file(&long, &mut built_in_anchors()), Err(AnchorFileError::Format(_))));
 }

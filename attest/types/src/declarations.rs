@@ -11,6 +11,7 @@ use thiserror::Error;
 pub use amounts::{Estimate, STATED_MARGIN, estimate_of};
 pub use method::{Architecture, Attention, Hardware, Method, ParameterCount, PeakBasis, Sparsity};
 
+use crate::by_name::from_slice_by_name;
 use crate::utc::Instant;
 use crate::{Culprit, Digest32, Flops, Fraction, UnixMillis, WorkClass};
 
@@ -263,7 +264,7 @@ impl Declarations {
         if bytes.len() > MAX_DECLARATIONS_BYTES {
             return Err(DeclarationsError::TooLong(bytes.len()));
         }
-        let declarations: Self = serde_json::from_slice(bytes).map_err(DeclarationsError::Json)?;
+        let declarations: Self = from_slice_by_name(bytes).map_err(DeclarationsError::Json)?;
         declarations.check()?;
         Ok(declarations)
     }

@@ -7,6 +7,7 @@ mod azure;
 mod beacon;
 mod binding;
 mod bundle;
+mod by_name;
 mod challenge;
 mod claims;
 mod codec;
@@ -39,6 +40,7 @@ pub use azure::{AzureClaims, AzureEvidence, AzureTpmQuote, TpmPcr, TpmQuoteClaim
 pub use beacon::BeaconToken;
 pub use binding::{Binding, BindingStage, device_evidence_digest};
 pub use bundle::{Bundle, BundleError, MAX_BUNDLE_BYTES, MAX_MEMBER_BYTES, MAX_MEMBERS, Member, MemberDigest};
+pub use by_name::from_slice_by_name;
 pub use challenge::{
     Challenge, MAX_TIMESTAMP_BYTES, SignedNonce, SignedReceipt, TimestampResponse, timestamp_imprint, timestamp_query,
 };

@@ -15,6 +15,7 @@ pub use rules::{
     StraddlePolicy,
 };
 
+use crate::by_name::from_slice_by_name;
 use crate::utc::parse_day;
 use crate::{Digest32, Flops, Inclusion, WorkClass, sha256};
 
@@ -101,7 +102,7 @@ impl ThresholdProfile {
         if json.len() > MAX_PROFILE_BYTES {
             return Err(ProfileError::TooLong(json.len()));
         }
-        let mut profile: Self = serde_json::from_str(json).map_err(ProfileError::Json)?;
+        let mut profile: Self = from_slice_by_name(json.as_bytes()).map_err(ProfileError::Json)?;
         profile.digest = sha256(json.as_bytes());
         let demonstration = profile.status == ProfileStatus::Demonstration;
         if profile.value.0 < LEAST_LEGAL_THRESHOLD && !demonstration {

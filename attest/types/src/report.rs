@@ -342,3 +342,12 @@ pub struct ThresholdReport {
     /// What to type to check all of it again; `BUNDLE` and `DIR` are the reader's.
     pub verify_command: String,
 }
+
+impl ThresholdReport {
+    /// Who makes the statement, where it is in another name than the run manifest's provider.
+    #[must_use]
+    pub fn other_provider(&self) -> Option<&str> {
+        let stated = &self.statement.as_ref()?.content.provider.legal_name;
+        (*stated != self.provider).then_some(stated)
+    }
+}

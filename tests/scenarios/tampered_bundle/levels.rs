@@ -84,3 +84,23 @@ fn breaker_member_parses_by_an_ambiguous_declaration() {
         refused(&bundle, Culprit::Malformed, &["member-parses"]);
     }
 }
+
+/// A name can be written in several ways: another one refuses nothing, and is told where a reader looks.
+#[test]
+fn breaker_declarations_provider_by_another_name() {
+    let told = |name: Option<&str>| {
+        let statement = statement(|value| {
+            value["provider"]["legal_name"] = name.unwrap_or(&honest().run.manifest.provider).into();
+        });
+        let bundle = assembled_with(&honest().run, false, Some(statement), false).expect("assembles");
+        let outcome = verified(&bundle);
+        let check = outcome.checks.iter().find(|check| check.code == "declarations-provider").expect("is made");
+        let status = check.status;
+        (status, accepted(&bundle))
+    };
+    let (status, report) = told(None);
+    assert_eq!((status, report.other_provider()), (CheckStatus::Pass, None));
+    let (status, report) = told(Some("Somebody Else GmbH"));
+    assert_eq!((status, report.other_provider()), (CheckStatus::Unknown, Some("Somebody Else GmbH")));
+    assert!(report.not_proven.iter().any(|line| line.basis.contains(&"check:declarations-provider".to_owned())));
+}

@@ -41,8 +41,9 @@ pub(crate) mod name {
 const SHORT_NUMBER: usize = 4;
 /// Digits of a ledger index.
 const INDEX_NUMBER: usize = 8;
-/// Head quotes of all nodes. Each costs a few milliseconds to verify: a bundle is judged in a minute, not in an hour.
-const MAX_HEAD_QUOTES: usize = 8_192;
+/// Evidence sets of all chains, those that introduce keys included, and beacon rounds. Each costs a few milliseconds to
+/// verify: a bundle is judged in a minute, not in an hour.
+const MAX_COSTLY_MEMBERS: usize = 8_192;
 
 /// Folder of a node in a bundle.
 pub(crate) fn node_folder(number: u64) -> String {
@@ -163,7 +164,8 @@ struct Draft {
     policy: Option<Vec<u8>>,
     /// By node and place.
     nodes: BTreeMap<(u64, u64), NodeDraft>,
-    head_quotes: usize,
+    /// Members whose verification costs milliseconds, so far.
+    costly: usize,
     endorsements: Vec<Vec<u8>>,
     declarations: Option<DeclarationsPart>,
     proof: Option<Vec<u8>>,
@@ -216,21 +218,23 @@ impl Draft {
         let draft = self.nodes.entry((node, place)).or_default();
         match rest {
             name::LEDGER => draft.ledger = Some(parse(bytes)?),
-            name::KEY_EVIDENCE => draft.key_quote = Some(evidence(member, bytes)?),
+            name::KEY_EVIDENCE => {
+                count(&mut self.costly)?;
+                draft.key_quote = Some(evidence(member, bytes)?);
+            }
             name::NONCE => draft.nonce = Some(parse(bytes)?),
             name::RECEIPT => draft.receipt = Some(parse(bytes)?),
-            name::BEACON => draft.beacon = Some(parse(bytes)?),
+            name::BEACON => {
+                count(&mut self.costly)?;
+                draft.beacon = Some(parse(bytes)?);
+            }
             // The costliest to read of all members, and there may be one for each chain.
             name::TIMESTAMP if self.is_refused => {}
             name::TIMESTAMP => draft.timestamp = Some(timestamp(bytes)?),
             name::READINGS => draft.readings = Some(parse(bytes)?),
             _ => {
                 let index = head_quote_index(rest).ok_or_else(unknown)?;
-                if self.head_quotes >= MAX_HEAD_QUOTES {
-                    let message = format!("a bundle of this version holds at most {MAX_HEAD_QUOTES} head quotes");
-                    return Err(("member-unknown", Finding::malformed(message)));
-                }
-                self.head_quotes = self.head_quotes.saturating_add(1);
+                count(&mut self.costly)?;
                 draft.head_quotes.push(HeadQuotePart { index, evidence: evidence(member, bytes)? });
             }
         }
@@ -272,7 +276,7 @@ impl Draft {
             manifest,
             policy,
             nodes,
-            head_quotes: _,
+            costly: _,
             endorsements,
             declarations,
             proof,
@@ -353,6 +357,17 @@ fn evidence(path: &str, bytes: &[u8]) -> Result<EvidencePart, Misplaced> {
     Ok(EvidencePart { path: path.to_owned(), set: parse(bytes)?, digest: sha256(bytes) })
 }
 
+/// Before the member is read: one too many costs nothing.
+fn count(costly: &mut usize) -> Result<(), Misplaced> {
+    *costly = costly.saturating_add(1);
+    if *costly <= MAX_COSTLY_MEMBERS {
+        return Ok(());
+    }
+    let message =
+        format!("a bundle of this version holds at most {MAX_COSTLY_MEMBERS} evidence sets and beacon rounds together");
+    Err(("member-unknown", Finding::malformed(message)))
+}
+
 fn unknown() -> Misplaced {
     ("member-unknown", Finding::malformed("no member of a bundle has this name"))
 }
@@ -387,6 +402,29 @@ mod tests {
         assert_eq!(timestamps(std::slice::from_ref(&first)), 1);
         assert_eq!(timestamps(&[first.clone(), second.clone()]), 1);
         assert_eq!(timestamps(&[junk("appraised-at"), first, second]), 0);
+    }
+
+    #[test]
+    fn key_quotes_head_quotes_and_beacons_have_one_bound() {
+        let members = |kind: &'static str, range: std::ops::Range<usize>| {
+            range.map(move |number| format!("node/{number:04}/{kind}")).collect::<Vec<_>>()
+        };
+        let most = MAX_COSTLY_MEMBERS / 2;
+        let all = [
+            members(name::BEACON, 0..most),
+            members(name::KEY_EVIDENCE, 0..most - 1),
+            members("evidence/00000001", 0..1),
+        ];
+        let all = all.concat();
+        let too_many = |names: &[String]| {
+            let members: Vec<_> = names.iter().map(|name| (name.as_str(), vec![])).collect();
+            failures_of(&members).iter().filter(|(_, code)| *code == "member-unknown").count()
+        };
+        assert_eq!(too_many(&all), 0);
+        for (kind, more) in [(name::BEACON, 1), (name::KEY_EVIDENCE, 2), ("evidence/00000002", 1)] {
+            let names = [all.clone(), members(kind, 9_000..9_000 + more)].concat();
+            assert_eq!(too_many(&names), more, "{kind}");
+        }
     }
 
     #[test]

@@ -10,5 +10,5 @@ mod evidence;
 mod succession;
 
 pub(crate) use chain::{NodeChain, check_chain};
-pub(crate) use evidence::{BoundEvidence, CheckedChain, Trust, check_evidence};
+pub(crate) use evidence::{BoundEvidence, CheckedChain, SPARE_SETS, Trust, check_evidence};
 pub(crate) use succession::CheckedNode;

@@ -105,7 +105,7 @@ fn figures(grounds: &Grounds<'_>) -> ThresholdReport {
         checkpoints,
         not_checked,
         assumptions: prose::assumptions(&rate_bases(appraised), declared.is_some(), !time_anchors(brackets).is_empty()),
-        not_proven: prose::not_proven(period, declared.is_some(), statement.is_some()),
+        not_proven: prose::not_proven(period, declared.is_some(), stated_by(manifest, *statement)),
         verify_command: prose::verify_command(&warning),
         warning,
     }
@@ -162,6 +162,14 @@ fn fleet_lines(appraised: &Appraised<'_>, period: &Period) -> Vec<FleetLine> {
 
 fn chip_family(node: &CheckedNode<'_>, device: &RosterDevice) -> String {
     node.chip_family(device.device).map_or_else(|| "unknown".to_owned(), |family| family.0.clone())
+}
+
+fn stated_by(manifest: &RunManifest, statement: Option<&DeclarationsPart>) -> prose::StatedBy {
+    match statement.map(|part| part.content.provider.legal_name == manifest.provider) {
+        None => prose::StatedBy::Nobody,
+        Some(true) => prose::StatedBy::Provider,
+        Some(false) => prose::StatedBy::Other,
+    }
 }
 
 fn statement_line(part: &DeclarationsPart, evidence: Grade) -> StatementLine {

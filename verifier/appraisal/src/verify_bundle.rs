@@ -2,6 +2,8 @@
 //! **Knows** the order of checks. **Does not know** how any single check is made.
 //! **Spec.** PROTOCOL §6–7; docs/CHECKS.md.
 
+use std::cell::Cell;
+
 use weighbridge_attest::Endorsements;
 use weighbridge_attest_types::{
     Bundle, BundleError, Culprit, Digest32, LedgerEntry, RosterRow, ThresholdReport, TrustAnchors, UnixMillis,
@@ -10,7 +12,7 @@ use weighbridge_attest_types::{
 use crate::check::{CheckResult, Checks, Finding, Outcome};
 use crate::ingest::{DeclarationsPart, NodeParts, Parts, ingest, name};
 use crate::levels::Level;
-use crate::nodes::{CheckedNode, NodeChain, Trust, check_chain, check_evidence};
+use crate::nodes::{CheckedNode, NodeChain, SPARE_SETS, Trust, check_chain, check_evidence};
 use crate::proof::{CheckedDeclared, check_declared};
 use crate::report::{Grounds, issue};
 use crate::time::{CLOCK_SKEW_MILLIS, Period, RowBracket, bracket_row};
@@ -128,6 +130,7 @@ impl<'a> Facts<'a> {
         let level = Level::of(&chains, parts.proof.as_ref(), checks);
         if let Some(part) = &parts.declarations {
             checks.record(name::DECLARATIONS, "declarations-model", is_about_model(part, &parts.manifest.model_id));
+            checks.record(name::DECLARATIONS, "declarations-provider", is_by_provider(part, &parts.manifest.provider));
         }
         Self { genesis, endorsements, chains, brackets, period, declared, level }
     }
@@ -175,6 +178,16 @@ fn is_about_model(part: &DeclarationsPart, model_id: &str) -> CheckResult {
     }
 }
 
+/// A name may be written in several ways: another one is told, and refuses nothing.
+fn is_by_provider(part: &DeclarationsPart, provider: &str) -> CheckResult {
+    match part.content.provider.legal_name == provider {
+        true => Ok("the statement is made in the name of the run manifest's provider".to_owned()),
+        false => Err(Finding::unknown(
+            "the statement is made in another name than the run manifest's provider; whether they are one is not known",
+        )),
+    }
+}
+
 /// Evidence, devices and policy at one instant; a report only if nothing failed there or before.
 fn appraise_at(
     parts: &Parts,
@@ -184,7 +197,8 @@ fn appraise_at(
     checks: &mut Checks,
 ) -> Option<ThresholdReport> {
     checks.record(name::APPRAISED_AT, "instant", is_after_the_run(at, &facts.period));
-    let trust = Trust { endorsements: &facts.endorsements, anchors, now: at };
+    let spare = Cell::new(SPARE_SETS);
+    let trust = Trust { endorsements: &facts.endorsements, anchors, now: at, spare: &spare };
     let mut nodes: Vec<CheckedNode<'_>> = Vec::new();
     for ((number, row), chains) in rows(parts).zip(&facts.chains) {
         let Some(node) = parts.nodes.get(&number) else { continue };

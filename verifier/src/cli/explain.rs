@@ -1,5 +1,6 @@
 //! **Duty.** `weighbridge explain`: a bundle, an archived answer or a code in plain prose. A bundle is judged again and
-//! ends in its verdict’s exit code; an archived answer is retold, and it says that nothing was verified.
+//! ends in its verdict’s exit code; an archived answer is retold, says that nothing was verified, and ends as `untrusted`:
+//! whoever edited the file wrote what it says.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use weighbridge_attest_types::{Bundle, BundleError, Culprit, MAX_BUNDLE_BYTES, S
 use crate::cli::Format;
 use crate::cli::console::Console;
 use crate::cli::judgement::{At, HINT_ANCHORS, verify_bytes};
-use crate::cli::object::{Object, claims, reasons};
+use crate::cli::object::{Object, Reason, claims, reasons};
 use crate::cli::outcome::{judged, summary};
 use crate::error::CliError;
 use crate::explain::{self, EXPLANATIONS, Explanation};
@@ -86,10 +87,10 @@ impl ExplainArgs {
         }
         let bytes = files::read_capped(&self.what, MAX_BUNDLE_BYTES)?;
         if let Ok(report) = serde_json::from_slice::<ThresholdReport>(&bytes) {
-            return self.say(&format!("{NOTICE}\n\n{}", report_text(&report)), json!({ "verified": false }), console);
+            return self.retell(&report_text(&report), console);
         }
         if let Ok(answer) = serde_json::from_slice::<Answer>(&bytes) {
-            return self.say(&format!("{NOTICE}\n\n{}", answer_text(&answer)), json!({ "verified": false }), console);
+            return self.retell(&answer_text(&answer), console);
         }
         match Bundle::parse_bundle(&bytes) {
             Err(BundleError::Magic(_)) => Err(CliError::NotExplainable { path: self.what.clone() }),
@@ -113,6 +114,20 @@ impl ExplainArgs {
             }
         }
         Ok(culprit.map_or(0, Culprit::exit_code))
+    }
+
+    /// Nothing stands behind the file: a script that goes by verdicts or exit codes must not take it for accepted.
+    fn retell(&self, text: &str, console: &mut Console<'_>) -> Result<u8, CliError> {
+        let text = format!("{NOTICE}\n\n{text}");
+        match self.format {
+            Format::Text => console.print(&text)?,
+            Format::Json => {
+                console.tell(&text)?;
+                let reason = Reason { code: "nothing-verified".to_owned(), message: NOTICE.to_owned() };
+                Object::refused(Culprit::Untrusted, vec![reason], json!({ "verified": false })).print(console)?;
+            }
+        }
+        Ok(Culprit::Untrusted.exit_code())
     }
 
     fn say(&self, text: &str, told: serde_json::Value, console: &mut Console<'_>) -> Result<u8, CliError> {

@@ -65,6 +65,10 @@ pub(super) fn summary(report: &ThresholdReport, paint: Paint) -> String {
     for (name, words) in [("model", &report.model_id), ("provider", &report.provider), ("phase", &report.phase)] {
         text.push_str(&declared_name(name, words, HANG));
     }
+    if let Some(name) = report.other_provider() {
+        text.push_str(&declared_name("stated by", name, HANG));
+        text.push_str(&entry("", "The statement in the bundle is made in another name than the run manifest's."));
+    }
     text.push_str(&entry("run", &report.genesis.to_string()));
     text.push_str(&entry("judged", &format!("as of {}", instant::rfc3339(report.appraised_at))));
     text.push_str(&bracket(report, paint));
@@ -242,7 +246,7 @@ mod tests {
         );
         for verdict in [
             "below — this run alone  eu-ai-act-51-2 (1.0×10^25 FLOP)",
-            "below — this run  eu-gpai-2-1 (1.0×10^23 FLOP)",
+            "below — this run alone  eu-gpai-2-1 (1.0×10^23 FLOP)",
             "straddles — this run alone  demo (1.0×10^18 FLOP)",
         ] {
             assert!(text.contains(&format!("\n  simulated: {verdict}\n")), "{text}");

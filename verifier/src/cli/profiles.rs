@@ -36,9 +36,9 @@ pub(super) fn is_json(path: &Path) -> bool {
 
 fn read(path: &Path) -> Result<ThresholdProfile, CliError> {
     let bytes = files::read_capped(path, MAX_PROFILE_BYTES as u64)?;
-    // What is no UTF-8 is no JSON either, and the parser says so.
-    let text = String::from_utf8_lossy(&bytes);
-    ThresholdProfile::parse(&text).map_err(|source| CliError::Profile { path: path.to_owned(), source })
+    // Nothing stands in for a byte that is no text: two files would be one profile with one digest.
+    let text = std::str::from_utf8(&bytes).map_err(|source| CliError::ProfileText { path: path.to_owned(), source })?;
+    ThresholdProfile::parse(text).map_err(|source| CliError::Profile { path: path.to_owned(), source })
 }
 
 /// One id means one threshold, and one instrument says one thing at a time.
@@ -47,8 +47,24 @@ fn clash(profile: &ThresholdProfile, own: &[ThresholdProfile]) -> Option<(&'stat
     if let Some(taken) = known.iter().chain(own).find(|other| other.id == profile.id) {
         return Some(("the id is taken by", taken.id.clone()));
     }
-    let other = own.iter().find(|other| other.overlaps(profile))?;
+    let other = known.iter().find(|law| poses_as(profile, law));
+    let other = other.or_else(|| own.iter().find(|other| other.overlaps(profile)))?;
     Some(("the same instrument, at the same time as", other.id.clone()))
+}
+
+/// Whether a file names the place of a law that ships with the program, while that law is valid. Another way of counting,
+/// other capitals or blanks make no other law of it.
+fn poses_as(profile: &ThresholdProfile, law: &ThresholdProfile) -> bool {
+    let letters = |name: &str| -> String {
+        name.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    };
+    let alike = |left: &str, right: &str| letters(left) == letters(right);
+    if !alike(&profile.instrument, &law.instrument) || !alike(&profile.citation.clause, &law.citation.clause) {
+        return false;
+    }
+    let mut twin = law.clone();
+    (twin.valid_from, twin.valid_to) = (profile.valid_from.clone(), profile.valid_to.clone());
+    law.overlaps(&twin)
 }
 
 #[cfg(test)]
@@ -70,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_profile_of_ones_own_is_read_and_may_not_pass_for_another() {
-        let own = OWN.replace("us-ny-raise", "mine");
+        let own = OWN.replace("us-ny-raise", "mine").replace("RAISE Act", "House rule");
         assert_eq!(refusal(&[("mine.json", own.clone()), ("notes.txt", String::new())]), Ok(vec!["mine".to_owned()]));
         let taken = refusal(&[("a.json", OWN.to_owned())]);
         assert_eq!(taken, Err("threshold profile FOLDER/a.json: the id is taken by `us-ny-raise`".to_owned()));
@@ -81,5 +97,38 @@ mod tests {
         let small = own.replace("\"100000000000000000000000000\"", "\"1026\"");
         let said = refusal(&[("a.json", small)]).unwrap_err();
         assert!(said.ends_with("threshold 1026 FLOP is below 10^20; only status `demonstration` may be"), "{said}");
+    }
+
+    #[test]
+    fn a_file_may_not_pass_for_a_law_of_this_program_by_another_spelling() {
+        let copy = OWN
+            .replace("us-ny-raise", "mine")
+            .replace("\"100000000000000000000000000\"", "\"9000000000000000000000000000\"");
+        let expected =
+            Err("threshold profile FOLDER/a.json: the same instrument, at the same time as `us-ny-raise`".to_owned());
+        for own in [
+            copy.clone(),
+            copy.replace("RAISE Act", "Raise  ACT "),
+            copy.replace("\"cumulative\"", "\"training\""),
+            copy.replace("\"valid_from\": \"2027", "\"valid_from\": \"2099"),
+        ] {
+            assert_eq!(refusal(&[("a.json", own)]), expected);
+        }
+        // A law that was no more, or is not yet, may be told.
+        let before =
+            copy.replace("\"valid_to\": null", "\"valid_to\": \"2026-12-31\"").replace("2027-01-01", "2026-01-01");
+        assert_eq!(refusal(&[("a.json", before)]), Ok(vec!["mine".to_owned()]));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused_and_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bytes = OWN.replace("us-ny-raise", "mine").replace("RAISE Act", "House ?").into_bytes();
+        let at = bytes.iter().position(|byte| *byte == b'?').unwrap();
+        bytes[at] = 0xff;
+        fs::write(folder.path().join("a.json"), bytes).unwrap();
+        let refused = load(&[folder.path().to_owned()]).unwrap_err();
+        assert_eq!(refused.code(), "profile-refused");
+        assert!(refused.chain().contains("is no UTF-8"), "{}", refused.chain());
     }
 }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use ring::rand::SystemRandom;
 use serde_json::json;
 use weighbridge_appraisal::Outcome;
-use weighbridge_attest_types::{Bundle, ThresholdReport};
+use weighbridge_attest_types::{Bundle, Grade, ThresholdReport};
 
 use crate::cli::Format;
 use crate::cli::console::Console;
@@ -18,7 +18,7 @@ use crate::error::CliError;
 use crate::files;
 use crate::statement::dsse::{self, MAX_ENVELOPE_BYTES};
 use crate::statement::keys::{self, MAX_KEY_BYTES, SigningKey, VerifyingKey};
-use crate::statement::{Statement, StatementError};
+use crate::statement::{StatedClock, StatedVerdict, Statement, StatementError};
 use crate::visible::visible;
 
 const REPORT: &str = "report.json";
@@ -209,12 +209,37 @@ fn text(statement: &Statement) -> String {
     if !predicate.warning.is_empty() {
         text.push_str(&format!("{}\n\n", visible(&predicate.warning)));
     }
-    for line in &predicate.verdicts {
-        let verdict = format!("{}: {} — {}", line.grade.as_str(), word(line.verdict), visible(&line.scope));
-        text.push_str(&format!("verdict    {verdict}  {}\n", visible(&line.profile)));
-    }
+    text.push_str(&format!("period     {}\n", visible(&predicate.weighed())));
+    predicate.verdicts.iter().for_each(|line| text.push_str(&threshold(line)));
     text.push_str(&format!("subjects   the bundle and {} checkpoints\n", statement.subject.len().saturating_sub(1)));
     text
+}
+
+/// The verdict about the run, and all that may speak against resting on it.
+fn threshold(line: &StatedVerdict) -> String {
+    let said =
+        |grade: Grade, verdict, scope: &str| format!("{}: {} — {}", grade.as_str(), word(verdict), visible(scope));
+    let status = if line.status == "in-force" { String::new() } else { format!(" ({})", visible(&line.status)) };
+    let verdict = said(line.grade, line.verdict, &line.scope);
+    let mut text = format!("verdict    {verdict}  {}{status}\n", visible(&line.profile));
+    if let Some(declared) = &line.declared {
+        text.push_str(&format!("  beside   {}\n", said(declared.grade, declared.verdict, &declared.scope)));
+    }
+    if let Some(condition) = &line.condition {
+        text.push_str(&format!("  if       {}\n", visible(condition)));
+    }
+    if let Some(clock) = &line.clock {
+        text.push_str(&format!("  notify   {}: {}\n", clock.grade.as_str(), visible(&notify(clock))));
+    }
+    text
+}
+
+fn notify(clock: &StatedClock) -> String {
+    match &clock.deadline {
+        Some(deadline) => format!("by {deadline}"),
+        None if clock.is_unsure => "it is not known whether a time to notify is running".to_owned(),
+        None => "nothing begins a time to notify".to_owned(),
+    }
 }
 
 fn of_file(path: &Path) -> impl Fn(StatementError) -> CliError {
@@ -224,4 +249,43 @@ fn of_file(path: &Path) -> impl Fn(StatementError) -> CliError {
 #[expect(clippy::disallowed_methods, reason = "the door: keys and ECDSA signatures need the system's randomness")]
 fn randomness() -> SystemRandom {
     SystemRandom::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::html::sample_report;
+    use weighbridge_attest_types::{DeclaredVerdict, Flops, Sentence, UnixMillis, Verdict};
+
+    #[test]
+    fn what_is_signed_is_shown_with_all_that_speaks_against_it() {
+        let said = |report: &ThresholdReport| text(&Statement::of(report, b"a bundle", b"a report"));
+        let mut report = sample_report();
+        let silent = said(&report);
+        assert!(silent.contains("notify   simulated: it is not known whether a time to notify is running"), "{silent}");
+        assert!(silent.contains("period     ") && !silent.contains("beside   "), "{silent}");
+        let line = &mut report.profiles[0];
+        line.status = "future".to_owned();
+        line.condition = Some(Sentence::on(["rule:a share"], "applies only somewhere"));
+        line.clock.as_mut().unwrap().deadline = Some(UnixMillis(0));
+        line.declared = Some(DeclaredVerdict {
+            scope: "this run and declared work".to_owned(),
+            lower: Flops(0),
+            upper: None,
+            this_run_lower: Flops(0),
+            this_run_upper: Flops(0),
+            verdict: Verdict::Straddles,
+            why: Sentence::on(["field:/ledger"], "a sentence"),
+            grade: Grade::Declared,
+        });
+        let told = said(&report);
+        for words in [
+            "(future)\n",
+            "beside   declared: straddles — this run and declared work\n",
+            "if       applies only somewhere\n",
+            "notify   simulated: by 1970-01-01T00:00:00Z\n",
+        ] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+    }
 }

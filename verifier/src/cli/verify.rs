@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use weighbridge_appraisal::Outcome;
-use weighbridge_attest_types::{Culprit, ProfileLine, Quantity, ThresholdReport, Verdict};
+use weighbridge_attest_types::{Culprit, ProfileLine, ThresholdReport, Verdict};
 
 use crate::assemble::known_id;
 use crate::cli::Format;
@@ -22,8 +22,8 @@ pub(super) struct VerifyArgs {
     judgement: Judgement,
     #[command(flatten)]
     own: OwnProfiles,
-    /// Fail with exit code 5 unless the verdict is this one; may be repeated. A threshold that counts all compute of a
-    /// model is not met by one run that is below: where that is what you mean, write below-this-run
+    /// Fail with exit code 5 unless the verdict is this one; may be repeated. Every threshold counts all runs of a model,
+    /// and a bundle weighs one, so no bundle meets below: where one run is what you mean, write below-this-run
     #[arg(long, value_name = "PROFILE=below|above|below-this-run", value_parser = Required::from_str)]
     require: Vec<Required>,
     #[arg(long, value_enum, default_value_t)]
@@ -40,7 +40,7 @@ struct Required {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
-    /// All that the threshold counts is below it.
+    /// All that the threshold counts is below it: more than one bundle can say.
     Below,
     /// What the bundle weighs is above the threshold, so all is.
     Above,
@@ -131,47 +131,48 @@ impl VerifyArgs {
 }
 
 impl Required {
-    /// The reason, if the report does not say what is required. What leans on the provider's word meets nothing.
+    /// The reason, if the report does not say what is required. What leans on the provider's word meets nothing, and what
+    /// the provider leaves out helps no more than what it says.
     fn unmet(&self, report: &ThresholdReport) -> Option<Reason> {
         let id = &self.id;
         let line = report.profiles.iter().find(|line| line.id == *id);
-        let leaning = line.and_then(|line| contradiction(line, report, self.wanted));
-        let (code, why) = match (self.wanted, line.map(|line| (line.verdict, line.quantity)), leaning) {
-            (Wanted::Below, Some((Verdict::Below, Quantity::Cumulative)), _) => (
-                "require-cumulative",
-                format!(
-                    "the threshold counts all compute of the model and this bundle weighs one run; \
-                     if that is what you mean, write {id}={}",
-                    Wanted::BelowThisRun.word()
+        let (code, why) = match (self.wanted, line, line.map(|line| line.verdict)) {
+            (Wanted::Above, Some(line), Some(Verdict::Above)) => ("require-declared", leaning(line)?),
+            (Wanted::BelowThisRun, Some(line), Some(Verdict::Below)) => {
+                ("require-declared", leaning(line).or_else(|| contradiction(line))?)
+            }
+            (Wanted::Below, Some(line), Some(Verdict::Below)) => match leaning(line) {
+                Some(why) => ("require-declared", why),
+                None => (
+                    "require-cumulative",
+                    format!(
+                        "the threshold counts all runs of the model and this bundle weighs one; if one run is what you \
+                         mean, write {id}={}",
+                        Wanted::BelowThisRun.word()
+                    ),
                 ),
-            ),
-            (Wanted::Above, Some((Verdict::Above, _)), None)
-            | (Wanted::Below | Wanted::BelowThisRun, Some((Verdict::Below, _)), None) => return None,
-            (Wanted::Above, Some((Verdict::Above, _)), Some(why))
-            | (Wanted::Below | Wanted::BelowThisRun, Some((Verdict::Below, _)), Some(why)) => ("require-declared", why),
+            },
             _ => ("require-not-met", format!("the report says {}", line.map_or_else(silence, said))),
         };
         Some(Reason { code: code.to_owned(), message: format!("--require {id}={}: {why}", self.wanted.word()) })
     }
 }
 
-/// What the provider's own word does to a verdict that evidence alone would meet.
-fn contradiction(line: &ProfileLine, report: &ThresholdReport, wanted: Wanted) -> Option<String> {
-    let is_stated = |ground: &String| ground.starts_with("declared:");
-    if line.relative.as_ref().is_some_and(|relative| relative.source.basis.iter().any(is_stated)) {
-        return Some("the threshold is a share of an amount that only the provider states".to_owned());
-    }
-    if wanted == Wanted::Above {
+/// A share of what only the provider states, however it states it.
+fn leaning(line: &ProfileLine) -> Option<String> {
+    let leans = line.relative.is_some();
+    leans.then(|| "the threshold is a share of an amount that nobody but the provider states".to_owned())
+}
+
+/// The provider's own figures for this run: its statement, its readings, a sum that it proves. Where they may be above the
+/// threshold, evidence and word contradict each other.
+fn contradiction(line: &ProfileLine) -> Option<String> {
+    let (lower, upper) = line.declared.as_ref().map(|declared| (declared.this_run_lower, declared.this_run_upper))?;
+    if !line.is_above(lower.max(upper)) {
         return None;
     }
-    // The provider names more for this run than the threshold, whatever the evidence bounds.
-    if report.estimate.as_ref().is_some_and(|estimate| estimate.flop > line.threshold) {
-        return Some("the provider's own figure for this run is above the threshold".to_owned());
-    }
-    let declared =
-        line.declared.as_ref().filter(|declared| wanted == Wanted::Below && declared.verdict != Verdict::Below)?;
-    let (grade, word) = (declared.grade.as_str(), word(declared.verdict));
-    Some(format!("with the provider's own figures the report says {grade}: {word} — {}", declared.scope))
+    let above = if line.is_above(lower) { "are above the threshold" } else { "reach above the threshold" };
+    Some(format!("the provider's own figures for this run, {lower} to {upper} FLOP, {above}"))
 }
 
 impl Wanted {
@@ -213,6 +214,7 @@ mod tests {
     use crate::html::sample_report;
     use serde_json::{Value, json};
     use weighbridge_appraisal::{Check, CheckStatus};
+    use weighbridge_attest_types::{Compare, DeclaredVerdict, Flops, Fraction, Grade, RelativeLine, Sentence};
 
     fn outcome(report: Option<ThresholdReport>) -> Outcome {
         let check = |status, culprit| Check {
@@ -236,7 +238,7 @@ mod tests {
             ("demo=above", Some(Above)),
             ("demo=below-this-run", Some(Below)),
             ("eu-gpai-2-1=below-this-run", Some(Below)),
-            ("eu-gpai-2-1=below", Some(Below)),
+            ("eu-gpai-2-1=below", None),
             ("demo=below", None),
             ("eu-ai-act-51-2=below", None),
         ] {
@@ -263,18 +265,71 @@ mod tests {
             (code, message)
         };
         let said = |code: &str, message: &str| (code.to_owned(), message.to_owned());
-        let expected = "--require demo=below: the threshold counts all compute of the model and this bundle weighs \
-                        one run; if that is what you mean, write demo=below-this-run";
+        let expected = "--require demo=below: the threshold counts all runs of the model and this bundle weighs one; \
+                        if one run is what you mean, write demo=below-this-run";
         assert_eq!(reason("demo=below", &all_say(Verdict::Below)), said("require-cumulative", expected));
         let expected = "--require demo=below: the report says simulated: unknown — this run alone";
         assert_eq!(reason("demo=below", &all_say(Verdict::Unknown)), said("require-not-met", expected));
-        let expected = "--require eu-gpai-2-1=below-this-run: the report says simulated: straddles — this run";
+        let expected = "--require eu-gpai-2-1=below-this-run: the report says simulated: straddles — this run alone";
         let straddles = all_say(Verdict::Straddles);
         assert_eq!(reason("eu-gpai-2-1=below-this-run", &straddles), said("require-not-met", expected));
         let mut silent = sample_report();
         silent.profiles.clear();
         let expected = "--require demo=above: the report says that this run does not answer to this profile";
         assert_eq!(reason("demo=above", &silent), said("require-not-met", expected));
+    }
+
+    /// Every line is below, with the provider's own figures for the run beside it.
+    fn with_own_figures(lower: u128, upper: u128) -> ThresholdReport {
+        let mut report = all_say(Verdict::Below);
+        for line in &mut report.profiles {
+            line.declared = Some(DeclaredVerdict {
+                scope: "this run and declared work".to_owned(),
+                lower: Flops(lower),
+                upper: None,
+                this_run_lower: Flops(lower),
+                this_run_upper: Flops(upper),
+                verdict: Verdict::Unknown,
+                why: Sentence::on(["field:/ledger"], "a sentence"),
+                grade: Grade::Declared,
+            });
+        }
+        report
+    }
+
+    #[test]
+    fn own_figures_that_reach_above_meet_no_below() {
+        let required: Required = "eu-ai-act-51-2=below-this-run".parse().unwrap();
+        let threshold = 10u128.pow(25);
+        let code = |report: &ThresholdReport| required.unmet(report).map(|reason| reason.code);
+        assert_eq!(code(&with_own_figures(0, threshold)), None, "exactly the threshold is not above it");
+        for (lower, upper) in [(0, threshold + 1), (threshold + 1, threshold + 1)] {
+            assert_eq!(code(&with_own_figures(lower, upper)).as_deref(), Some("require-declared"), "{lower} {upper}");
+        }
+        let mut reached = with_own_figures(0, threshold);
+        reached.profiles.iter_mut().for_each(|line| line.compare = Compare::Ge);
+        assert_eq!(code(&reached).as_deref(), Some("require-declared"), "at least the threshold is above it");
+    }
+
+    #[test]
+    fn a_share_meets_nothing_whether_its_original_is_stated_or_not() {
+        for is_declared in [false, true] {
+            for (verdict, word) in
+                [(Verdict::Below, "below"), (Verdict::Below, "below-this-run"), (Verdict::Above, "above")]
+            {
+                let mut report = all_say(verdict);
+                report.profiles.iter_mut().for_each(|line| {
+                    line.relative = Some(RelativeLine {
+                        fraction: Fraction { numerator: 1, denominator: 3 },
+                        original: Flops(1),
+                        source: Sentence::on(["rule:a share"], "a sentence"),
+                        is_declared,
+                    });
+                });
+                let required: Required = format!("demo={word}").parse().unwrap();
+                assert_eq!(required.unmet(&report).map(|reason| reason.code).as_deref(), Some("require-declared"));
+            }
+        }
     }
 
     #[test]

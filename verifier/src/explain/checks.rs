@@ -331,6 +331,13 @@ pub(super) const CHECKS: &[Explanation] = &[
         AGAIN,
     ),
     row(
+        "declarations-provider",
+        "Whether the provider’s statement is made in the name that the run manifest gives.",
+        "Another name stands there; whether the two are one is not known, and nothing is refused for it.",
+        PROVIDER,
+        "Ask both names who speaks for the model, and see what the page says about it.",
+    ),
+    row(
         "instant",
         "Whether the bundle was judged after the run ended.",
         "It was judged too early: vendors could withdraw something before the end.",

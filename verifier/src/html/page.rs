@@ -4,8 +4,8 @@
 use askama::Template;
 use weighbridge_attest_types::{
     AttemptLine, CheckpointLine, Compare, CoverageLine, DeclaredLine, DeclaredVerdict, DeviceLine, FleetLine, Flops,
-    GapLine, Grade, Inclusion, NodeLine, ProfileLine, ProfileOrigin, Quantity, ThresholdReport, TotalLine, UnixMillis,
-    Verdict, WorkLine, exact_words,
+    GapLine, Grade, Inclusion, NodeLine, ProfileLine, ProfileOrigin, ThresholdReport, TotalLine, UnixMillis, Verdict,
+    WorkLine, exact_words,
 };
 
 use crate::events::events;
@@ -30,6 +30,8 @@ pub(crate) struct Page<'a> {
     model: String,
     provider: String,
     phase: String,
+    /// Who makes the statement, where the manifest names somebody else.
+    stated_by: Option<String>,
     headline: Threshold<'a>,
     lower: Amount,
     lower_basis: String,
@@ -72,6 +74,9 @@ struct Threshold<'a> {
     line: &'a ProfileLine,
     amount: Amount,
     is_law: bool,
+    /// What the profile names, short: of a reader's own profile it is the reader's word.
+    instrument: String,
+    citation: String,
     compare: &'static str,
     status: &'static str,
     /// The status with a comma before it, where the threshold is not in force.
@@ -79,8 +84,6 @@ struct Threshold<'a> {
     /// The verdict in a few words, and the class that colours it.
     words: &'static str,
     class: &'static str,
-    /// The threshold counts all runs of the model.
-    is_cumulative: bool,
     why: String,
     /// The grade's word, with a capital: it goes before the verdict.
     grade: String,
@@ -120,6 +123,8 @@ struct Clock {
     grade: Grade,
     triggered_at: Option<Instant>,
     deadline: Option<Instant>,
+    /// Whether a time is running is not known.
+    is_unsure: bool,
     why: String,
 }
 
@@ -221,6 +226,7 @@ impl<'a> Page<'a> {
             model: cited(&report.model_id),
             provider: cited(&report.provider),
             phase: cited(&report.phase),
+            stated_by: report.other_provider().map(cited),
             lower: Amount::of(bracket.lower),
             lower_basis: sentence(&bracket.lower_basis),
             upper: bracket.upper.map(Amount::of),
@@ -278,6 +284,8 @@ impl<'a> Threshold<'a> {
             line,
             amount: Amount::of(line.threshold),
             is_law: line.status != "demonstration",
+            instrument: cited(&line.instrument),
+            citation: cited(&line.citation),
             compare: match line.compare {
                 Compare::Gt => "more than",
                 Compare::Ge => "at least",
@@ -286,7 +294,6 @@ impl<'a> Threshold<'a> {
             aside: status_aside(line),
             words: verdict,
             class,
-            is_cumulative: line.quantity == Quantity::Cumulative,
             margin: line.margin.map(Amount::of),
             condition: line.condition.as_ref().map(|words| sentence(words)),
             relative: line.relative.as_ref().map(|relative| {
@@ -299,6 +306,7 @@ impl<'a> Threshold<'a> {
                 grade: clock.grade,
                 triggered_at: clock.triggered_at.map(Instant::new),
                 deadline: clock.deadline.map(Instant::new),
+                is_unsure: clock.is_unsure,
                 why: sentence(&clock.why),
             }),
             why: sentence(&line.why),

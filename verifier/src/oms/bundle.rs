@@ -33,6 +33,8 @@ const KEY_DETAILS: [&str; 5] = [
     "PKIX_ECDSA_P384_SHA_256",
     "PKIX_ECDSA_P521_SHA_256",
 ];
+/// Paths that a signature leaves out. Signers name a handful; each file of the folder is held against each of them.
+const MAX_IGNORED_PATHS: usize = 1_024;
 /// Longest key id: twice that of a SHA-512 in hex.
 const MAX_KEYID_BYTES: usize = 256;
 
@@ -158,7 +160,7 @@ struct RawSerialization {
     method: String,
     hash_type: String,
     allow_symlinks: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strict::at_most::<MAX_IGNORED_PATHS, _, _>")]
     ignore_paths: Vec<String>,
     #[serde(rename = "shard_size")]
     _shard_size: Option<u64>,
@@ -318,13 +320,15 @@ impl RawEnvelope {
 }
 
 impl RawSerialization {
-    fn check(self) -> Result<SignedRules, OmsError> {
+    fn check(mut self) -> Result<SignedRules, OmsError> {
         if self.method != "files" {
             return Err(unsupported("a signature over", &self.method));
         }
         if self.hash_type != "sha256" {
             return Err(unsupported("a signature over files hashed with", &self.hash_type));
         }
+        self.ignore_paths.sort();
+        self.ignore_paths.dedup();
         match self.ignore_paths.iter().find(|path| !is_plain_path(path)) {
             Some(path) => Err(OmsError::Statement(format!("it ignores {path:?}, which is no path inside the model"))),
             None => Ok(SignedRules { ignored: self.ignore_paths, allow_symlinks: self.allow_symlinks }),

@@ -98,6 +98,25 @@ fn a_signed_list_is_read_and_holds_exactly_its_files() {
     }
 }
 
+/// Each ignored path is held against each file of the folder: a list without an end would be work without an end.
+#[test]
+fn ignored_paths_are_few_and_each_is_there_once() {
+    let signer = Signer::new();
+    let ignoring = |paths: Vec<String>| {
+        let mut statement = statement(&files());
+        statement["predicate"]["serialization"]["ignore_paths"] = json!(paths);
+        signer.verify(&signer.sign(statement.to_string().as_bytes()))
+    };
+    let paths = |count: usize| (0..count).map(|number| format!("p{number:04}")).collect::<Vec<_>>();
+    assert_eq!(ignoring(paths(1_024)).unwrap().rules().ignored, paths(1_024));
+    let twice = ignoring([paths(9), paths(9)].concat()).unwrap();
+    assert_eq!(twice.rules().ignored, paths(9));
+    let refused = ignoring(vec!["p".to_owned(); 1_025]).unwrap_err();
+    assert_eq!(refused.culprit(), Culprit::Malformed);
+    let cause = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(cause.contains("a list of more than 1024"), "{cause}");
+}
+
 #[test]
 fn statements_that_cannot_be_are_refused_although_signed() {
     let signer = Signer::new();

@@ -84,6 +84,71 @@ fn another_bundle_is_told_by_its_fields() {
     assert!(statement().is_that_of(&statement()).is_ok());
 }
 
+#[test]
+fn nothing_that_speaks_against_a_verdict_can_be_left_out() {
+    let payload = String::from_utf8(statement().to_bytes().unwrap()).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&payload).unwrap();
+    let places = [
+        ("", ["period", "checkpoints"].as_slice()),
+        ("/verdicts/0", &["status", "condition", "declared", "clock"]),
+        ("/verdicts/0/clock", &["trigger", "triggeredAt", "deadline", "isUnsure"]),
+    ];
+    for (place, fields) in places {
+        for field in fields {
+            let mut less = value.clone();
+            let object = less["predicate"].pointer_mut(place).unwrap().as_object_mut().unwrap();
+            assert!(object.remove(*field).is_some(), "{place}/{field}");
+            let refused = Statement::from_bytes(less.to_string().as_bytes()).unwrap_err();
+            assert!(matches!(&refused, StatementError::Payload(_)), "{place}/{field}: {refused}");
+        }
+    }
+}
+
+#[test]
+fn the_grade_is_that_of_the_weakest_figure_whichever_it_is() {
+    let mut attested = sample_report();
+    attested.bracket.grade = Grade::Attested;
+    attested.checkpoints.iter_mut().for_each(|line| line.grade = Grade::Attested);
+    for line in &mut attested.profiles {
+        line.grade = Grade::Attested;
+        line.clock.iter_mut().for_each(|clock| clock.grade = Grade::Attested);
+        line.declared.iter_mut().for_each(|declared| declared.grade = Grade::Attested);
+    }
+    let grade = |change: fn(&mut ThresholdReport)| {
+        let mut report = attested.clone();
+        change(&mut report);
+        let statement = Statement::of(&report, b"a bundle", b"a report");
+        let payload = statement.to_bytes().unwrap();
+        assert_eq!(Statement::from_bytes(&payload).unwrap(), statement);
+        statement.predicate.grade
+    };
+    assert_eq!(grade(|_| ()), Grade::Attested);
+    assert_eq!(grade(|report| report.checkpoints[0].grade = Grade::Declared), Grade::Declared);
+    assert_eq!(grade(|report| report.profiles[0].clock.as_mut().unwrap().grade = Grade::Declared), Grade::Declared);
+    assert_eq!(grade(|report| report.profiles[1].grade = Grade::Counter), Grade::Counter);
+}
+
+#[test]
+fn subjects_are_the_checkpoints_that_are_counted() {
+    let mut statement = statement();
+    assert_eq!(
+        statement.predicate.checkpoints.as_ref().map(|line| line.count),
+        Some(statement.subject.len() as u64 - 1)
+    );
+    statement.subject.pop();
+    let refused = Statement::from_bytes(&statement.to_bytes().unwrap()).unwrap_err();
+    assert!(matches!(refused, StatementError::Contradiction(_)), "{refused}");
+}
+
+#[test]
+fn another_time_to_notify_is_another_statement() {
+    let mut later = sample_report();
+    let clock = later.profiles[0].clock.as_mut().unwrap();
+    clock.is_unsure = !clock.is_unsure;
+    let refused = Statement::of(&later, b"a bundle", b"a report").is_that_of(&statement()).unwrap_err();
+    assert_eq!(refused.to_string(), "the statement is not what this bundle says; it differs in: predicate.verdicts");
+}
+
 /// A published key, a published report, and the one envelope that they give.
 #[test]
 fn the_published_vector_holds() {

@@ -1,6 +1,7 @@
 //! **Duty.** From a stated amount or a method's factors to `low ≤ estimate ≤ high`, rounded outwards.
 //! **Does not know** thresholds. **Spec.** COMPUTE §1 (directed rounding), §5 (30 %), §7.
 
+use super::method::Product;
 use super::{Interval, LifecycleLine, StatedAmount};
 use crate::{Flops, Fraction};
 
@@ -22,11 +23,17 @@ impl Estimate {
     /// A point with the stated margin; `None` beyond the integers.
     #[must_use]
     pub fn around(point: Flops) -> Option<Self> {
+        Self::around_product(Product { low: point, high: point })
+    }
+
+    /// A product with the stated margin below its least and above its most; the figure that is named is rounded up.
+    fn around_product(product: Product) -> Option<Self> {
+        let Product { low, high } = product;
         let Fraction { numerator, denominator } = STATED_MARGIN;
         let (part, whole) = (u128::from(numerator), u128::from(denominator));
-        let low = point.0.checked_mul(whole - part)? / whole;
-        let high = point.0.checked_mul(whole + part)?.div_ceil(whole);
-        Some(Self { low: Flops(low), estimate: Some(point), high: Flops(high) })
+        let least = low.0.checked_mul(whole - part)? / whole;
+        let most = high.0.checked_mul(whole + part)?.div_ceil(whole);
+        Some(Self { low: Flops(least), estimate: Some(high), high: Flops(most) })
     }
 }
 
@@ -39,11 +46,12 @@ pub fn estimate_of(line: &LifecycleLine) -> Result<Estimate, &'static str> {
     let by_method = line.method.product()?;
     match (line.amount, by_method) {
         (None, None) => Err("this method gives no amount, so one has to be stated"),
-        (None, Some(point)) | (Some(StatedAmount::Point(point)), None) => Estimate::around(point).ok_or(BEYOND),
+        (None, Some(product)) => Estimate::around_product(product).ok_or(BEYOND),
+        (Some(StatedAmount::Point(point)), None) => Estimate::around(point).ok_or(BEYOND),
         (Some(StatedAmount::Point(stated)), Some(product)) => {
             // Two different figures cannot both be this line's.
-            if stated == product {
-                Estimate::around(stated).ok_or(BEYOND)
+            if stated == product.high {
+                Estimate::around_product(product).ok_or(BEYOND)
             } else {
                 Err("the amount is not what the method gives")
             }
@@ -53,10 +61,10 @@ pub fn estimate_of(line: &LifecycleLine) -> Result<Estimate, &'static str> {
                 return Err("the interval is reversed");
             }
             match product {
-                Some(product) if product < low || product > high => {
+                Some(product) if product.low < low || product.high > high => {
                     Err("the interval does not hold what the method gives")
                 }
-                estimate => Ok(Estimate { low, estimate, high }),
+                product => Ok(Estimate { low, estimate: product.map(|product| product.high), high }),
             }
         }
     }

@@ -104,12 +104,24 @@ pub struct Attention {
     pub context: u64,
 }
 
+/// What a method's factors come to: the exact product lies between, and a fraction of a FLOP is rounded outwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Product {
+    /// Rounded down.
+    pub(super) low: Flops,
+    /// Rounded up.
+    pub(super) high: Flops,
+}
+
 impl Method {
-    /// The product, for methods that have one; a fraction of a FLOP is rounded up.
-    pub(super) fn product(&self) -> Result<Option<Flops>, &'static str> {
+    /// The product, for methods that have one.
+    pub(super) fn product(&self) -> Result<Option<Product>, &'static str> {
         match self {
             Self::Hardware(hardware) => hardware.product().map(Some),
-            Self::Architecture(architecture) => architecture.product().map(Some).ok_or(BEYOND),
+            Self::Architecture(architecture) => {
+                let exact = architecture.product().ok_or(BEYOND)?;
+                Ok(Some(Product { low: exact, high: exact }))
+            }
             Self::Counter(_) | Self::Other(_) => Ok(None),
         }
     }
@@ -164,7 +176,7 @@ impl Method {
 }
 
 impl Hardware {
-    fn product(&self) -> Result<Flops, &'static str> {
+    fn product(&self) -> Result<Product, &'static str> {
         if u128::from(self.utilisation_basis_points) > WHOLE_IN_BASIS_POINTS {
             return Err("a utilisation is at most 10,000 basis points");
         }
@@ -173,7 +185,8 @@ impl Hardware {
             .and_then(|seconds| seconds.checked_mul(self.peak_flop_per_second.0))
             .and_then(|peak| peak.checked_mul(u128::from(self.utilisation_basis_points)))
             .ok_or(BEYOND)?;
-        Ok(Flops(product.div_ceil(WHOLE_IN_BASIS_POINTS)))
+        let (low, high) = (product / WHOLE_IN_BASIS_POINTS, product.div_ceil(WHOLE_IN_BASIS_POINTS));
+        Ok(Product { low: Flops(low), high: Flops(high) })
     }
 }
 

@@ -144,6 +144,20 @@ fn amount_and_method_must_fit() {
     );
 }
 
+/// Half of 19 FLOP is 9.5: the margin is taken from 9 downwards and from 10 upwards.
+#[test]
+fn a_fraction_of_a_flop_is_rounded_outwards_on_each_side() {
+    let half = |amount| estimate_of(&line(hardware(1, 1, 19, 5_000), amount));
+    let expected = Estimate { low: Flops(6), estimate: Some(Flops(10)), high: Flops(13) };
+    assert_eq!(half(None), Ok(expected));
+    assert_eq!(half(Some(StatedAmount::Point(Flops(10)))), Ok(expected));
+    let interval = |low, high| half(Some(StatedAmount::Interval(Interval { low: Flops(low), high: Flops(high) })));
+    assert!(interval(9, 10).is_ok());
+    for (low, high) in [(10, 20), (1, 9)] {
+        assert_eq!(interval(low, high), Err("the interval does not hold what the method gives"));
+    }
+}
+
 fn sample() -> Value {
     json!({
         "format": "weighbridge/declarations/v1",
@@ -176,6 +190,15 @@ fn a_statement_parses_and_comes_back() {
     assert_eq!(Declarations::parse(&again).unwrap(), declarations);
     let words = declarations.lifecycle[0].method.words();
     assert!(words.contains("40.00 % (model FLOP utilisation)") && words.contains("bf16 dense, H100 SXM"), "{words}");
+}
+
+#[test]
+fn a_statement_is_written_by_name_and_not_by_position() {
+    let said = refusal(|value| {
+        let period = json!({"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"});
+        value["period"] = json!([period["from"], period["to"]]);
+    });
+    assert!(said.contains("an array stands where an object belongs, at \"/period\""), "{said}");
 }
 
 #[test]

@@ -54,6 +54,17 @@ fn a_lost_superscript_is_refused() {
     assert!(matches!(ThresholdProfile::parse(&unknown), Err(ProfileError::Json(_))));
 }
 
+/// A second spelling of a profile would be a second digest of the same rule, against its schema.
+#[test]
+fn a_profile_is_written_by_name_and_not_by_position() {
+    let json = include_str!("../../profiles/us-ny-raise.json");
+    let citation = r#"{"clause": "definition of frontier model", "document": null, "retrieved_sha256": null}"#;
+    let changed = json.replacen(citation, r#"["definition of frontier model", null, null]"#, 1);
+    assert_ne!(changed, json);
+    let Err(ProfileError::Json(why)) = ThresholdProfile::parse(&changed) else { panic!("it was read") };
+    assert!(why.to_string().contains("an array stands where an object belongs, at \"/citation\""), "{why}");
+}
+
 #[test]
 fn silence_repetition_and_nonsense_are_refused() {
     let json = include_str!("../../profiles/eu-ai-act-51-2.json");

@@ -54,7 +54,7 @@ pub struct ProfileLine {
     pub rounding: Option<Sentence>,
     /// What else must hold for the threshold to apply, which is not weighed.
     pub condition: Option<Sentence>,
-    /// What the verdict is about: `this run`, or `this run alone` where the threshold counts all compute of the model.
+    /// What the verdict is about: `this run alone`. Every threshold counts all runs of a model, and a bundle weighs one.
     pub scope: String,
     /// Grade of the evidence behind the verdict.
     pub grade: Grade,
@@ -62,6 +62,18 @@ pub struct ProfileLine {
     pub declared: Option<DeclaredVerdict>,
     /// By when to notify, where the instrument sets a time.
     pub clock: Option<ClockLine>,
+}
+
+impl ProfileLine {
+    /// Whether an exact amount is above this line's threshold. Of a relative profile the printed threshold is a rounded
+    /// share, rounded so that integers compare with it as with the share itself.
+    #[must_use]
+    pub fn is_above(&self, amount: Flops) -> bool {
+        match self.compare {
+            Compare::Gt => amount > self.threshold,
+            Compare::Ge => amount >= self.threshold,
+        }
+    }
 }
 
 /// The original model of a relative threshold.
@@ -74,7 +86,8 @@ pub struct RelativeLine {
     pub original: Flops,
     /// Where that amount comes from.
     pub source: Sentence,
-    /// The amount is the provider's word, so the verdict leans on it.
+    /// The amount rests on the provider's word, so the verdict leans on it. Where nothing is stated the amount is shown
+    /// and not used: the verdict is unknown.
     pub is_declared: bool,
 }
 
@@ -88,6 +101,10 @@ pub struct DeclaredVerdict {
     pub lower: Flops,
     /// Most, FLOP; `null` where a part cannot be bounded.
     pub upper: Option<Flops>,
+    /// The provider's own least for this run, FLOP: of its statement, its readings or a proven sum the greatest.
+    pub this_run_lower: Flops,
+    /// The provider's own most for this run, FLOP, likewise.
+    pub this_run_upper: Flops,
     /// The verdict.
     pub verdict: Verdict,
     /// Why.
@@ -106,6 +123,8 @@ pub enum Trigger {
     Forecast,
     /// The upper figure went above the threshold.
     Upper,
+    /// The provider's own figure for this run is above the threshold.
+    Estimate,
     /// The provider's own figures are above the threshold, or may be.
     Declared,
 }
@@ -120,6 +139,8 @@ pub struct ClockLine {
     pub triggered_at: Option<UnixMillis>,
     /// The latest moment.
     pub deadline: Option<UnixMillis>,
+    /// Nothing that is known here started it, and what is not known may have.
+    pub is_unsure: bool,
     /// In words.
     pub why: Sentence,
     /// Grade of the trigger.
@@ -134,7 +155,8 @@ pub struct ForecastLine {
     pub plan: Flops,
     /// When training is planned to end.
     pub ends_at: Option<UnixMillis>,
-    /// This run's figure carried on at its own rate to the planned end, with the declared work beside it.
+    /// This run's figure carried on at its own rate to the planned end, or as it stands where the plan names none, with the
+    /// declared work beside it.
     pub run_rate: Option<Flops>,
     /// The greater of the two.
     pub greatest: Flops,

@@ -103,8 +103,12 @@ fn has_no_predecessor(ledger: &NodeLedger) -> CheckResult {
     }
 }
 
-/// The ledger cites each quote in the first interval after it was made. A quote over the last head has no such
-/// interval; every other one must be cited, and every citation must have its evidence in the bundle.
+/// The ledger cites each quote in the first interval after it was made; every citation must have its evidence in the
+/// bundle, and every quote but the one over the greatest head must be cited. That one may have had no such interval: it was
+/// over the last head, or it took longer than one interval and the node stopped before the next. Whoever leaves its
+/// citation out gains nothing: the same chain, cut off behind the head that it quotes, says the same, and all that stands
+/// behind that head is unattested and charged as a gap either way. A quote that is dropped still shows where it is cited,
+/// and one that is smuggled in below a greater one shows because it is not.
 fn names_its_quotes(parts: &NodeParts) -> CheckResult {
     let mut present: BTreeMap<u64, Digest32> =
         parts.head_quotes.iter().map(|quote| (quote.index, quote.evidence.digest)).collect();
@@ -124,8 +128,8 @@ fn names_its_quotes(parts: &NodeParts) -> CheckResult {
             break;
         }
     }
-    let last = parts.ledger.entries.last().map_or(0, |entry| entry.public.index);
-    let unnamed = present.keys().filter(|&&index| index != last);
+    let greatest = parts.head_quotes.iter().map(|quote| quote.index).max();
+    let unnamed = present.keys().filter(|&&index| Some(index) != greatest);
     wrong.extend(unnamed.map(|index| format!("no interval names the quote over head {index}")));
     match wrong.is_empty() {
         true => Ok(format!("the ledger and the bundle agree on {} quotes", parts.head_quotes.len())),
@@ -204,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn every_quote_but_that_over_the_last_head_is_named() {
+    fn every_quote_but_that_over_the_greatest_head_is_named() {
         assert_eq!(
             message(&[None, Some((1, 7)), None], &[(1, 7), (3, 8)]),
             "the ledger and the bundle agree on 2 quotes"
@@ -219,12 +223,26 @@ mod tests {
             message(&named, &[]).contains("interval 2 names the quote over head 1, which the bundle does not have")
         );
         assert!(message(&named, &[(1, 9)]).contains("but the bundle has other evidence there"));
-        assert!(message(&named, &[(1, 7), (2, 8)]).contains("no interval names the quote over head 2"));
+        let later = [None, None, None, Some((3, 7)), None];
+        assert!(message(&later, &[(1, 8), (3, 7)]).contains("no interval names the quote over head 1"));
         assert!(message(&[Some((1, 7))], &[(1, 7)]).contains("which did not exist yet"));
         let twice = [None, Some((1, 7)), Some((1, 7)), None];
         assert!(
             message(&twice, &[(1, 7)]).contains("interval 3 names the quote over head 1, which the bundle does not")
         );
+    }
+
+    /// A quote over head 2 was finished when interval 3 was sealed already, and the node stopped before interval 4.
+    #[test]
+    fn the_last_quote_may_have_had_no_interval_to_name_it() {
+        let agree = "the ledger and the bundle agree on 2 quotes";
+        assert_eq!(message(&[None, Some((1, 7)), None], &[(1, 7), (2, 8)]), agree);
+        // It is one quote and the greatest: two of them, or one below a named one, are refused.
+        let two = message(&[None, Some((1, 7)), None, None], &[(1, 7), (2, 8), (3, 9)]);
+        assert!(two.contains("no interval names the quote over head 2"), "{two}");
+        // And where an interval names it, its evidence must be the one that is named.
+        let other = message(&[None, Some((1, 7)), None, Some((2, 9))], &[(1, 7), (2, 8)]);
+        assert!(other.contains("but the bundle has other evidence there"), "{other}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! **Knows** bindings and claims. **Does not know** whether claims are liked (`policy`).
 //! **Spec.** PROTOCOL §3 (Binding), EVIDENCE §0.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use weighbridge_attest::{BoundSet, Endorsements, NvidiaTopology, SwitchSide, verify_set_with};
@@ -65,10 +66,16 @@ pub(crate) struct Trust<'a> {
     pub(crate) endorsements: &'a Endorsements,
     pub(crate) anchors: &'a TrustAnchors,
     pub(crate) now: UnixMillis,
+    /// Sets that are still verified although their chain is refused, so that a refusal lists what else is wrong.
+    pub(crate) spare: &'a Cell<u32>,
 }
 
+/// Evidence sets of refused chains that are verified all the same: what makes people understand a refusal. A bundle whose
+/// chains are refused must not cost more than that.
+pub(crate) const SPARE_SETS: u32 = 64;
+
 /// Checks all evidence of one chain at one instant. `None` unless its chain is sound and every check holds; what could
-/// be verified without a chain is verified all the same.
+/// be verified without a chain is verified all the same, as far as `trust` has sets to spare.
 pub(crate) fn check_evidence<'a>(
     row: &RosterRow,
     parts: &'a NodeParts,
@@ -106,7 +113,7 @@ fn check_key_quote<'a>(
     if about.is_first {
         found.push(("key-quote-roster", is_the_rosters(quote, about.row)));
     }
-    finish(quote, about.row, found, trust, checks)
+    finish(quote, about, found, trust, checks)
 }
 
 /// What evidence must be about.
@@ -134,17 +141,23 @@ fn check_head_quote<'a>(
         ("evidence-head", is_about_head(binding, about.chain)),
         ("evidence-devices", comes_from(&quote.evidence, about.row)),
     ];
-    finish(&quote.evidence, about.row, found, trust, checks)
+    finish(&quote.evidence, about, found, trust, checks)
 }
 
 /// Records what was found and verifies the set itself, whatever was found: the two are independent.
 fn finish<'a>(
     quote: &'a EvidencePart,
-    row: &RosterRow,
+    about: Subject<'_>,
     found: Vec<(&'static str, CheckResult)>,
     trust: Trust<'_>,
     checks: &mut Checks,
 ) -> Option<BoundEvidence<'a>> {
+    let row = about.row;
+    if !about.chain.is_some_and(NodeChain::is_sound) && !is_spared(trust.spare) {
+        let message = format!("its chain is refused already, and so were {SPARE_SETS} other evidence sets");
+        checks.record(&quote.path, "evidence-genuine", Err(Finding::skipped(message)));
+        return None;
+    }
     let verified = verify_set_with(&quote.set, trust.endorsements, trust.anchors, trust.now);
     let result = match &verified {
         Ok(set) => Ok(format!(
@@ -181,6 +194,12 @@ fn is_one_fabric(set: Option<&BoundSet>) -> CheckResult {
         ))),
         Err(error) => Err(Finding::fail(error.culprit(), text::chain(&error))),
     }
+}
+
+fn is_spared(spare: &Cell<u32>) -> bool {
+    let left = spare.get();
+    spare.set(left.saturating_sub(1));
+    left > 0
 }
 
 /// By which of Intel's evaluations a TDX platform was judged, and how it stands (EVIDENCE §2.3).

@@ -101,7 +101,16 @@ pub(super) fn assumptions(rate_bases: &[String], has_proof: bool, has_time: bool
     lines
 }
 
-pub(super) fn not_proven(period: &Period, has_proof: bool, has_statement: bool) -> Vec<Sentence> {
+/// Whose statement stands in the bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StatedBy {
+    Nobody,
+    Provider,
+    /// Another name than the run manifest's.
+    Other,
+}
+
+pub(super) fn not_proven(period: &Period, has_proof: bool, stated_by: StatedBy) -> Vec<Sentence> {
     let period = match period.ends() {
         Some((from, to)) => format!("the period from {} to {}", text::instant(from), text::instant(to)),
         None => "the period".to_owned(),
@@ -156,10 +165,16 @@ pub(super) fn not_proven(period: &Period, has_proof: bool, has_statement: bool) 
             "That declared readings are true: the proof shows that they add up, and moves no verdict.",
         ));
     }
-    if has_statement {
+    if stated_by != StatedBy::Nobody {
         lines.push(Sentence::on(
             ["field:/statement", rules::DECLARED],
             "Anything in the provider's statement: amounts, methods, sites, energy and plans are its own word.",
+        ));
+    }
+    if stated_by == StatedBy::Other {
+        lines.push(Sentence::on(
+            ["check:declarations-provider", "field:/provider", "declared:/provider/legal_name"],
+            "That whoever makes the statement is the provider of the run: the run manifest names another one.",
         ));
     }
     lines
@@ -219,8 +234,9 @@ mod tests {
 
     #[test]
     fn the_period_is_named_where_it_ends_the_claim() {
-        let lines = not_proven(&external(), false, false);
+        let lines = not_proven(&external(), false, StatedBy::Nobody);
         assert!(lines.iter().any(|line| line.contains("from 1970-01-01T00:00:01Z to 1970-01-01T00:01:01Z")));
-        assert_eq!(not_proven(&external(), true, true).len(), lines.len() + 2);
+        assert_eq!(not_proven(&external(), true, StatedBy::Provider).len(), lines.len() + 2);
+        assert_eq!(not_proven(&external(), true, StatedBy::Other).len(), lines.len() + 3);
     }
 }
