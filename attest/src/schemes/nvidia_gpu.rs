@@ -12,6 +12,7 @@ use std::convert::Infallible;
 use weighbridge_attest_types::{EvidenceKind, PlatformClaims, TrustAnchors, UnixMillis};
 
 use crate::budget::{MAX_CHAIN_BYTES, MAX_CHAIN_CERTIFICATES};
+use crate::description::VendorStatement;
 use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure};
 use crate::scheme::{RawEvidence, Scheme};
@@ -30,6 +31,7 @@ pub(super) struct GpuEvidence<'a> {
 
 impl Scheme for NvidiaGpu {
     const KIND: &'static str = EvidenceKind::NVIDIA_GPU;
+    const CHAIN_BESIDE: bool = true;
     type Evidence<'a> = GpuEvidence<'a>;
     /// Reference measurements are not read yet.
     type Endorsement = Infallible;
@@ -56,6 +58,10 @@ impl Scheme for NvidiaGpu {
 
     fn recognise(_bytes: &[u8]) -> Option<Result<Infallible, Failure>> {
         None
+    }
+
+    fn describe(endorsement: &Infallible) -> Vec<VendorStatement> {
+        match *endorsement {}
     }
 
     fn verify(

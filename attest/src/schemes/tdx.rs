@@ -12,6 +12,7 @@ mod verify;
 
 use weighbridge_attest_types::{EvidenceKind, PlatformClaims, TrustAnchors, UnixMillis};
 
+use crate::description::VendorStatement;
 use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure};
 use crate::scheme::{RawEvidence, Scheme};
@@ -21,6 +22,7 @@ pub(super) struct Tdx;
 
 impl Scheme for Tdx {
     const KIND: &'static str = EvidenceKind::TDX;
+    const CHAIN_BESIDE: bool = false;
     type Evidence<'a> = quote::TdxQuote<'a>;
     type Endorsement = collateral::Candidate;
 
@@ -38,6 +40,10 @@ impl Scheme for Tdx {
 
     fn recognise(bytes: &[u8]) -> Option<Result<collateral::Candidate, Failure>> {
         collateral::recognise(bytes)
+    }
+
+    fn describe(endorsement: &collateral::Candidate) -> Vec<VendorStatement> {
+        endorsement.describe()
     }
 
     fn verify(

@@ -136,10 +136,43 @@ struct Failure {
     message: String,
 }
 
-/// All rules that the CPU platform's claims do not meet. What does not apply is decided by the kind alone, and the kind
+/// How one rule turned out for one platform.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ruling {
+    pub(crate) code: &'static str,
+    pub(crate) turned: Turned,
+    /// The rule in a word or two, as waivers name it.
+    pub(crate) rule: String,
+    /// Why: what was found, or the reason of the waiver.
+    pub(crate) message: String,
+}
+
+/// Met, waived by name, or not met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turned {
+    Met,
+    Waived,
+    Failed,
+}
+
+/// Every rule that is asked of one platform, with how it turned out. Only accelerators have a chip family: whatever has
+/// none is held to the rules of CPU platforms, and fails those it has no claim for.
+pub(crate) fn rulings(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<Ruling> {
+    match claims.chip_family {
+        Some(_) => accelerator_rules(claims, policy).rulings,
+        None => cpu_rules(claims, policy).rulings,
+    }
+}
+
+/// All rules that the CPU platform's claims do not meet.
+fn cpu_failures(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<Failure> {
+    cpu_rules(claims, policy).failures
+}
+
+/// The rules for a CPU platform. What does not apply is decided by the kind alone, and the kind
 /// is the scheme's that verified the evidence: a TD cannot say that it is none. A kind that is not known here is held to
 /// every rule, and fails those it has no claim for.
-fn cpu_failures(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<Failure> {
+fn cpu_rules<'a>(claims: &'a PlatformClaims, policy: &AppraisalPolicy) -> Rules<'a> {
     let AppraisalPolicy {
         id: _,
         version: _,
@@ -151,7 +184,7 @@ fn cpu_failures(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<Failur
         gpu_reference_values: _,
         sev_snp,
     } = policy;
-    let mut rules = Rules { claims, failures: Vec::new() };
+    let mut rules = Rules { claims, failures: Vec::new(), rulings: Vec::new() };
     rules.apply("policy-debug", "debug", debug, claims.debug.as_ref());
     let is_snp = claims.kind.as_str() == EvidenceKind::SEV_SNP;
     if !is_snp {
@@ -166,7 +199,7 @@ fn cpu_failures(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<Failur
     if is_snp {
         rules.apply_snp(sev_snp);
     }
-    rules.failures
+    rules
 }
 
 /// Rules that say nothing about a kind of CPU evidence, in words; `None` where all apply.
@@ -179,21 +212,26 @@ fn not_applicable(kind: &EvidenceKind) -> Option<&'static str> {
 
 /// All rules that an accelerator's claims do not meet.
 fn accelerator_failures(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<Failure> {
+    accelerator_rules(claims, policy).failures
+}
+
+fn accelerator_rules<'a>(claims: &'a PlatformClaims, policy: &AppraisalPolicy) -> Rules<'a> {
     let AppraisalPolicy { debug, gpu_reference_values, .. } = policy;
-    let mut rules = Rules { claims, failures: Vec::new() };
+    let mut rules = Rules { claims, failures: Vec::new(), rulings: Vec::new() };
     // GPU reports of today do not say whether debugging is on; one that says so is held to the rule.
     if let Some(found) = claims.debug {
         rules.apply("policy-debug", "debug", debug, Some(&found));
     }
     let has_reference = !claims.not_checked.iter().any(|item| item.code == GPU_REFERENCE_CODE);
     rules.apply("policy-gpu-reference-values", "GPU reference values", gpu_reference_values, Some(&has_reference));
-    rules.failures
+    rules
 }
 
 /// Applies rules to one platform's claims.
 struct Rules<'a> {
     claims: &'a PlatformClaims,
     failures: Vec<Failure>,
+    rulings: Vec<Ruling>,
 }
 
 impl Rules<'_> {
@@ -201,7 +239,7 @@ impl Rules<'_> {
     fn apply_snp(&mut self, rules: &SnpRules) {
         let Some(claims) = self.claims.snp.as_deref() else {
             let message = format!("{}: the evidence has none of the claims of its kind", self.claims.kind);
-            self.failures.push(Failure { code: "policy-snp", message });
+            self.fail("policy-snp", "claims of the kind", message);
             return;
         };
         let tcb = rules.tcb(claims.product);
@@ -225,8 +263,15 @@ impl Rules<'_> {
         wanted: &Requirement<T>,
         found: Option<&T>,
     ) {
-        if wanted.is_met_by(found) {
-            return;
+        let mut rule_turned = |turned, message| {
+            self.rulings.push(Ruling { code, turned, rule: rule.to_owned(), message });
+        };
+        match (wanted, found) {
+            (Requirement::Waived { reason }, _) => return rule_turned(Turned::Waived, reason.clone()),
+            (_, Some(found)) if wanted.is_met_by(Some(found)) => {
+                return rule_turned(Turned::Met, format!("{rule} is {found:?}, as policy wants it"));
+            }
+            _ => {}
         }
         let device = self.claims.device.map_or_else(|| "of unknown identity".to_owned(), text::short);
         let found = found.map_or_else(|| "nothing".to_owned(), |found| format!("{found:?}"));
@@ -236,6 +281,11 @@ impl Rules<'_> {
         };
         let kind = &self.claims.kind;
         let message = format!("{kind} {device}: {rule} is {found}{advisories}; policy wants {}", wish(wanted));
+        self.fail(code, rule, message);
+    }
+
+    fn fail(&mut self, code: &'static str, rule: &str, message: String) {
+        self.rulings.push(Ruling { code, turned: Turned::Failed, rule: rule.to_owned(), message: message.clone() });
         self.failures.push(Failure { code, message });
     }
 }

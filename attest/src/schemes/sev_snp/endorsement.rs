@@ -6,6 +6,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::revocation::AmdList;
 use super::vek::{VekFacts, read_facts, signer_of};
 use crate::budget::{MAX_CHAIN_BYTES, MAX_CRL_BYTES};
+use crate::description::VendorStatement;
 use crate::error::Failure;
 use crate::pem::pem_certificates;
 use crate::x509::common_name;
@@ -27,6 +28,16 @@ pub(crate) enum AmdFile {
     Certificates(Vec<AmdCertificate>),
     /// A revocation list.
     Crl(AmdList),
+}
+
+impl AmdFile {
+    /// Each certificate, or the list.
+    pub(super) fn describe(&self) -> Vec<VendorStatement> {
+        match self {
+            Self::Certificates(all) => all.iter().map(AmdCertificate::describe).collect(),
+            Self::Crl(list) => vec![list.describe()],
+        }
+    }
 }
 
 /// A certificate, and what it takes to know whether it is the one that a report needs: a bundle has thousands of
@@ -60,6 +71,14 @@ impl AmdCertificate {
             _ => return Err(unreadable("its subject is no name of AMD's (ARK-…, SEV-…)".to_owned())),
         };
         Ok(Self { der: der.to_vec(), subject: certificate.subject().as_raw().to_vec(), claims })
+    }
+
+    fn describe(&self) -> VendorStatement {
+        let statement = VendorStatement::certificate_der("certificate", &self.der);
+        match &self.claims {
+            Claims::Vek(Ok(facts)) => VendorStatement { about: facts.describe(), ..statement },
+            Claims::Vek(Err(_)) | Claims::Root | Claims::Issuer => statement,
+        }
     }
 
     /// Again: it was read once, when it was recognised.

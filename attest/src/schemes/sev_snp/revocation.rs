@@ -9,6 +9,7 @@ use weighbridge_attest_types::{Digest32, NotChecked, UnixMillis, sha256};
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
 
 use super::chain::{Envelope, Links};
+use crate::description::VendorStatement;
 use crate::error::{Failure, Failures};
 use crate::x509::{KeyRole, Window, may, millis};
 
@@ -84,6 +85,10 @@ impl AmdList {
             answers: Mutex::default(),
             der: der.to_vec(),
         })
+    }
+
+    pub(super) fn describe(&self) -> VendorStatement {
+        VendorStatement::list_der("revocation list", &self.der)
     }
 
     fn revokes(&self, certificate: &X509Certificate<'_>) -> bool {
