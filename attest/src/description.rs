@@ -25,12 +25,7 @@ pub struct VendorStatement {
 
 impl VendorStatement {
     /// The words are cut to a length that can be printed.
-    pub(crate) fn new(
-        what: &'static str,
-        about: &str,
-        from: Option<UnixMillis>,
-        until: Option<UnixMillis>,
-    ) -> Self {
+    pub(crate) fn new(what: &'static str, about: &str, from: Option<UnixMillis>, until: Option<UnixMillis>) -> Self {
         Self { what, about: about.chars().take(MAX_ABOUT).collect(), from, until }
     }
 

@@ -48,9 +48,8 @@ impl Endorsements {
         let total = files.iter().fold(0usize, |total, file| total.saturating_add(file.len()));
         if files.len() > most || total > most_bytes {
             let count = files.len();
-            let message = format!(
-                "{count} endorsements of {total} bytes; give at most {most} of {most_bytes} bytes in all"
-            );
+            let message =
+                format!("{count} endorsements of {total} bytes; give at most {most} of {most_bytes} bytes in all");
             found.too_many = Some(Failure::new("endorsements-too-many", message));
             return found;
         }

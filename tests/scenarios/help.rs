@@ -54,12 +54,12 @@ const PROVOKED: &[(&str, i32, &str)] = &[
     (
         "explain TEXT",
         3,
-        "error: TEXT is neither a bundle, nor a report, nor a JSON answer of verify\n  give a bundle, its report.json, or what verify --format json printed\n",
+        "error: TEXT is neither a bundle, nor a report, nor a JSON answer of verify or appraise\n  give a bundle, its report.json, or what verify or appraise printed as JSON\n",
     ),
     (
         "explain EMPTY",
         3,
-        "error: EMPTY is neither a bundle, nor a report, nor a JSON answer of verify\n  give a bundle, its report.json, or what verify --format json printed\n",
+        "error: EMPTY is neither a bundle, nor a report, nor a JSON answer of verify or appraise\n  give a bundle, its report.json, or what verify or appraise printed as JSON\n",
     ),
     (
         "statement verify TEXT --key TEXT",

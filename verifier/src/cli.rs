@@ -1,6 +1,7 @@
 //! **Duty.** Subcommands, and the one edge where an outcome becomes text, JSON and an exit code.
 //! **Does not know** how anything is checked. **Spec.** PROTOCOL §8; ECOSYSTEM §4 (exit codes, CLI).
 
+mod appraise;
 mod bundle;
 mod commit;
 mod console;
@@ -46,6 +47,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Verify(verify::VerifyArgs),
+    Appraise(Box<appraise::AppraiseArgs>),
     Report(report::ReportArgs),
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
@@ -130,6 +132,7 @@ impl Command {
     fn run(self, console: &mut Console<'_>) -> Result<u8, CliError> {
         match self {
             Self::Verify(arguments) => arguments.run(console),
+            Self::Appraise(arguments) => arguments.run(console),
             Self::Report(arguments) => arguments.run(console),
             Self::Bundle(bundle::BundleCommand::Assemble(arguments)) => arguments.run(console),
             Self::Commit(arguments) => arguments.run(console),
@@ -144,6 +147,7 @@ impl Command {
     fn answers_json(&self) -> bool {
         let format = match self {
             Self::Verify(arguments) => arguments.format,
+            Self::Appraise(arguments) => arguments.format,
             Self::Report(arguments) => return arguments.answers_json(),
             Self::Bundle(bundle::BundleCommand::Assemble(arguments)) => arguments.format,
             Self::Commit(arguments) => arguments.format,

@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
-use weighbridge_appraisal::AssembleError;
+use weighbridge_appraisal::{AssembleError, PolicyFileError};
 use weighbridge_attest::AnchorFileError;
 use weighbridge_attest_types::{
     BundleError, CodecError, Culprit, DeclarationsError, Flops, NodeKey, ProfileError, built_in_profiles,
@@ -16,6 +16,7 @@ use weighbridge_circuits::ProveError;
 use weighbridge_commitments::CommitError;
 use weighbridge_ledger::LedgerError;
 
+use crate::evidence::EvidenceFileError;
 use crate::html::HtmlError;
 use crate::oms::OmsError;
 use crate::statement::StatementError;
@@ -293,6 +294,27 @@ pub enum CliError {
         #[source]
         source: StatementError,
     },
+    /// A file of evidence or endorsements.
+    #[error("{}", path.display())]
+    Evidence {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: EvidenceFileError,
+    },
+    /// An appraisal policy of the reader's own.
+    #[error("appraisal policy {}", path.display())]
+    Policy {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: PolicyFileError,
+    },
+    /// A run manifest beside evidence that names no run.
+    #[error("--manifest speaks of the nodes of a run; only --kind evidence-set says which node it is")]
+    ManifestWithoutSet,
     /// Neither a code nor a file.
     #[error("`{what}` is neither a file nor a code that weighbridge prints")]
     NothingToExplain {
@@ -300,7 +322,7 @@ pub enum CliError {
         what: String,
     },
     /// A file that no command here writes.
-    #[error("{} is neither a bundle, nor a report, nor a JSON answer of verify", path.display())]
+    #[error("{} is neither a bundle, nor a report, nor a JSON answer of verify or appraise", path.display())]
     NotExplainable {
         /// Which.
         path: PathBuf,
@@ -357,7 +379,9 @@ impl CliError {
             Self::OneModel | Self::NamelessSignature => Culprit::Usage,
             Self::Html(source) => source.culprit(),
             Self::Statement { source, .. } => source.culprit(),
-            Self::NothingToExplain { .. } => Culprit::Usage,
+            Self::Evidence { source, .. } => source.culprit(),
+            Self::Policy { source, .. } => source.culprit(),
+            Self::NothingToExplain { .. } | Self::ManifestWithoutSet => Culprit::Usage,
             Self::NotExplainable { .. } => Culprit::Malformed,
             Self::NotAccepted { culprit, .. } => *culprit,
             Self::Output(_) | Self::Clock => Culprit::Unavailable,
@@ -396,9 +420,11 @@ impl CliError {
             Self::Assemble(_) => "not-assembled",
             Self::Commit(_) => "checkpoint-refused",
             Self::Oms { source, .. } => source.code(),
-            Self::OneModel | Self::NamelessSignature => "command-line",
+            Self::OneModel | Self::NamelessSignature | Self::ManifestWithoutSet => "command-line",
             Self::Html(_) => "page-not-written",
             Self::Statement { source, .. } => source.code(),
+            Self::Evidence { source, .. } => source.code(),
+            Self::Policy { .. } => "policy-refused",
             Self::NothingToExplain { .. } | Self::NotExplainable { .. } => "nothing-to-explain",
             Self::NotAccepted { .. } => "not-accepted",
             Self::Json(..) => "json-not-written",
@@ -464,8 +490,11 @@ impl CliError {
             }
             Self::Oms { .. } | Self::OneModel | Self::NamelessSignature => return None,
             Self::Statement { source, .. } => source.remedy(),
+            Self::Evidence { source, .. } => source.remedy(),
+            Self::Policy { .. } => "begin with `weighbridge policy show`, and check with `weighbridge policy check`",
             Self::NothingToExplain { .. } => "check the path, or list all codes: weighbridge explain codes",
-            Self::NotExplainable { .. } => "give a bundle, its report.json, or what verify --format json printed",
+            Self::ManifestWithoutSet => "name the devices with --device instead",
+            Self::NotExplainable { .. } => "give a bundle, its report.json, or what verify or appraise printed as JSON",
             Self::NotAccepted { .. } => "look at every failed check: weighbridge explain BUNDLE",
             Self::Prove(_) | Self::Assemble(_) | Self::Commit(_) | Self::Html(_) | Self::Output(_) | Self::Json(..) => {
                 return None;

@@ -82,6 +82,19 @@ impl Canonical for PoseidonDigest {
     }
 }
 
+/// For a field of bytes that is printed and never read back.
+pub(crate) fn as_hex<S: Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&hex::encode(bytes))
+}
+
+/// The same where the bytes may be absent.
+pub(crate) fn as_optional_hex<S: Serializer>(
+    bytes: &Option<impl AsRef<[u8]>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    bytes.as_ref().map(hex::encode).serialize(serializer)
+}
+
 /// Hex in text and JSON: what a person compares.
 macro_rules! hex_text {
     ($type:ident, $to:expr, $from:expr) => {
