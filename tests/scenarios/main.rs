@@ -1,6 +1,7 @@
 //! **Duty.** Scenarios across rooms, one test binary: what a user, an operator or an attacker does, end to end.
 //! **Knows** every crate of the tree. **Does not know** how they do it: it looks at results. **Spec.** PROTOCOL.
 
+mod appraise;
 mod collect;
 mod commands;
 mod daemon;

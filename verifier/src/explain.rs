@@ -5,6 +5,7 @@
 mod checks;
 mod daemon;
 mod errors;
+mod evidence;
 
 /// One code in plain words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +23,9 @@ pub struct Explanation {
     pub remedy: &'static str,
 }
 
-/// Explanations in three tables: checks of a bundle, errors of commands, and what the node service and its socket say.
-pub const EXPLANATIONS: [&[Explanation]; 3] = [checks::CHECKS, errors::ERRORS, daemon::DAEMON];
+/// Explanations in four tables: checks of a bundle, errors of commands, what the node service and its socket say, and
+/// what is found about evidence.
+pub const EXPLANATIONS: [&[Explanation]; 4] = [checks::CHECKS, errors::ERRORS, daemon::DAEMON, evidence::EVIDENCE];
 
 /// The explanation of a code.
 pub(crate) fn of(code: &str) -> Option<&'static Explanation> {
@@ -56,6 +58,7 @@ mod tests {
     fn every_error_code_is_explained_and_no_other() {
         let mut given = codes(include_str!("error.rs"));
         given.extend(codes(include_str!("statement.rs")));
+        given.extend(codes(include_str!("evidence/error.rs")));
         given.extend(["command-line", "require-cumulative", "require-not-met"]);
         let explained: BTreeSet<&str> = errors::ERRORS.iter().map(|row| row.code).collect();
         let missing: Vec<_> = given.difference(&explained).collect();
