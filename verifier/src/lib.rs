@@ -5,6 +5,7 @@
 mod assemble;
 mod cli;
 mod clock;
+mod ear;
 mod error;
 mod events;
 mod evidence;

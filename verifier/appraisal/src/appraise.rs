@@ -247,12 +247,13 @@ impl DeviceFinding {
         Self::new(code, FindingStatus::NotChecked, None, message)
     }
 
-    /// One finding for each failure of a refusal. What a caller asked for and did not get is rejected (PROTOCOL §6).
+    /// One finding for each failure of a refusal.
     pub(crate) fn of_refusal(error: &EvidenceError) -> impl Iterator<Item = Self> {
-        let culprit = match error {
-            EvidenceError::Unbound(_) => Culprit::Rejected,
-            other => other.culprit(),
-        };
+        Self::of_refusal_by(error, error.culprit())
+    }
+
+    /// The same where somebody else has to act than the error says.
+    pub(crate) fn of_refusal_by(error: &EvidenceError, culprit: Culprit) -> impl Iterator<Item = Self> {
         error.failures().iter().map(move |Failure { code, message }| Self::fail(code, culprit, message))
     }
 

@@ -17,8 +17,11 @@ use weighbridge_attest_types::{
 
 use crate::cli::Format;
 use crate::cli::console::Console;
+use crate::cli::statement::randomness;
+use crate::ear::{self, EarFormat};
 use crate::error::CliError;
 use crate::evidence::{self, EndorsementFiles};
+use crate::statement::keys::{MAX_KEY_BYTES, SigningKey};
 use crate::{clock, files, instant, trust_roots};
 
 /// The kind of a file that holds a CPU quote and its accelerators, as bundles and node exports do.
@@ -59,8 +62,24 @@ pub(super) struct AppraiseArgs {
     /// The run that an evidence set belongs to: its node's roster row must fit
     #[arg(long, value_name = "FILE", conflicts_with = "device")]
     manifest: Option<PathBuf>,
+    #[command(flatten)]
+    ear: EarArgs,
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
+}
+
+/// The result as a token for others.
+#[derive(Debug, Args)]
+struct EarArgs {
+    /// Write the result as a signed EAT Attestation Result, whatever it is
+    #[arg(long, value_name = "FILE", requires = "key")]
+    ear: Option<PathBuf>,
+    /// How the token is written
+    #[arg(long, value_enum, default_value_t, requires = "ear")]
+    ear_format: EarFormat,
+    /// Private key of the token: Ed25519 or ECDSA P-256 in PKCS #8 PEM; see weighbridge statement keygen
+    #[arg(long, value_name = "FILE", requires = "ear")]
+    key: Option<PathBuf>,
 }
 
 /// When, by what and under whom evidence is judged.
@@ -94,8 +113,12 @@ pub(super) struct Judged {
 impl AppraiseArgs {
     pub(super) fn run(&self, console: &mut Console<'_>) -> Result<u8, CliError> {
         let judged = self.judged.read()?;
+        let key = self.ear.read_key()?;
         let endorsements = evidence::read_endorsements(&self.endorsements)?;
         let appraisal = self.appraise(&judged, &endorsements)?;
+        if let (Some(key), Some(path)) = (&key, &self.ear.ear) {
+            self.ear.write(&appraisal, &endorsements, key, path)?;
+        }
         let hints = self.hints(&appraisal);
         match self.format {
             Format::Text => console.print(&view::text(&appraisal, &endorsements, &hints, console.out_paint()))?,
@@ -156,6 +179,31 @@ impl AppraiseArgs {
         let others: Vec<&str> = found.pieces.iter().flat_map(|piece| evidence::parses_as(&piece.body)).collect();
         let other = others.first().filter(|other| **other != self.kind)?;
         Some(format!("the bytes parse as another kind: --kind {other}"))
+    }
+}
+
+impl EarArgs {
+    /// Read before anything is judged: a wrong key costs no work.
+    fn read_key(&self) -> Result<Option<SigningKey>, CliError> {
+        let read = |path: &PathBuf| {
+            let pem = files::read_capped(path, MAX_KEY_BYTES)?;
+            SigningKey::from_pem(&pem, &randomness())
+                .map_err(|source| CliError::Statement { path: path.clone(), source })
+        };
+        self.key.as_ref().map(read).transpose()
+    }
+
+    fn write(
+        &self,
+        appraisal: &Appraisal,
+        endorsements: &EndorsementFiles,
+        key: &SigningKey,
+        path: &Path,
+    ) -> Result<(), CliError> {
+        let digests: Vec<Digest32> = endorsements.digests.iter().map(|(_, digest)| *digest).collect();
+        let signed = ear::sign(appraisal, &digests, key, &randomness(), self.ear_format);
+        let token = signed.map_err(|source| CliError::Statement { path: path.to_owned(), source })?;
+        files::write_atomically(path, &token)
     }
 }
 

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use weighbridge_appraisal::{EvidencePiece, MAX_EVIDENCE};
 use weighbridge_attest::{Endorsements, pem_certificates, takes_chain};
 use weighbridge_attest_types::{Canonical as _, Digest32, EvidenceKind, EvidenceSet, sha256};
+use weighbridge_endorsements::{FOLDER_DEPTH, FOLDER_FILES};
 
 use super::{Content, EvidenceFileError, content};
 use crate::error::CliError;
@@ -19,9 +20,6 @@ use crate::files::read_capped;
 const MAX_EVIDENCE_BYTES: u64 = 2 << 20;
 /// Longest endorsement file: a revocation list of 1 MiB (EVIDENCE §0 rule 5), in PEM.
 const MAX_ENDORSEMENT_BYTES: u64 = 2 << 20;
-/// Files of all folders together, and folders within folders: a store of one's own (`attest`'s budget).
-const MAX_FILES: usize = 4_096;
-const MAX_DEPTH: usize = 6;
 const CRL_PEM: (&str, &str) = ("-----BEGIN X509 CRL-----", "-----END X509 CRL-----");
 
 /// What was handed over as evidence.
@@ -140,35 +138,12 @@ fn crl_of_pem(bytes: &[u8]) -> Option<Vec<u8>> {
     STANDARD.decode(base64).ok()
 }
 
-/// Every plain file below a folder, ascending by path. Links to folders are not followed, names with a dot before them
-/// are left out.
+/// Every plain file below a folder.
 fn walk(root: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let refused = || CliError::Evidence {
-        path: root.to_owned(),
-        source: EvidenceFileError::Folder { most: MAX_FILES, depth: MAX_DEPTH },
-    };
-    let mut found = Vec::new();
-    let mut folders = vec![(root.to_owned(), 0)];
-    while let Some((folder, depth)) = folders.pop() {
-        let failed = |source| CliError::Read { path: folder.clone(), source };
-        for entry in fs::read_dir(&folder).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let kind = entry.file_type().map_err(failed)?;
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            if kind.is_dir() {
-                folders.push((entry.path(), depth + 1));
-            } else if entry.path().is_file() {
-                found.push(entry.path());
-            }
-            if found.len() > MAX_FILES || folders.len() > MAX_FILES || depth > MAX_DEPTH {
-                return Err(refused());
-            }
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
+    let found = weighbridge_endorsements::walk(root);
+    let found = found.map_err(|source| CliError::Read { path: root.to_owned(), source })?;
+    let source = EvidenceFileError::Folder { most: FOLDER_FILES, depth: FOLDER_DEPTH };
+    found.ok_or_else(|| CliError::Evidence { path: root.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -203,7 +178,7 @@ mod tests {
     #[test]
     fn a_folder_without_an_end_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        fs::create_dir_all(folder.path().join(vec!["x"; MAX_DEPTH + 2].join("/")).join("y")).unwrap();
+        fs::create_dir_all(folder.path().join(vec!["x"; FOLDER_DEPTH + 2].join("/")).join("y")).unwrap();
         let error = read_endorsements(&[folder.path().to_owned()]).unwrap_err();
         assert_eq!(error.code(), "endorsements-folder");
     }

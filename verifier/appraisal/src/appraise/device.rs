@@ -88,10 +88,10 @@ fn bound_finding(verified: Verified<PlatformClaims>, asked: Option<Asked>) -> De
     }
 }
 
-/// A refusal to bind has one failure.
+/// What a caller asked for and did not get is rejected (PROTOCOL §6). A refusal to bind has one failure.
 fn first_of(error: &EvidenceError) -> DeviceFinding {
     let fallback = || DeviceFinding::fail("evidence-bound", Culprit::Internal, "refused without a reason");
-    DeviceFinding::of_refusal(error).next().unwrap_or_else(fallback)
+    DeviceFinding::of_refusal_by(error, Culprit::Rejected).next().unwrap_or_else(fallback)
 }
 
 /// Which chain goes with which report: the one whose leaf signed it.
