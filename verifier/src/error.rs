@@ -14,6 +14,7 @@ use weighbridge_attest_types::{
 };
 use weighbridge_circuits::ProveError;
 use weighbridge_commitments::CommitError;
+use weighbridge_endorsements::StoreError;
 use weighbridge_ledger::LedgerError;
 
 use crate::evidence::EvidenceFileError;
@@ -312,6 +313,17 @@ pub enum CliError {
         #[source]
         source: PolicyFileError,
     },
+    /// A file of cases for a policy.
+    #[error("{}: {why}", path.display())]
+    Cases {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A folder or an archive of endorsements.
+    #[error("the endorsements")]
+    Store(#[source] StoreError),
     /// A run manifest beside evidence that names no run.
     #[error("--manifest speaks of the nodes of a run; only --kind evidence-set says which node it is")]
     ManifestWithoutSet,
@@ -381,7 +393,8 @@ impl CliError {
             Self::Statement { source, .. } => source.culprit(),
             Self::Evidence { source, .. } => source.culprit(),
             Self::Policy { source, .. } => source.culprit(),
-            Self::NothingToExplain { .. } | Self::ManifestWithoutSet => Culprit::Usage,
+            Self::Store(source) => source.culprit(),
+            Self::NothingToExplain { .. } | Self::ManifestWithoutSet | Self::Cases { .. } => Culprit::Usage,
             Self::NotExplainable { .. } => Culprit::Malformed,
             Self::NotAccepted { culprit, .. } => *culprit,
             Self::Output(_) | Self::Clock => Culprit::Unavailable,
@@ -425,6 +438,8 @@ impl CliError {
             Self::Statement { source, .. } => source.code(),
             Self::Evidence { source, .. } => source.code(),
             Self::Policy { .. } => "policy-refused",
+            Self::Cases { .. } => "policy-cases-refused",
+            Self::Store(source) => source.code(),
             Self::NothingToExplain { .. } | Self::NotExplainable { .. } => "nothing-to-explain",
             Self::NotAccepted { .. } => "not-accepted",
             Self::Json(..) => "json-not-written",
@@ -493,6 +508,8 @@ impl CliError {
             Self::Evidence { source, .. } => source.remedy(),
             Self::Policy { .. } => "begin with `weighbridge policy show`, and check with `weighbridge policy check`",
             Self::NothingToExplain { .. } => "check the path, or list all codes: weighbridge explain codes",
+            Self::Cases { .. } => "mend the file by docs/schemas/policy-cases-v1.schema.json",
+            Self::Store(source) => source.remedy(),
             Self::ManifestWithoutSet => "name the devices with --device instead",
             Self::NotExplainable { .. } => "give a bundle, its report.json, or what verify or appraise printed as JSON",
             Self::NotAccepted { .. } => "look at every failed check: weighbridge explain BUNDLE",

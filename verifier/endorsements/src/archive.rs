@@ -55,8 +55,7 @@ pub fn pack(files: &[(String, Vec<u8>)]) -> Result<Vec<u8>, StoreError> {
 /// [`StoreError`].
 pub fn unpack(bytes: &[u8], into: &Store) -> Result<Vec<Imported>, StoreError> {
     let archive = Bundle::parse_endorsements(bytes).map_err(StoreError::Archive)?;
-    let files: Vec<(String, Vec<u8>)> =
-        archive.iter().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).collect();
+    let files: Vec<(String, Vec<u8>)> = archive.iter().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).collect();
     let incoming = check(&files)?;
     let mut plan = Vec::new();
     for ((name, bytes), incoming) in files.into_iter().zip(&incoming) {

@@ -75,7 +75,9 @@ pub enum Key {
 #[non_exhaustive]
 pub enum KeyError {
     /// An id that may not enter a URL.
-    #[error("RIM id {0:?}: only letters, digits, dots, hyphens and underscores, at most {MAX_RIM_ID}, not beginning with a dot")]
+    #[error(
+        "RIM id {0:?}: only letters, digits, dots, hyphens and underscores, at most {MAX_RIM_ID}, not beginning with a dot"
+    )]
     RimId(String),
     /// A chip id of another length.
     #[error("a chip id of {product} has {wanted} bytes, this one {found}")]

@@ -136,7 +136,8 @@ mod tests {
     fn lengths_of_time_have_one_form() {
         assert_eq!(parse_span("2w"), Ok(Duration::from_secs(1_209_600)));
         assert_eq!(parse_span("0s"), Ok(Duration::ZERO));
-        for wrong in ["", "s", "5", "-1s", "+1s", "1y", "1.5h", "99999999999999999999d", "18446744073709551615w", "5é"] {
+        for wrong in ["", "s", "5", "-1s", "+1s", "1y", "1.5h", "99999999999999999999d", "18446744073709551615w", "5é"]
+        {
             assert!(parse_span(wrong).is_err(), "{wrong}");
         }
     }

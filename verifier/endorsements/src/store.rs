@@ -53,8 +53,7 @@ impl Store {
     /// [`StoreError`].
     pub fn files(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         let found = walk(&self.root).map_err(|source| StoreError::Read { path: self.root.clone(), source })?;
-        let too_many =
-            || StoreError::TooMany { path: self.root.clone(), most: FOLDER_FILES, depth: FOLDER_DEPTH };
+        let too_many = || StoreError::TooMany { path: self.root.clone(), most: FOLDER_FILES, depth: FOLDER_DEPTH };
         let mut files = Vec::new();
         for path in found.ok_or_else(too_many)? {
             let name = path.strip_prefix(&self.root).unwrap_or(&path).to_string_lossy().into_owned();
@@ -88,9 +87,8 @@ impl Store {
 /// Parts of a-z, 0-9, dots and hyphens; none begins with a dot, and no more of them than folders are entered.
 pub(crate) fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
-    let is_part = |part: &str| {
-        (1..=MAX_PART).contains(&part.len()) && !part.starts_with('.') && part.bytes().all(allowed)
-    };
+    let is_part =
+        |part: &str| (1..=MAX_PART).contains(&part.len()) && !part.starts_with('.') && part.bytes().all(allowed);
     name.split('/').all(is_part) && name.split('/').count() <= FOLDER_DEPTH
 }
 
@@ -119,7 +117,9 @@ mod tests {
     #[test]
     fn no_name_leads_out() {
         let store = Store::at(Path::new("/tmp"));
-        for name in ["", "/etc/x", "../x", "a/../x", "a//x", ".a", "a/.b", "A", "a b", "a/b/c/d/e/f/g", &"a".repeat(129)] {
+        for name in
+            ["", "/etc/x", "../x", "a/../x", "a//x", ".a", "a/.b", "A", "a b", "a/b/c/d/e/f/g", &"a".repeat(129)]
+        {
             assert!(matches!(store.path(name), Err(StoreError::Name(_))), "{name}");
         }
         assert!(is_name("amd/milan/vcek/07/4-0-24-219.der"));

@@ -114,8 +114,10 @@ pub(crate) enum Wanted {
 
 /// Fetches all that a file asks for, one request per line, in the words of this command line
 #[derive(Debug, Args)]
-#[command(after_help = "Example: weighbridge-fetch batch fleet.txt --store /var/lib/weighbridge/endorsements --within 7d\n\n\
-    A line is such as: amd-chain --product Milan")]
+#[command(
+    after_help = "Example: weighbridge-fetch batch fleet.txt --store /var/lib/weighbridge/endorsements --within 7d\n\n\
+    A line is such as: amd-chain --product Milan"
+)]
 struct BatchArgs {
     /// The file; empty lines and lines that begin with # are left out
     file: PathBuf,
@@ -248,7 +250,8 @@ impl Cli {
         let store = store.as_deref().ok_or_else(|| FetchError::Words("name the store: --store DIR".to_owned()))?;
         let token = nvidia_token.as_deref().map(|path| words::text_of(path, MAX_TOKEN_BYTES)).transpose()?;
         let services = self.services();
-        let amd = services.amd.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default().to_owned();
+        let amd =
+            services.amd.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default().to_owned();
         let limits = Limits {
             tries: *tries,
             first_pause: Duration::from_secs(1).min(*max_wait),

@@ -88,11 +88,9 @@ impl FetchError {
     pub fn culprit(&self) -> Culprit {
         match self {
             Self::NoAnswer { source: HttpError::TooLong(_), .. } | Self::Answer { .. } => Culprit::Malformed,
-            Self::NoAnswer { .. }
-            | Self::Busy { .. }
-            | Self::Wait { .. }
-            | Self::NotThere { .. }
-            | Self::Output(_) => Culprit::Unavailable,
+            Self::NoAnswer { .. } | Self::Busy { .. } | Self::Wait { .. } | Self::NotThere { .. } | Self::Output(_) => {
+                Culprit::Unavailable
+            }
             Self::Words(_) | Self::Key(_) | Self::File { .. } => Culprit::Usage,
             Self::Store(source) => source.culprit(),
         }

@@ -143,7 +143,9 @@ fn check(job: &Job, row: &FileStatus) -> Result<(), String> {
     };
     match &job.key {
         Key::IntelTdx { fmspc, .. } => is("tdx", format!("FMSPC {}", hex::encode(fmspc)))?,
-        Key::AmdChain { product, .. } | Key::AmdList { product, .. } => is("sev-snp", format!("ARK-{}", product.as_str()))?,
+        Key::AmdChain { product, .. } | Key::AmdList { product, .. } => {
+            is("sev-snp", format!("ARK-{}", product.as_str()))?
+        }
         Key::AmdVcek { chip, tcb, .. } => {
             is("sev-snp", format!("chip {}", hex::encode(chip)))?;
             let SnpTcb { fmc: _, bootloader, tee, snp, microcode } = tcb;

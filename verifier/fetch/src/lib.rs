@@ -15,6 +15,6 @@ pub use cli::{command_line, main};
 pub use clock::{Clock, SystemClock};
 pub use error::FetchError;
 pub use fetcher::{Answer, Fetcher, Limits};
-pub use http::{Ask, Http, HttpError, Timeouts, Transport};
+pub use http::{Ask, Http, HttpError, Reply, Timeouts, Transport};
 pub use job::{Fetched, Job, Outcome, fetch};
 pub use services::Services;

@@ -1,19 +1,18 @@
 //! **Duty.** `weighbridge appraise`: evidence by itself, with everything that was checked and that was not. No network, no
 //! file but those that were named. **Does not know** how evidence is judged. **Spec.** PROTOCOL §8.
 
+mod question;
 mod view;
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use weighbridge_appraisal::{
-    Appraisal, Asked, EvidenceGrounds, MAX_POLICY_BYTES, Roster, appraise_devices, appraise_set, parse_policy,
-};
+use weighbridge_appraisal::{Appraisal, Asked, MAX_POLICY_BYTES, Roster, parse_policy};
 use weighbridge_attest::kinds;
-use weighbridge_attest_types::{
-    AppraisalPolicy, Canonical as _, Culprit, Device, Digest32, EvidenceKind, RunManifest, TrustAnchors, UnixMillis,
-};
+use weighbridge_attest_types::{AppraisalPolicy, Culprit, Device, Digest32, EvidenceKind, TrustAnchors, UnixMillis};
+
+pub(super) use question::Question;
 
 use crate::cli::Format;
 use crate::cli::console::Console;
@@ -25,9 +24,7 @@ use crate::statement::keys::{MAX_KEY_BYTES, SigningKey};
 use crate::{clock, files, instant, trust_roots};
 
 /// The kind of a file that holds a CPU quote and its accelerators, as bundles and node exports do.
-const SET: &str = "evidence-set";
-/// Longest run manifest. The cap of a bundle's members is larger than any manifest with a full roster.
-const MAX_MANIFEST_BYTES: u64 = 16 << 20;
+pub(super) const SET: &str = "evidence-set";
 
 /// Judges evidence by itself: is it genuine, does it answer what was asked, does the policy like it
 #[derive(Debug, Args)]
@@ -84,7 +81,7 @@ struct EarArgs {
 
 /// When, by what and under whom evidence is judged.
 #[derive(Debug, Args)]
-pub(super) struct JudgedArgs {
+struct JudgedArgs {
     /// Instant of the judgement: now, or a time such as 2026-03-01T12:00:00Z
     #[arg(long, value_name = "now|TIME", default_value = "now", value_parser = At::parse)]
     at: At,
@@ -96,26 +93,27 @@ pub(super) struct JudgedArgs {
     trust_roots: Option<PathBuf>,
 }
 
+/// An instant that a person names.
 #[derive(Debug, Clone, Copy)]
-enum At {
+pub(super) enum At {
     Now,
     Exactly(UnixMillis),
 }
 
 /// What [`JudgedArgs`] name, read.
 #[derive(Debug)]
-pub(super) struct Judged {
-    pub(super) at: UnixMillis,
-    pub(super) policy: AppraisalPolicy,
-    pub(super) anchors: TrustAnchors,
+struct Judged {
+    at: UnixMillis,
+    policy: AppraisalPolicy,
+    anchors: TrustAnchors,
 }
 
 impl AppraiseArgs {
     pub(super) fn run(&self, console: &mut Console<'_>) -> Result<u8, CliError> {
-        let judged = self.judged.read()?;
+        let Judged { at, policy, anchors } = self.judged.read()?;
         let key = self.ear.read_key()?;
         let endorsements = evidence::read_endorsements(&self.endorsements)?;
-        let appraisal = self.appraise(&judged, &endorsements)?;
+        let appraisal = self.question().appraise(&endorsements, &policy, &anchors, at)?;
         if let (Some(key), Some(path)) = (&key, &self.ear.ear) {
             self.ear.write(&appraisal, &endorsements, key, path)?;
         }
@@ -130,23 +128,14 @@ impl AppraiseArgs {
         Ok(appraisal.culprit().map_or(0, Culprit::exit_code))
     }
 
-    fn appraise(&self, judged: &Judged, endorsements: &EndorsementFiles) -> Result<Appraisal, CliError> {
-        let Judged { at, policy, anchors } = judged;
-        let grounds = EvidenceGrounds { endorsements: &endorsements.recognised, anchors, policy, at: *at };
-        let asked = self.report_data.map(Asked::ReportData).or(self.nonce.map(Asked::Nonce));
-        let roster = (!self.device.is_empty()).then(|| Roster::Devices(self.device.clone()));
-        if self.kind == SET {
-            let (set, digest) = evidence::read_set(&self.evidence)?;
-            let manifest = self.manifest.as_deref().map(manifest).transpose()?;
-            return Ok(appraise_set(&set, digest, asked, roster.as_ref(), manifest.as_ref(), &grounds));
+    fn question(&self) -> Question {
+        Question {
+            kind: self.kind.clone(),
+            evidence: self.evidence.clone(),
+            asked: self.report_data.map(Asked::ReportData).or(self.nonce.map(Asked::Nonce)),
+            roster: (!self.device.is_empty()).then(|| Roster::Devices(self.device.clone())),
+            manifest: self.manifest.clone(),
         }
-        if self.manifest.is_some() {
-            return Err(CliError::ManifestWithoutSet);
-        }
-        let kind = EvidenceKind::new(&self.kind);
-        let mut found = evidence::read_evidence(&kind, &self.evidence)?;
-        found.chains.extend(endorsements.chains.iter().cloned());
-        Ok(appraise_devices(&kind, &found.pieces, &found.chains, asked, roster.as_ref(), &grounds))
     }
 
     /// What else a person may try who meets a refusal.
@@ -208,14 +197,10 @@ impl EarArgs {
 }
 
 impl JudgedArgs {
-    pub(super) fn read(&self) -> Result<Judged, CliError> {
+    fn read(&self) -> Result<Judged, CliError> {
         let anchors = trust_roots::load(self.trust_roots.as_deref())?;
         let policy = self.policy.as_deref().map(policy_at).transpose()?.unwrap_or_else(AppraisalPolicy::built_in);
-        let at = match self.at {
-            At::Now => clock::now()?,
-            At::Exactly(at) => at,
-        };
-        Ok(Judged { at, policy, anchors })
+        Ok(Judged { at: self.at.instant()?, policy, anchors })
     }
 }
 
@@ -225,17 +210,16 @@ pub(super) fn policy_at(path: &Path) -> Result<AppraisalPolicy, CliError> {
     parse_policy(&bytes).map_err(|source| CliError::Policy { path: path.to_owned(), source })
 }
 
-fn manifest(path: &Path) -> Result<RunManifest, CliError> {
-    let bytes = files::read_capped(path, MAX_MANIFEST_BYTES)?;
-    RunManifest::from_bytes(&bytes).map_err(|source| CliError::Part {
-        path: path.to_owned(),
-        part: "run-manifest",
-        source,
-    })
-}
-
 impl At {
-    fn parse(text: &str) -> Result<Self, String> {
+    /// This machine's time, or the one that was named.
+    pub(super) fn instant(self) -> Result<UnixMillis, CliError> {
+        match self {
+            Self::Now => clock::now(),
+            Self::Exactly(at) => Ok(at),
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         match text {
             "now" => Ok(Self::Now),
             _ => instant::parse(text).map(Self::Exactly).map_err(|error| error.to_string()),
@@ -244,7 +228,7 @@ impl At {
 }
 
 /// Exactly `N` bytes: a shorter expectation would match more than was meant.
-fn hex_of<const N: usize>(text: &str) -> Result<[u8; N], String> {
+pub(super) fn hex_of<const N: usize>(text: &str) -> Result<[u8; N], String> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     let bytes = hex::decode(digits).map_err(|error| format!("not hex: {error}"))?;
     let found = bytes.len();

@@ -30,7 +30,10 @@ fn what_makes_no_request_is_usage_before_anything_travels() {
     }
     let (code, out, _) = answer("weighbridge-fetch nvidia-rim a/b --store x --format json");
     let object: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, &object["verdict"], &object["reasons"][0]["code"]), (2, &"usage".into(), &"fetch-request".into()));
+    assert_eq!(
+        (code, &object["verdict"], &object["reasons"][0]["code"]),
+        (2, &"usage".into(), &"fetch-request".into())
+    );
     let (code, out, _) = answer("weighbridge-fetch frobnicate --format json");
     let object: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &object["reasons"][0]["code"]), (2, &"command-line".into()));

@@ -159,7 +159,9 @@ pub(super) fn url(text: &str) -> Result<String, String> {
         let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'@' | b'"' | b'<' | b'>' | b'\\');
         !rest.is_empty() && !rest.starts_with('/') && rest.bytes().all(plain)
     };
-    rest.filter(fits).map(|_| text.to_owned()).ok_or_else(|| format!("`{text}` is no base URL, such as https://host/path"))
+    rest.filter(fits)
+        .map(|_| text.to_owned())
+        .ok_or_else(|| format!("`{text}` is no base URL, such as https://host/path"))
 }
 
 /// Text of a small file.
@@ -180,7 +182,8 @@ fn hex_bytes(text: &str) -> Result<Hex, String> {
 
 /// `bootloader=4,tee=0,snp=24,microcode=219`, each once.
 fn tcb(text: &str) -> Result<SnpTcb, String> {
-    let syntax = |why: &str| format!("`{text}`: {why}; write bootloader=4,tee=0,snp=24,microcode=219, of Turin also fmc=1");
+    let syntax =
+        |why: &str| format!("`{text}`: {why}; write bootloader=4,tee=0,snp=24,microcode=219, of Turin also fmc=1");
     let mut parts: [Option<u8>; 5] = [None; 5];
     for part in text.split(',') {
         let (name, value) = part.split_once('=').ok_or_else(|| syntax("no value"))?;
@@ -206,7 +209,8 @@ mod tests {
     #[test]
     fn base_urls_have_a_form() {
         assert!(url("http://127.0.0.1:80/x").is_ok() && url("https://a").is_ok());
-        for wrong in ["", "ftp://a", "https://", "https:///x", "https://a?b", "https://u@a", "https://a b", "file:///x"] {
+        for wrong in ["", "ftp://a", "https://", "https:///x", "https://a?b", "https://u@a", "https://a b", "file:///x"]
+        {
             assert!(url(wrong).is_err(), "{wrong}");
         }
     }
@@ -216,7 +220,13 @@ mod tests {
         let milan = SnpTcb { fmc: None, bootloader: 4, tee: 0, snp: 24, microcode: 219 };
         assert_eq!(tcb("bootloader=4,tee=0,snp=24,microcode=219"), Ok(milan));
         assert_eq!(tcb("microcode=219,snp=24,tee=0,bootloader=4,fmc=1"), Ok(SnpTcb { fmc: Some(1), ..milan }));
-        for wrong in ["", "tee=0", "bootloader=4,tee=0,snp=24,microcode=256", "bootloader=4,tee=0,snp=24,snp=24,microcode=1", "x=1"] {
+        for wrong in [
+            "",
+            "tee=0",
+            "bootloader=4,tee=0,snp=24,microcode=256",
+            "bootloader=4,tee=0,snp=24,snp=24,microcode=1",
+            "x=1",
+        ] {
             assert!(tcb(wrong).is_err(), "{wrong}");
         }
     }

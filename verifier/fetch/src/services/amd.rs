@@ -52,7 +52,10 @@ mod tests {
         let turin = vcek(SnpProduct::Turin, &[1; 8], SnpTcb { fmc: Some(1), ..tcb }, &services);
         assert!(turin.url.ends_with(&format!("/Turin/0101010101010101?fmcSPL=01&{levels}")), "{}", turin.url);
         let services = Services { amd: "http://mirror/kds//".to_owned(), ..services };
-        assert_eq!(chain(SnpProduct::Genoa, SnpSigner::Vlek, &services).url, "http://mirror/kds/vlek/v1/Genoa/cert_chain");
+        assert_eq!(
+            chain(SnpProduct::Genoa, SnpSigner::Vlek, &services).url,
+            "http://mirror/kds/vlek/v1/Genoa/cert_chain"
+        );
         assert_eq!(list(SnpProduct::Genoa, SnpSigner::Vcek, &services).url, "http://mirror/kds/vcek/v1/Genoa/crl");
     }
 }

@@ -85,8 +85,10 @@ impl From {
     /// The issuers' certificates travel in a header, percent-encoded.
     fn chain(&self) -> Result<String, Arc<FetchError>> {
         let header = self.reply.headers.iter().flatten().next();
-        let header = header.ok_or_else(|| self.refused("it has no header with the issuers' certificates".to_owned()))?;
-        percent_decoded(header).ok_or_else(|| self.refused("the header with the issuers' certificates is unreadable".to_owned()))
+        let header =
+            header.ok_or_else(|| self.refused("it has no header with the issuers' certificates".to_owned()))?;
+        percent_decoded(header)
+            .ok_or_else(|| self.refused("the header with the issuers' certificates is unreadable".to_owned()))
     }
 
     fn refused(&self, why: String) -> Arc<FetchError> {

@@ -61,7 +61,8 @@ mod tests {
     fn a_rim_is_unwrapped_and_a_wrong_one_refused() {
         let file = b"<SoftwareIdentity/>";
         let (rim, digest) = (STANDARD.encode(file), sha256(file).to_string());
-        let answer = |id: &str, rim: &str, digest: &str| format!(r#"{{"id":"{id}","rim":"{rim}","sha256":"{digest}","x":1}}"#);
+        let answer =
+            |id: &str, rim: &str, digest: &str| format!(r#"{{"id":"{id}","rim":"{rim}","sha256":"{digest}","x":1}}"#);
         let read = |text: String| rim_file("A", text.as_bytes());
         assert_eq!(read(answer("A", &rim, &digest.to_uppercase())), Ok(file.to_vec()));
         assert_eq!(read(format!(r#"{{"rim":"{rim}"}}"#)), Ok(file.to_vec()));
