@@ -41,7 +41,8 @@ deny:
 advisories:
     cargo deny check
 
-# All 2,000 changed bytes and 200 truncations of a bundle, instead of the 200 that every test run makes.
+# All 2,000 changed bytes and 200 truncations of a bundle, instead of the 200 that every test run makes; and 100,000
+# mutations of captured evidence per scheme, instead of 5,000.
 mutate:
     WEIGHBRIDGE_MUTATIONS=all cargo test --release --workspace --test scenarios mutations
 
@@ -79,3 +80,7 @@ bless:
 # Everything CI runs.
 ci:
     .ci/run
+
+# How often the tile check is wrong, over K, formats and error models: writes docs/audit-rates.md (about ten minutes).
+rates:
+    cargo run --release --bin weighbridge-audit-rates

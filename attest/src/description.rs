@@ -21,12 +21,19 @@ pub struct VendorStatement {
     pub from: Option<UnixMillis>,
     /// Does not hold after; `None` when it does not say.
     pub until: Option<UnixMillis>,
+    /// It has no dates because it needs none: what it says is proven by the evidence alone, whenever that is.
+    pub is_timeless: bool,
 }
 
 impl VendorStatement {
     /// The words are cut to a length that can be printed.
     pub(crate) fn new(what: &'static str, about: &str, from: Option<UnixMillis>, until: Option<UnixMillis>) -> Self {
-        Self { what, about: about.chars().take(MAX_ABOUT).collect(), from, until }
+        Self { what, about: about.chars().take(MAX_ABOUT).collect(), from, until, is_timeless: false }
+    }
+
+    /// What needs no dates.
+    pub(crate) fn timeless(what: &'static str, about: &str) -> Self {
+        Self { is_timeless: true, ..Self::new(what, about, None, None) }
     }
 
     /// A certificate by its subject.

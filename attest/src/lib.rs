@@ -15,14 +15,19 @@
 
 mod anchors;
 mod budget;
+mod crl;
 mod description;
 mod endorsements;
 mod error;
+mod event_log;
+mod memo;
+mod nvidia;
 mod pem;
 mod reader;
 mod scheme;
 mod schemes;
 mod set;
+mod shape;
 mod verified;
 mod x509;
 
@@ -30,6 +35,7 @@ pub use anchors::{AnchorFileError, built_in_anchors, parse_anchor_file};
 pub use description::VendorStatement;
 pub use endorsements::Endorsements;
 pub use error::{EvidenceError, Failure, Failures};
+pub use nvidia::{NvidiaTopology, SwitchSide, compare_nvidia_topology, nvidia_topology};
 pub use pem::pem_certificates;
 pub use scheme::RawEvidence;
 pub use schemes::{canonical_slice, kinds, takes_chain, verify, verify_with};

@@ -9,6 +9,8 @@ use crate::error::{EvidenceError, Failure};
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
+/// Characters of a full line (RFC 7468 §2).
+const LINE: usize = 64;
 /// What may stand around a line. Other white space ends no line elsewhere: a reader there would miss the next block.
 const BLANK: [char; 3] = [' ', '\t', '\r'];
 
@@ -40,6 +42,20 @@ pub fn pem_certificates(bytes: &[u8]) -> Result<Vec<Vec<u8>>, EvidenceError> {
         };
     }
     if open.is_some() { Err(not_a_block(certificates.len())) } else { Ok(certificates) }
+}
+
+/// The one spelling that Intel's tools write: 64 characters a line, line feeds, and nothing else.
+pub(crate) fn spelled(certificates: &[Vec<u8>]) -> String {
+    let mut text = String::new();
+    for der in certificates {
+        let base64 = STANDARD.encode(der);
+        let lines = base64.as_bytes().chunks(LINE).filter_map(|line| std::str::from_utf8(line).ok());
+        for line in std::iter::once(BEGIN).chain(lines).chain([END]) {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
 }
 
 fn decode(base64: &str, index: usize) -> Result<Vec<u8>, EvidenceError> {

@@ -14,6 +14,9 @@ use crate::scheme::RawEvidence;
 use crate::schemes::{check_structure, verify_with};
 use crate::verified::{Bound, BoundSet};
 
+/// Kinds that lead a set and are never led.
+const CPU_KINDS: [&str; 3] = [EvidenceKind::AZURE_HCL, EvidenceKind::SEV_SNP, EvidenceKind::TDX];
+
 /// Verifies and binds every member. A refusal names each member that failed in the worst class found.
 ///
 /// # Errors
@@ -171,6 +174,11 @@ fn bind_device(
     anchors: &TrustAnchors,
     now: UnixMillis,
 ) -> Result<Bound<PlatformClaims>, EvidenceError> {
+    // A VM's evidence could answer the nonce of a device; it is a CPU all the same.
+    if CPU_KINDS.contains(&evidence.kind.as_str()) {
+        let message = format!("evidence of kind {} comes from a CPU, and no accelerator", evidence.kind);
+        return Err(EvidenceError::Untrusted(Failure::new("device-kind", message).into()));
+    }
     let verified = verify_with(&evidence.kind, raw_device(evidence), endorsements, anchors, now)?;
     // The device comes from the certificates; what the set says is only a claim about it.
     if verified.claims().device != Some(evidence.device) {

@@ -89,6 +89,51 @@ fn every_parser_has_a_fuzz_target_and_every_target_a_parser() {
     tree::hold("one parser, one row, one fuzz target", &breaches);
 }
 
+/// Rooms whose every refusal is named by a test: CPU evidence and what it shares.
+const REFUSING: [&str; 7] = [
+    "attest/src/schemes/azure_hcl",
+    "attest/src/schemes/sev_snp",
+    "attest/src/schemes/tdx",
+    "attest/src/event_log",
+    "attest/src/endorsements.rs",
+    "attest/src/x509.rs",
+    "attest/src/pem.rs",
+];
+
+#[test]
+fn every_refusal_of_cpu_evidence_has_a_case() {
+    let production: Vec<TextFile> = tree::production();
+    let refusing = |file: &&TextFile| REFUSING.iter().any(|room| file.path.starts_with(room));
+    let codes: BTreeMap<String, &str> = production
+        .iter()
+        .filter(refusing)
+        .flat_map(|file| codes_of(file).into_iter().map(|code| (code, file.path.as_str())))
+        .collect();
+    let mut cases = String::new();
+    for file in tree::files(&[".rs"]) {
+        if file.is_below(&["tests/scenarios/"]) || !production.iter().any(|other| other.path == file.path) {
+            cases.push_str(&file.text);
+        } else if let Some((_, tests)) = file.text.split_once("#[cfg(test)]\nmod tests {") {
+            cases.push_str(tests);
+        }
+    }
+    let missing = codes.iter().filter(|(code, _)| !cases.contains(&format!("\"{code}\"")));
+    let breaches: Vec<String> =
+        missing.map(|(code, path)| format!("{path}: no test names the refusal `{code}`")).collect();
+    assert!(codes.len() > 50, "only {} codes were found", codes.len());
+    tree::hold("every refusal of CPU evidence has a rejected case", &breaches);
+}
+
+/// Kebab-case literals that stand where a failure is made, or that are a room's code.
+fn codes_of(file: &TextFile) -> Vec<String> {
+    let code: String = file.code_lines().map(|(_, line)| line.trim()).collect();
+    let starts = ["Failure::new(\"", "CODE: &str = \"", "unavailable(\"", "malformed(\"", "UNREADABLE: &str = \""];
+    let is_code =
+        |text: &&str| text.contains('-') && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    let found = starts.iter().flat_map(|start| code.split(start).skip(1).filter_map(|rest| rest.split('"').next()));
+    found.filter(is_code).map(str::to_owned).collect()
+}
+
 #[test]
 fn every_name_in_the_tables_of_the_documents_exists() {
     let sources: Vec<TextFile> = tree::files(&[".rs", ".toml", ".json", ".service"]);

@@ -2,13 +2,14 @@
 //! PCK, quotes of odd trust domains), made under development roots and judged under anchors handed over by name.
 //! **Spec.** EVIDENCE §7.3, PROTOCOL §3 (Binding), HOUSE §9 (5): from a good case, break one thing.
 
+use weighbridge_appraisal::unmet_rules;
 use weighbridge_attest::{
     EvidenceError, RawEvidence, Verified, built_in_anchors, parse_anchor_file, verify, verify_set,
 };
 use weighbridge_attest_collect::{Collector, collect_set};
 use weighbridge_attest_types::{
-    Binding, BoundValue, Challenge, ChipFamily, Culprit, Digest32, EvidenceKind, EvidenceSet, Grade, PlatformClaims,
-    PoseidonDigest, TcbStatus, TrustAnchors, UnixMillis,
+    AppraisalPolicy, Binding, BoundValue, Challenge, ChipFamily, Culprit, Digest32, EvidenceKind, EvidenceSet, Grade,
+    PlatformClaims, PoseidonDigest, TcbStatus, TdxClaims, TrustAnchors, UnixMillis,
 };
 use weighbridge_tests_simulator::{CollateralOptions, GpuReportOptions, PlatformTcb, SimulatedNode, TdxOptions, World};
 
@@ -55,6 +56,14 @@ fn claims(verdict: Verdict) -> PlatformClaims {
     verdict.unwrap().claims().clone()
 }
 
+fn tdx(claims: &PlatformClaims) -> &TdxClaims {
+    claims.tdx.as_deref().expect("claims of the kind")
+}
+
+fn unmet(claims: &PlatformClaims) -> Vec<&'static str> {
+    unmet_rules(claims, &AppraisalPolicy::built_in()).iter().map(|rule| rule.code).collect()
+}
+
 fn open(claims: &PlatformClaims) -> Vec<&str> {
     claims.not_checked.iter().map(|open| open.code.as_str()).collect()
 }
@@ -81,6 +90,9 @@ fn a_simulated_quote_gives_whole_claims_of_its_anchors_grade() {
         valid_until: world.collateral_options().next_update,
         not_checked: found.not_checked.clone(),
         snp: None,
+        tdx: found.tdx.clone(),
+        azure: None,
+        nvidia: None,
     };
     assert_eq!(found, expected);
     assert_eq!(open(&found), ["tdx-second-chain", "tdx-event-log"]);
@@ -107,11 +119,16 @@ fn policy_and_not_a_library_decides_about_attributes() {
     let all: fn(&mut TdxOptions) =
         |options| (options.debug, options.sept_ve_disable, options.migratable) = (true, false, true);
     assert_eq!(claims_of(all), [true, false, true]);
-    // Profiling opens a TD as debug does; a service TD is as good as migration. No policy knows a reserved bit.
+    // Profiling opens a TD as debug does.
     assert_eq!(claims(verify_signed(|signed| signed[ATTRIBUTES] |= 0x20)).debug, Some(true));
-    assert_eq!(claims(verify_signed(|signed| signed[ATTRIBUTES + 2] |= 0x02)).migratable, Some(true));
-    let reserved = refused(verify_signed(|signed| signed[ATTRIBUTES + 5] |= 1));
-    assert_eq!(reserved, (Culprit::Rejected, vec!["td-attributes-reserved"]));
+    let service = claims(verify_signed(|signed| signed[ATTRIBUTES + 2] |= 0x02));
+    assert_eq!((service.migratable, tdx(&service).service_td()), (Some(false), true));
+    let reserved = claims(verify_signed(|signed| signed[ATTRIBUTES + 5] |= 1));
+    assert_eq!(tdx(&reserved).attributes.reserved(), 1 << 40);
+    assert!(open(&reserved).contains(&"tdx-second-tcb"), "{:?}", open(&reserved));
+    for (claims, code) in [(&service, "policy-tdx"), (&reserved, "policy-tdx")] {
+        assert_eq!(unmet(claims), [code]);
+    }
 }
 
 #[test]
@@ -152,8 +169,10 @@ fn version_5_bodies_of_every_type_are_read() {
             as_version_5(signed, 3, &extension);
         }
     };
-    assert_eq!(claims(verify_signed(td15(0))).migratable, Some(false));
-    assert_eq!(claims(verify_signed(td15(1))).migratable, Some(true));
+    let [without, with] = [0, 1].map(|service| claims(verify_signed(td15(service))));
+    assert_eq!([without.migratable, with.migratable], [Some(false); 2]);
+    assert_eq!([tdx(&without).service_td(), tdx(&with).service_td()], [false, true]);
+    assert_eq!([unmet(&without), unmet(&with)], [vec![], vec!["policy-tdx"]]);
     let extended = |signed: &mut Vec<u8>| {
         let extension = [&signed[BODY..BODY + 16], &[0; 285]].concat();
         as_version_5(signed, 4, &extension);
@@ -216,9 +235,10 @@ fn a_simulated_gpu_report_is_judged_by_its_firmware_identity_too() {
     let found = claims(verify_gpu(&world, |_| {}));
     assert_eq!((found.device, found.grade), (Some(world.gpu(0, 0).device()), Grade::Simulated));
     assert_eq!(found.chip_family, Some(ChipFamily("GH100".to_owned())));
-    assert_eq!(open(&found), ["gpu-rim", "gpu-ocsp", "gpu-cc-mode"]);
+    // One manifest is missing for the driver, and one for the VBIOS.
+    assert_eq!(open(&found), ["gpu-rim", "gpu-rim", "gpu-ocsp", "gpu-cc-mode"]);
     let older = claims(verify_gpu(&world, |options| options.fwid = None));
-    assert_eq!(open(&older), ["gpu-rim", "gpu-ocsp", "gpu-cc-mode", "gpu-fwid"]);
+    assert_eq!(open(&older), ["gpu-fwid", "gpu-rim", "gpu-rim", "gpu-ocsp", "gpu-cc-mode"]);
     let other = refused(verify_gpu(&world, |options| options.fwid = Some([1; 48])));
     assert_eq!(other, (Culprit::Untrusted, vec!["gpu-fwid-differs"]));
     let blocks = refused(verify_gpu(&world, |options| options.measurements.truncate(63)));

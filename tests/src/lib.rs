@@ -4,7 +4,9 @@
 pub mod figures;
 pub mod parsers;
 mod program;
+pub mod rates;
 mod sample_run;
+pub mod tiles;
 pub mod vectors;
 
 use std::path::{Path, PathBuf};

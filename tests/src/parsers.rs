@@ -6,13 +6,16 @@
 
 mod attempts;
 mod captures;
+mod cpu_samples;
 mod mutation;
 mod samples;
 mod seeds;
+mod traces;
 
 use weighbridge_attest_types::{
     EvidenceSet, IntervalPublic, LedgerEntry, NodeLedger, NodeWitness, RunManifest, SignedNonce, SignedReceipt,
 };
+use weighbridge_audit::{AuditPolicy, NumericPolicy, Tolerance};
 use weighbridge_circuits::ThresholdPublic;
 
 use crate::parsers::attempts as of;
@@ -87,8 +90,16 @@ pub static PARSERS: &[Parser] = &[
     row("evidence", Form::Binary, of::evidence, samples::evidence_set).rounds(COSTLY).sealed(),
     row("tdx-quote", Form::Binary, of::tdx_quote, samples::tdx_quote).rounds(SIGNED),
     row("tdx-collateral", Form::Json, of::tdx_collateral, samples::tdx_collateral).rounds(SIGNED),
+    row("event-log", Form::Binary, of::event_log, cpu_samples::event_log),
+    row("snp-report", Form::Binary, of::snp_report, cpu_samples::snp_report),
+    row("amd-endorsement", Form::Binary, of::amd_endorsement, cpu_samples::amd_endorsement),
+    row("azure-hcl", Form::Binary, of::azure_hcl, cpu_samples::azure_hcl),
     row("gpu-report", Form::Binary, of::gpu_report, samples::gpu_report).rounds(SIGNED),
     row("gpu-chain", Form::Binary, of::gpu_chain, samples::gpu_chain).rounds(SIGNED).sealed(),
+    row("switch-report", Form::Binary, of::switch_report, samples::switch_report).rounds(SIGNED),
+    row("rim", Form::Text, of::rim, samples::rim).rounds(SIGNED),
+    row("ocsp", Form::Binary, of::ocsp, samples::ocsp).rounds(SIGNED),
+    row("revocation-list", Form::Binary, of::revocation_list, samples::revocation_list).rounds(SIGNED),
     row("certificate", Form::Binary, of::certificate, samples::certificate),
     row("pem", Form::Text, of::pem, samples::pem),
     row("anchor", Form::Json, of::anchor, samples::anchor),
@@ -96,11 +107,18 @@ pub static PARSERS: &[Parser] = &[
     row("profile", Form::Json, of::profile, samples::profile),
     row("report", Form::Json, of::report, samples::report),
     row("safetensors", Form::Binary, of::safetensors, samples::safetensors).rounds(SIGNED),
+    row("trace-graph", Form::Json, traces::graph, traces::graphs),
+    row("trace-tensors", Form::Binary, traces::file, traces::files),
+    row("captured-step", Form::Json, traces::captured, traces::captured_graphs),
     row("config", Form::Text, of::config, samples::config),
     row("daemon-request", Form::Json, of::daemon_request, samples::daemon_request),
     row("daemon-answer", Form::Json, of::daemon_answer, samples::daemon_answer),
     row("threshold-public", Form::Binary, of::canonical::<ThresholdPublic>, samples::threshold_public),
     row("threshold-proof", Form::Binary, of::threshold_proof, samples::threshold_proof).rounds(COSTLY).sealed(),
+    row("numeric-policy", Form::Binary, of::canonical::<NumericPolicy>, samples::numeric_policy),
+    row("audit-policy", Form::Binary, of::canonical::<AuditPolicy>, samples::audit_policy),
+    row("tolerance", Form::Binary, of::canonical::<Tolerance>, samples::tolerance),
+    row("tile", Form::Binary, of::tile, samples::tile).rounds(SIGNED),
     row("verify-bundle", Form::Container, of::verify_bundle, samples::small_bundle).rounds(COSTLY).sealed(),
 ];
 

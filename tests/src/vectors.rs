@@ -60,8 +60,14 @@ pub struct Appraisal {
     pub also_acceptable: Vec<String>,
     /// The detail that must show.
     pub status: Option<String>,
+    /// TCB evaluation number that must show.
+    pub tcb_evaluation_data_number: Option<u32>,
+    /// Indexes of measurements that must be told as different.
+    pub mismatch_indexes: Option<Vec<u8>>,
     /// Advisory ids that must show.
     pub advisories: Option<Vec<String>>,
+    /// Of Azure's blobs: whether the platform inside is part of the question.
+    pub scope: Option<String>,
     /// Times between which the same verdict holds.
     pub window: Option<[String; 2]>,
 }

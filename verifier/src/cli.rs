@@ -2,6 +2,7 @@
 //! **Does not know** how anything is checked. **Spec.** PROTOCOL §8; ECOSYSTEM §4 (exit codes, CLI).
 
 mod appraise;
+mod audit;
 mod bundle;
 mod commit;
 mod console;
@@ -58,6 +59,8 @@ enum Command {
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
     Commit(commit::CommitArgs),
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     Inspect(inspect::InspectArgs),
     Explain(explain::ExplainArgs),
     #[command(subcommand)]
@@ -144,6 +147,7 @@ impl Command {
             Self::Report(arguments) => arguments.run(console),
             Self::Bundle(bundle::BundleCommand::Assemble(arguments)) => arguments.run(console),
             Self::Commit(arguments) => arguments.run(console),
+            Self::Audit(audit::AuditCommand::Trial(arguments)) => arguments.run(console),
             Self::Inspect(arguments) => arguments.run(console),
             Self::Explain(arguments) => arguments.run(console),
             Self::Statement(arguments) => arguments.run(console),
@@ -161,6 +165,7 @@ impl Command {
             Self::Report(arguments) => return arguments.answers_json(),
             Self::Bundle(bundle::BundleCommand::Assemble(arguments)) => arguments.format,
             Self::Commit(arguments) => arguments.format,
+            Self::Audit(audit::AuditCommand::Trial(arguments)) => arguments.format,
             Self::Explain(arguments) => arguments.format,
             Self::Statement(arguments) => arguments.format(),
             // Whoever reads JSON wants a verdict, and these commands have none to give.

@@ -133,6 +133,8 @@ fn bound_bytes(value: &BoundValue) -> Option<Vec<u8>> {
     let bytes = match value {
         BoundValue::ReportData(bytes) => bytes.to_vec(),
         BoundValue::Nonce(bytes) => bytes.to_vec(),
+        BoundValue::ExtraData(bytes) => bytes.clone(),
+        BoundValue::Nothing => return None,
     };
     bytes.iter().any(|byte| *byte != 0).then_some(bytes)
 }

@@ -8,11 +8,12 @@ mod claims;
 mod endorsement;
 mod report;
 mod revocation;
+mod table;
 mod vek;
 mod verify;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use weighbridge_attest_types::{EvidenceKind, PlatformClaims, TrustAnchors, UnixMillis};
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{as_hex, as_optional_hex};
-use crate::{Device, EvidenceKind, SnpClaims, UnixMillis};
+use crate::{AzureClaims, Device, EvidenceKind, NvidiaClaims, SnpClaims, TdxClaims, UnixMillis};
 
 /// How much a line of a report may lean on. It comes from the trust anchor, never from the evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,13 +65,17 @@ pub enum TcbStatus {
 pub struct ChipFamily(pub String);
 
 /// What the evidence says it is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BoundValue {
     /// 64 bytes of `report_data` (CPU TEEs).
     ReportData(#[serde(serialize_with = "as_hex")] [u8; 64]),
     /// A 32-byte request nonce (GPUs).
     Nonce(#[serde(serialize_with = "as_hex")] [u8; 32]),
+    /// `extraData` of a TPM quote: a nonce, or SHA-256 of the `report_data` that other carriers have (PROTOCOL §3).
+    ExtraData(#[serde(serialize_with = "as_hex")] Vec<u8>),
+    /// It answers nobody: what it says may have been said at any time.
+    Nothing,
 }
 
 /// A check that the scheme could not make, and why: visible, never silent.
@@ -106,10 +110,10 @@ pub struct PlatformClaims {
     pub debug: Option<bool>,
     /// TDX SEPT_VE_DISABLE; `None` elsewhere.
     pub sept_ve_disable: Option<bool>,
-    /// TDX: a service TD is attached (MRSERVICETD ≠ 0) or migration is allowed; SEV-SNP: a migration agent is allowed;
-    /// `None` elsewhere.
+    /// TDX: migration is allowed (service TDs have a claim of their own); SEV-SNP: a migration agent is allowed; `None`
+    /// elsewhere.
     pub migratable: Option<bool>,
-    /// Launch measurement (MRTD), where there is one.
+    /// Launch measurement (MRTD, SEV-SNP's `measurement`), where there is one.
     #[serde(serialize_with = "as_optional_hex")]
     pub measurement: Option<Vec<u8>>,
     /// Earliest end of everything that was used.
@@ -118,4 +122,10 @@ pub struct PlatformClaims {
     pub not_checked: Vec<NotChecked>,
     /// What only SEV-SNP reports say; `None` elsewhere.
     pub snp: Option<Box<SnpClaims>>,
+    /// What only TDX quotes say; `None` elsewhere.
+    pub tdx: Option<Box<TdxClaims>>,
+    /// What only Azure's paravisor says; `None` elsewhere.
+    pub azure: Option<Box<AzureClaims>>,
+    /// What only NVIDIA reports say; `None` elsewhere.
+    pub nvidia: Option<Box<NvidiaClaims>>,
 }

@@ -24,8 +24,12 @@ impl EvidenceKind {
     pub const TDX: &'static str = "tdx";
     /// AMD SEV-SNP reports.
     pub const SEV_SNP: &'static str = "sev-snp";
+    /// Blobs of the paravisor of Azure's confidential VMs, around an SEV-SNP or TDX report.
+    pub const AZURE_HCL: &'static str = "azure-hcl";
     /// NVIDIA GPU attestation reports.
     pub const NVIDIA_GPU: &'static str = "nvidia-gpu";
+    /// NVIDIA NVSwitch attestation reports.
+    pub const NVIDIA_NVSWITCH: &'static str = "nvidia-nvswitch";
 
     /// Wraps a name of one's own, such as [`EvidenceKind::TDX`]. Names from outside come in by decoding, which refuses
     /// all but 1 to 32 of `a`–`z`, `0`–`9` and `-`.

@@ -3,6 +3,7 @@
 //! **Spec.** PROTOCOL §3: fixed arrays and integers raw little-endian, strings after a `u32` length, lists after a count.
 
 mod anchors;
+mod azure;
 mod beacon;
 mod binding;
 mod bundle;
@@ -15,13 +16,17 @@ mod declarations;
 mod digest;
 mod domain;
 mod entry;
+mod event_log;
 mod evidence;
 mod identity;
 mod interval;
+mod nvidia;
+mod nvidia_rules;
 mod policy;
 mod profile;
 mod report;
 mod snp;
+mod tdx;
 mod training;
 mod two_figures;
 mod units;
@@ -30,6 +35,7 @@ mod witness;
 mod work;
 
 pub use anchors::{AnchorGradeError, BeaconAnchor, BeaconScheme, CertificateAnchor, TimeAnchor, TrustAnchors};
+pub use azure::{AzureClaims, AzureEvidence, AzureTpmQuote, TpmPcr, TpmQuoteClaims};
 pub use beacon::BeaconToken;
 pub use binding::{Binding, BindingStage, device_evidence_digest};
 pub use bundle::{Bundle, BundleError, MAX_BUNDLE_BYTES, MAX_MEMBER_BYTES, MAX_MEMBERS, Member, MemberDigest};
@@ -49,11 +55,17 @@ pub use declarations::{
 pub use digest::{Digest32, GOLDILOCKS_ORDER, PoseidonDigest, sha256, sha512};
 pub use domain::Domain;
 pub use entry::{ChainStart, LedgerEntry, MAX_LEDGER_ENTRIES, NodeLedger, Signature64, entry_signing_bytes};
+pub use event_log::{EventCount, EventLogClaims, EventLogState, NamedEvent};
 pub use evidence::{DeviceEvidence, EvidenceEnvelope, EvidenceKind, EvidenceSet};
 pub use identity::{Device, NodeKey, device_set_digest};
 pub use interval::{
     CheckpointCommitment, DeviceTime, FileDigest, IntervalPublic, MAX_INTERVAL_MILLIS, MIN_INTERVAL_MILLIS, QuotedHead,
 };
+pub use nvidia::{
+    AppliedRim, FirmwareVersion, GpuFacts, MeasurementDifference, MissingRim, NvidiaClaims, NvidiaMode, NvidiaPart,
+    NvidiaRevocation, NvidiaStatus, Pdi, ReferenceStatus, ReferenceValues, RimSlot, SwitchFacts,
+};
+pub use nvidia_rules::{GpuVersionRules, NvidiaRules};
 pub use policy::{AppraisalPolicy, Requirement};
 pub use profile::{
     Citation, Compare, Counts, Deadline, Fraction, MAX_PROFILE_BYTES, OperationKind, ProfileError, ProfileStatus,
@@ -65,6 +77,7 @@ pub use report::{
     RelativeLine, Sentence, StatementLine, ThresholdReport, TotalLine, Trigger, Verdict, WorkLine,
 };
 pub use snp::{SnpClaims, SnpGuestPolicy, SnpProduct, SnpRules, SnpSigner, SnpTcb, SnpTcbRules, SnpTcbs};
+pub use tdx::{TdAttributes, TdxBody, TdxClaims, TdxExtension, TdxModule, TdxPlatform, TdxRules, TdxServiceTd, TdxTcb};
 pub use training::{CheckpointRoots, ManifestError, RosterDevice, RosterRow, RunManifest, SpecCommitment};
 pub use two_figures::{TwoFigures, exact_words, two_figures};
 pub use units::{DeviceMillis, FLOP_PER_GFLOP, Flops, Gflop, UnitError, UnixMillis};

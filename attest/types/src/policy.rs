@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{SnpRules, TcbStatus};
+use crate::{NvidiaRules, SnpRules, TdxRules};
 
 /// What a claim must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,38 +32,36 @@ pub struct AppraisalPolicy {
     pub version: u32,
     /// Debug or profiling state of the CPU TEE.
     pub debug: Requirement<bool>,
-    /// TDX SEPT_VE_DISABLE.
-    pub sept_ve_disable: Requirement<bool>,
-    /// TDX migration or service TD; SEV-SNP migration agent.
+    /// TDX migration; SEV-SNP migration agent.
     pub migratable: Requirement<bool>,
-    /// Allowed TCB statuses, where the vendor publishes one: AMD publishes none, `sev_snp` has minima instead.
-    pub tcb_status: Requirement<TcbStatus>,
-    /// Launch measurement of the node image, hex.
+    /// Launch measurement of the node image, hex: MRTD of TDX, `measurement` of SEV-SNP.
     pub measurement: Requirement<String>,
-    /// Reference measurements of the GPU (RIM).
-    pub gpu_reference_values: Requirement<bool>,
     /// What only SEV-SNP guests are asked.
     pub sev_snp: SnpRules,
+    /// What only TDX guests are asked.
+    pub tdx: TdxRules,
+    /// What NVIDIA GPUs and switches are asked.
+    pub nvidia: NvidiaRules,
 }
 
 impl AppraisalPolicy {
     /// The built-in default (PROTOCOL §6). What this depth cannot check is waived by name, and printed.
     #[must_use]
     pub fn built_in() -> Self {
-        let waived = |reason: &str| Requirement::Waived { reason: reason.to_owned() };
         Self {
             id: "weighbridge-default".to_owned(),
-            version: 2,
+            version: 3,
             debug: Requirement::Equals(false),
-            sept_ve_disable: Requirement::Equals(true),
             migratable: Requirement::Equals(false),
-            tcb_status: Requirement::OneOf(vec![TcbStatus::UpToDate]),
             measurement: Requirement::Waived {
                 reason: "no reference values for node images are published yet: what the image says stays declared"
                     .to_owned(),
             },
-            gpu_reference_values: waived("GPU reference measurements (RIM) are not appraised yet"),
             sev_snp: SnpRules::waived("AMD publishes no TCB status, and no minima or launch values are agreed on yet"),
+            tdx: TdxRules::built_in(
+                "no reference values for TDX modules, run-time registers and owners are published yet",
+            ),
+            nvidia: NvidiaRules::built_in(),
         }
     }
 }

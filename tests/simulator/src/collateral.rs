@@ -45,18 +45,72 @@ pub struct CollateralOptions {
     pub crl_next_update: UnixMillis,
     /// Serial numbers of revoked PCK certificates ([`TdxPlatform::pck_serial`](crate::TdxPlatform::pck_serial)).
     pub revoked: Vec<Vec<u8>>,
+    /// Authorities and signers that the root takes back.
+    pub revoked_by_root: Vec<IntelCertificate>,
+    /// Dates of one piece alone: from, until.
+    pub windows: Vec<(CollateralPiece, UnixMillis, UnixMillis)>,
+    /// Changes of the two statements before they are signed: statement, JSON pointer, value.
+    pub edits: Vec<(CollateralPiece, &'static str, Value)>,
+}
+
+/// A dated piece of collateral.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CollateralPiece {
+    /// Statement about the platform model.
+    TcbInfo,
+    /// Statement about the Quoting Enclave.
+    QeIdentity,
+    /// The root's revocation list.
+    RootList,
+    /// The PCK authority's revocation list.
+    PckList,
+}
+
+/// A certificate of the Intel-like PKI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntelCertificate {
+    /// The root.
+    Root,
+    /// The PCK Platform CA.
+    PlatformAuthority,
+    /// A platform's own.
+    Pck,
+    /// The signer of TCB info and QE identity.
+    TcbSigner,
+}
+
+impl CollateralOptions {
+    fn window(&self, piece: CollateralPiece) -> Validity {
+        let common = match piece {
+            CollateralPiece::TcbInfo | CollateralPiece::QeIdentity => (self.issued, self.next_update),
+            CollateralPiece::RootList | CollateralPiece::PckList => (self.crl_issued, self.crl_next_update),
+        };
+        let own = self.windows.iter().find(|(of, ..)| *of == piece).map(|(_, from, until)| (*from, *until));
+        let (from, until) = own.unwrap_or(common);
+        Validity { from: pki::instant(from), until: pki::instant(until) }
+    }
+
+    /// A statement as it is signed.
+    fn edited(&self, piece: CollateralPiece, mut statement: Value) -> String {
+        for (_, pointer, value) in self.edits.iter().filter(|(of, ..)| *of == piece) {
+            *statement.pointer_mut(pointer).expect("a field of the statement") = value.clone();
+        }
+        statement.to_string()
+    }
 }
 
 /// The whole collateral, signed.
 pub(crate) fn collateral_json(intel: &IntelPki, seed: Seed, options: &CollateralOptions) -> Vec<u8> {
-    let validity = Validity { from: pki::instant(options.issued), until: pki::instant(options.next_update) };
-    let lists = Validity { from: pki::instant(options.crl_issued), until: pki::instant(options.crl_next_update) };
-    let tcb_info = tcb_info(validity).to_string();
-    let qe_identity = qe_identity(seed, validity).to_string();
+    let tcb_info = options.edited(CollateralPiece::TcbInfo, tcb_info(options.window(CollateralPiece::TcbInfo)));
+    let identity = qe_identity(seed, options.window(CollateralPiece::QeIdentity));
+    let qe_identity = options.edited(CollateralPiece::QeIdentity, identity);
+    let by_root: Vec<Vec<u8>> = options.revoked_by_root.iter().map(|which| intel.serial_of(*which)).collect();
+    let root_list = intel.root.revocation_list(options.window(CollateralPiece::RootList), &by_root);
+    let pck_list = intel.platform.revocation_list(options.window(CollateralPiece::PckList), &options.revoked);
     let collateral = json!({
         "pck_crl_issuer_chain": intel.platform_chain(),
-        "root_ca_crl": hex::encode(intel.root.revocation_list(lists, &[])),
-        "pck_crl": hex::encode(intel.platform.revocation_list(lists, &options.revoked)),
+        "root_ca_crl": hex::encode(root_list),
+        "pck_crl": hex::encode(pck_list),
         "tcb_info_issuer_chain": intel.tcb_chain(),
         "tcb_info_signature": hex::encode(intel.tcb_key.sign_raw(tcb_info.as_bytes())),
         "tcb_info": tcb_info,

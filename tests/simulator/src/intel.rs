@@ -4,6 +4,7 @@
 
 use rcgen::{BasicConstraints, CustomExtension, IsCa, KeyUsagePurpose};
 
+use crate::collateral::IntelCertificate;
 use crate::der;
 use crate::keys::{P256Key, Seed};
 use crate::pki::{self, CertificateAuthority, Validity};
@@ -53,7 +54,35 @@ pub(crate) struct IntelPki {
     pub(crate) platform: CertificateAuthority<P256Key>,
     pub(crate) tcb_key: P256Key,
     tcb_certificate: rcgen::Certificate,
+    /// Of PCK certificates.
     validity: Validity,
+}
+
+/// From when to when each kind of certificate holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IntelValidity {
+    pub(crate) root: Validity,
+    pub(crate) platform: Validity,
+    pub(crate) pck: Validity,
+    pub(crate) tcb_signer: Validity,
+}
+
+impl IntelValidity {
+    /// All alike.
+    pub(crate) const fn all(validity: Validity) -> Self {
+        Self { root: validity, platform: validity, pck: validity, tcb_signer: validity }
+    }
+
+    /// One of them otherwise.
+    pub(crate) const fn with(mut self, which: IntelCertificate, validity: Validity) -> Self {
+        match which {
+            IntelCertificate::Root => self.root = validity,
+            IntelCertificate::PlatformAuthority => self.platform = validity,
+            IntelCertificate::Pck => self.pck = validity,
+            IntelCertificate::TcbSigner => self.tcb_signer = validity,
+        }
+        self
+    }
 }
 
 /// A platform's certificate, with the key that signs its QE reports.
@@ -76,22 +105,32 @@ pub(crate) struct PlatformFacts {
 impl IntelPki {
     /// Grows the authorities. Names are Intel's, so that code which tells Platform from Processor by them works;
     /// the root, which is known by its key, says what it is.
-    pub(crate) fn grow(seed: Seed, validity: Validity) -> Self {
+    pub(crate) fn grow(seed: Seed, validity: IntelValidity) -> Self {
         let key = P256Key::derive(seed, "intel/root");
         let subject = pki::subject("SIMULATED Intel SGX Root CA");
-        let mut params = pki::authority_params(subject, &key, validity, BasicConstraints::Constrained(1));
+        let mut params = pki::authority_params(subject, &key, validity.root, BasicConstraints::Constrained(1));
         params.crl_distribution_points = vec![pki::distribution_point("IntelSGXRootCA.der")];
         let root = CertificateAuthority::root(params, key);
 
         let key = P256Key::derive(seed, "intel/pck-platform-ca");
         let subject = pki::subject("Intel SGX PCK Platform CA");
-        let mut params = pki::authority_params(subject, &key, validity, BasicConstraints::Constrained(0));
+        let mut params = pki::authority_params(subject, &key, validity.platform, BasicConstraints::Constrained(0));
         params.crl_distribution_points = vec![pki::distribution_point("IntelSGXRootCA.der")];
         let platform = root.subordinate(params, key);
 
         let tcb_key = P256Key::derive(seed, "intel/tcb-signing");
-        let tcb_certificate = root.issue(&leaf_params("Intel SGX TCB Signing", &tcb_key, validity), &tcb_key);
-        Self { root, platform, tcb_key, tcb_certificate, validity }
+        let signer = leaf_params("Intel SGX TCB Signing", &tcb_key, validity.tcb_signer);
+        let tcb_certificate = root.issue(&signer, &tcb_key);
+        Self { root, platform, tcb_key, tcb_certificate, validity: validity.pck }
+    }
+
+    /// Serial number of a certificate that the root issued.
+    pub(crate) fn serial_of(&self, which: IntelCertificate) -> Vec<u8> {
+        match which {
+            IntelCertificate::TcbSigner => pki::serial_of(&self.tcb_key).to_vec(),
+            IntelCertificate::Root => pki::serial_of(self.root.key()).to_vec(),
+            IntelCertificate::PlatformAuthority | IntelCertificate::Pck => pki::serial_of(self.platform.key()).to_vec(),
+        }
     }
 
     /// Certifies a platform. Other security versions mean another key, as with Intel.

@@ -14,7 +14,13 @@ pub fn captures(name: &str) -> Vec<Vec<u8>> {
     match name {
         "tdx-quote" => files("tdx", |file| file.ends_with(".bin") || file.ends_with(".dat")),
         "tdx-collateral" => files("tdx", |file| file.starts_with("collateral") && file.ends_with(".json")),
+        "event-log" => files("tdx", |file| file == "ccel_data.dat" || file == "quote-report.json"),
+        "snp-report" => files("sev-snp", |file| file.ends_with(".bin")),
+        "amd-endorsement" => files("sev-snp", |file| file.ends_with(".der")),
+        "azure-hcl" => files("azure-hcl", |file| file == "hcl-report.bin"),
         "gpu-report" => files("nvidia-gpu", |file| file.ends_with(".bin")),
+        "switch-report" => files("nvidia-nvswitch", |file| file.ends_with(".bin")),
+        "rim" => files("nvidia-gpu", |file| file.ends_with(".swidtag") || file.ends_with(".xml")),
         "pem" => files("nvidia-gpu", |file| file.ends_with(".pem")),
         _ => Vec::new(),
     }

@@ -8,7 +8,7 @@ mod set;
 mod trust;
 
 use serde::Serialize;
-use weighbridge_attest::{EvidenceError, Failure};
+use weighbridge_attest::{EvidenceError, Failure, SwitchSide, compare_nvidia_topology};
 use weighbridge_attest_types::{
     AppraisalPolicy, Culprit, Device, Digest32, EvidenceKind, Grade, PlatformClaims, UnixMillis, sha256,
 };
@@ -19,7 +19,7 @@ pub use set::appraise_set;
 pub use trust::{Tier, TrustVector};
 
 use crate::check::rank;
-use crate::policy::{Turned, policy_member, rulings};
+use crate::policy::{Turned, culprit, policy_member, reference_anchors, rulings};
 use crate::text;
 
 /// What nobody can check about accelerators today (PROTOCOL §9, LIMITATIONS).
@@ -272,7 +272,7 @@ fn policy_findings(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<Dev
     for ruling in rulings(claims, policy) {
         let mut finding = match ruling.turned {
             Turned::Met => DeviceFinding::pass(ruling.code, ruling.message),
-            Turned::Failed => DeviceFinding::fail(ruling.code, Culprit::Rejected, ruling.message),
+            Turned::Failed => DeviceFinding::fail(ruling.code, culprit(ruling.code), ruling.message),
             Turned::Waived => {
                 let earlier = findings.iter_mut().find(|earlier| {
                     let is_waiver = earlier.status == FindingStatus::NotChecked && earlier.code == ruling.code;
@@ -294,20 +294,25 @@ fn policy_findings(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<Dev
     findings
 }
 
+/// The grade is that of the weakest anchor that anything here hangs on.
+fn grade_finding(claims: &PlatformClaims) -> DeviceFinding {
+    let mut anchors = vec![claims.anchor.as_str()];
+    anchors.extend(reference_anchors(claims).map(|(_, name)| name));
+    anchors.dedup();
+    match claims.grade {
+        Grade::Attested => DeviceFinding::pass("anchor-grade", format!("{}: a vendor's root", text::list(&anchors))),
+        grade => {
+            let (anchors, grade) = (text::list(&anchors), grade.as_str());
+            let message = format!("{anchors}: handed over by name, and lends the grade {grade}; no vendor vouches");
+            DeviceFinding::not_checked("anchor-grade", message)
+        }
+    }
+}
+
 /// Everything that genuine claims give rise to, whatever they were bound to.
 fn claims_findings(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<DeviceFinding> {
     let mut findings = Vec::new();
-    findings.push(match claims.grade {
-        Grade::Attested => DeviceFinding::pass("anchor-grade", format!("{} is a vendor's root", claims.anchor)),
-        grade => DeviceFinding::not_checked(
-            "anchor-grade",
-            format!(
-                "{} was handed over by name and lends the grade {}: no vendor vouches",
-                claims.anchor,
-                grade.as_str()
-            ),
-        ),
-    });
+    findings.push(grade_finding(claims));
     let open = claims.not_checked.iter().map(|item| DeviceFinding::not_checked(&item.code, &item.why));
     findings.extend(open);
     findings.extend(policy_findings(claims, policy));
@@ -339,8 +344,39 @@ fn whole_findings(devices: &[DeviceAppraisal], roster: Option<&Roster>) -> Vec<D
             },
         );
     }
+    findings.extend(topology_findings(devices));
     findings.extend(roster.map(|roster| roster.finding(devices)));
     findings
+}
+
+/// Whether NVIDIA's GPUs and switches name each other, where there are any that could (EVIDENCE §1.9).
+fn topology_findings(devices: &[DeviceAppraisal]) -> Vec<DeviceFinding> {
+    const CODE: &str = "nvidia-topology";
+    let claims: Vec<&PlatformClaims> = devices.iter().filter_map(DeviceAppraisal::claims).collect();
+    let nvidia = || claims.iter().filter_map(|claims| claims.nvidia.as_deref());
+    if nvidia().next().is_none() {
+        return Vec::new();
+    }
+    if claims.len() < devices.len() {
+        return vec![DeviceFinding::not_checked(CODE, "only genuine devices can be compared, and not all are")];
+    }
+    if nvidia().all(|claims| claims.gpu().is_none()) {
+        let message = "no GPU stands beside the switches: whom they connect was not compared";
+        return vec![DeviceFinding::not_checked(CODE, message)];
+    }
+    match compare_nvidia_topology(claims.iter().copied()) {
+        Err(error) => DeviceFinding::of_refusal(&error).collect(),
+        Ok(topology) => match topology.switch_side {
+            SwitchSide::NotNeeded => Vec::new(),
+            SwitchSide::Checked => vec![DeviceFinding::pass(CODE, "GPUs and switches name exactly each other")],
+            SwitchSide::NotGiven(named) => {
+                let named: Vec<String> = named.iter().map(ToString::to_string).collect();
+                let message =
+                    format!("no evidence of the switches was given that the GPUs name: {}", text::list(named));
+                vec![DeviceFinding::not_checked(CODE, message)]
+            }
+        },
+    }
 }
 
 fn worst(findings: &[DeviceFinding]) -> Option<Culprit> {

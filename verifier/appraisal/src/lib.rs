@@ -39,6 +39,7 @@ pub use appraise::{
 };
 pub use assemble::{AssembleError, AssembleParts, ChainOrder, assemble};
 pub use check::{Check, CheckStatus, Outcome};
+pub use policy::{UnmetRule, unmet_rules};
 pub use policy_file::{MAX_POLICY_BYTES, PolicyFileError, parse_policy};
 pub use report::RULES;
 pub use verify_bundle::{AppraisalTime, VerifyOptions, verify_bundle};

@@ -2,21 +2,32 @@
 //! with their device. **Knows** normalised claims. **Does not know** TEEs, ledgers or the network.
 //! **Spec.** PROTOCOL §6 (policy is explicit), EVIDENCE §0.
 
+mod nvidia;
+mod rules;
+mod snp;
+mod tdx;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
 
 use weighbridge_attest_types::{
-    AppraisalPolicy, CertificateAnchor, Culprit, EvidenceKind, Grade, PlatformClaims, Requirement, Sentence, SnpRules,
-    TcbStatus, TrustAnchors, UnixMillis, sha256,
+    AppraisalPolicy, CertificateAnchor, Culprit, EvidenceKind, Grade, PlatformClaims, Sentence, TrustAnchors,
+    UnixMillis, sha256,
 };
+
+pub use self::rules::UnmetRule;
+
+pub(crate) use self::nvidia::{culprit, reference_anchors};
+pub(crate) use self::rules::{Ruling, Turned};
+
+#[cfg(test)]
+pub(crate) use self::nvidia::tests::gpu as gpu_with;
+
+use self::rules::{Rules, reason};
 
 use crate::check::{CheckResult, Checks, Finding};
 use crate::ingest::name;
 use crate::nodes::{BoundEvidence, CheckedNode};
 use crate::text;
-
-/// Code by which a scheme says that it had no reference measurements of a GPU.
-const GPU_REFERENCE_CODE: &str = "gpu-rim";
 
 /// Nodes whose claims meet the policy.
 #[derive(Debug)]
@@ -75,13 +86,15 @@ impl<'a> Appraised<'a> {
             let CertificateAnchor { name, grade, spki_sha256, der: _ } = anchor;
             format!("{name} ({}, SPKI sha256:{spki_sha256})", grade.as_str())
         };
-        let known = anchors.intel.iter().chain(&anchors.nvidia_device).chain(&anchors.amd);
+        let nvidia = anchors.nvidia_device.iter().chain(&anchors.nvidia_rim);
+        let known = anchors.intel.iter().chain(nvidia).chain(&anchors.amd);
         known.filter(|anchor| used.contains(anchor.name.as_str())).map(line).collect()
     }
 
     /// Grade and name of every anchor that evidence hangs on.
     pub(crate) fn graded_anchors(&self) -> BTreeSet<(Grade, &str)> {
-        self.claims().map(|claims| (claims.grade, claims.anchor.as_str())).collect()
+        let own = self.claims().map(|claims| (claims.grade, claims.anchor.as_str()));
+        own.chain(self.claims().flat_map(nvidia::reference_anchors)).collect()
     }
 
     fn claims(&self) -> impl Iterator<Item = &PlatformClaims> {
@@ -115,188 +128,96 @@ pub(crate) fn appraise<'a>(nodes: Vec<CheckedNode<'a>>, checks: &mut Checks) -> 
 }
 
 fn appraise_set(evidence: &BoundEvidence<'_>, policy: &AppraisalPolicy, checks: &mut Checks) -> bool {
-    let mut failures = cpu_failures(evidence.set().cpu(), policy);
-    failures.extend(evidence.set().devices().iter().flat_map(|claims| accelerator_failures(claims, policy)));
-    if let Some(why) = not_applicable(&evidence.set().cpu().kind) {
+    let mut unmet = unmet_rules(evidence.set().cpu(), policy);
+    unmet.extend(evidence.set().devices().iter().flat_map(|claims| accelerator_rules(claims, policy).unmet()));
+    if let Some(why) = not_applicable(evidence.set().cpu()) {
         checks.record(evidence.path(), "policy-not-applicable", Err(Finding::skipped(why)));
     }
-    for Failure { code, message } in &failures {
-        checks.record(evidence.path(), code, Err(Finding::fail(Culprit::Rejected, message)));
+    for UnmetRule { code, message } in &unmet {
+        checks.record(evidence.path(), code, Err(Finding::fail(nvidia::culprit(code), message)));
     }
-    if failures.is_empty() {
+    if unmet.is_empty() {
         checks.record(evidence.path(), "policy-met", Ok(format!("every rule of {} is met or waived", policy.id)));
     }
-    failures.is_empty()
+    unmet.is_empty()
 }
 
-/// A rule that one device does not meet.
-#[derive(Debug, PartialEq, Eq)]
-struct Failure {
-    code: &'static str,
-    message: String,
-}
-
-/// How one rule turned out for one platform.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Ruling {
-    pub(crate) code: &'static str,
-    pub(crate) turned: Turned,
-    /// The rule in a word or two, as waivers name it.
-    pub(crate) rule: String,
-    /// Why: what was found, or the reason of the waiver.
-    pub(crate) message: String,
-}
-
-/// Met, waived by name, or not met.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turned {
-    Met,
-    Waived,
-    Failed,
+/// All rules of a policy that the CPU platform's claims do not meet. Which rules apply is decided by the kind, and the
+/// kind is the scheme's that verified the evidence: a TD cannot say that it is none. An Azure VM is held to the rules of
+/// the platform that its scheme found inside. A kind that is not known here is held to every rule, and fails those it
+/// has no claim for.
+#[must_use]
+pub fn unmet_rules(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<UnmetRule> {
+    cpu_rules(claims, policy).unmet()
 }
 
 /// Every rule that is asked of one platform, with how it turned out. Only accelerators have a chip family: whatever has
 /// none is held to the rules of CPU platforms, and fails those it has no claim for.
 pub(crate) fn rulings(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<Ruling> {
     match claims.chip_family {
-        Some(_) => accelerator_rules(claims, policy).rulings,
-        None => cpu_rules(claims, policy).rulings,
+        Some(_) => accelerator_rules(claims, policy).rulings(),
+        None => cpu_rules(claims, policy).rulings(),
     }
 }
 
-/// All rules that the CPU platform's claims do not meet.
-fn cpu_failures(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<Failure> {
-    cpu_rules(claims, policy).failures
-}
-
-/// The rules for a CPU platform. What does not apply is decided by the kind alone, and the kind
-/// is the scheme's that verified the evidence: a TD cannot say that it is none. A kind that is not known here is held to
-/// every rule, and fails those it has no claim for.
 fn cpu_rules<'a>(claims: &'a PlatformClaims, policy: &AppraisalPolicy) -> Rules<'a> {
-    let AppraisalPolicy {
-        id: _,
-        version: _,
-        debug,
-        sept_ve_disable,
-        migratable,
-        tcb_status,
-        measurement,
-        gpu_reference_values: _,
-        sev_snp,
-    } = policy;
-    let mut rules = Rules { claims, failures: Vec::new(), rulings: Vec::new() };
+    let AppraisalPolicy { id: _, version: _, debug, migratable, measurement, sev_snp, tdx, nvidia: _ } = policy;
+    let mut rules = Rules::about(claims);
     rules.apply("policy-debug", "debug", debug, claims.debug.as_ref());
-    let is_snp = claims.kind.as_str() == EvidenceKind::SEV_SNP;
-    if !is_snp {
-        rules.apply("policy-tcb-status", "TCB status", tcb_status, claims.tcb_status.as_ref());
-    }
     let found = claims.measurement.as_ref().map(hex::encode);
     rules.apply("policy-measurement", "launch measurement", measurement, found.as_ref());
-    if !is_snp {
-        rules.apply("policy-sept-ve-disable", "SEPT_VE_DISABLE", sept_ve_disable, claims.sept_ve_disable.as_ref());
-    }
     rules.apply("policy-migratable", "migration", migratable, claims.migratable.as_ref());
-    if is_snp {
-        rules.apply_snp(sev_snp);
+    let platform = Platform::of(claims);
+    if platform != Platform::SevSnp {
+        tdx::apply(tdx, &mut rules);
+    }
+    if platform != Platform::Tdx {
+        snp::apply(sev_snp, &mut rules);
     }
     rules
 }
 
+/// Whose rules a CPU platform is held to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Platform {
+    Tdx,
+    SevSnp,
+    /// Every rule.
+    Unknown,
+}
+
+impl Platform {
+    fn of(claims: &PlatformClaims) -> Self {
+        match (claims.kind.as_str(), claims.tdx.is_some(), claims.snp.is_some()) {
+            (EvidenceKind::TDX, _, _) | (EvidenceKind::AZURE_HCL, true, false) => Self::Tdx,
+            (EvidenceKind::SEV_SNP, _, _) | (EvidenceKind::AZURE_HCL, false, true) => Self::SevSnp,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// Rules that say nothing about a kind of CPU evidence, in words; `None` where all apply.
-fn not_applicable(kind: &EvidenceKind) -> Option<&'static str> {
-    (kind.as_str() == EvidenceKind::SEV_SNP).then_some(
-        "SEPT_VE_DISABLE and TCB status do not apply to SEV-SNP: the first exists in TDX alone, and AMD publishes no \
-         status; the rules of `sev_snp` about TCBs stand in its place",
-    )
+fn not_applicable(claims: &PlatformClaims) -> Option<&'static str> {
+    match Platform::of(claims) {
+        Platform::SevSnp => Some(
+            "the rules of `tdx` do not apply to SEV-SNP: SEPT_VE_DISABLE, service TDs and run-time registers exist in \
+             TDX alone, and AMD publishes no TCB status; the rules of `sev_snp` about TCBs stand in its place",
+        ),
+        Platform::Tdx | Platform::Unknown => None,
+    }
 }
 
 /// All rules that an accelerator's claims do not meet.
-fn accelerator_failures(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<Failure> {
-    accelerator_rules(claims, policy).failures
-}
-
 fn accelerator_rules<'a>(claims: &'a PlatformClaims, policy: &AppraisalPolicy) -> Rules<'a> {
-    let AppraisalPolicy { debug, gpu_reference_values, .. } = policy;
-    let mut rules = Rules { claims, failures: Vec::new(), rulings: Vec::new() };
+    let AppraisalPolicy { debug, nvidia, .. } = policy;
+    let mut rules = Rules::about(claims);
     // GPU reports of today do not say whether debugging is on; one that says so is held to the rule.
     if let Some(found) = claims.debug {
         rules.apply("policy-debug", "debug", debug, Some(&found));
     }
-    let has_reference = !claims.not_checked.iter().any(|item| item.code == GPU_REFERENCE_CODE);
-    rules.apply("policy-gpu-reference-values", "GPU reference values", gpu_reference_values, Some(&has_reference));
+    // There are no other accelerators; one would have none of these claims, and fail.
+    nvidia::apply(nvidia, &mut rules);
     rules
-}
-
-/// Applies rules to one platform's claims.
-struct Rules<'a> {
-    claims: &'a PlatformClaims,
-    failures: Vec<Failure>,
-    rulings: Vec<Ruling>,
-}
-
-impl Rules<'_> {
-    /// What only SEV-SNP guests are asked; claims of that kind always carry the answers.
-    fn apply_snp(&mut self, rules: &SnpRules) {
-        let Some(claims) = self.claims.snp.as_deref() else {
-            let message = format!("{}: the evidence has none of the claims of its kind", self.claims.kind);
-            self.fail("policy-snp", "claims of the kind", message);
-            return;
-        };
-        let tcb = rules.tcb(claims.product);
-        self.apply("policy-snp", "reported TCB", &tcb.reported, Some(&claims.tcb.reported));
-        self.apply("policy-snp", "committed TCB", &tcb.committed, Some(&claims.tcb.committed));
-        self.apply("policy-snp", "launch TCB", &tcb.launch, Some(&claims.tcb.launch));
-        self.apply("policy-snp", "VMPL", &rules.vmpl, Some(&claims.vmpl));
-        self.apply("policy-snp", "guest policy", &rules.guest_policy, Some(&claims.policy));
-        let host_data = hex::encode(claims.host_data);
-        self.apply("policy-snp", "host data", &rules.host_data, Some(&host_data));
-        let id_key = hex::encode(claims.id_key_digest);
-        self.apply("policy-snp", "identity key digest", &rules.id_key_digest, Some(&id_key));
-        let author_key = claims.author_key_digest.map(hex::encode);
-        self.apply("policy-snp", "author key digest", &rules.author_key_digest, author_key.as_ref());
-    }
-
-    fn apply<T: PartialOrd + Debug>(
-        &mut self,
-        code: &'static str,
-        rule: &str,
-        wanted: &Requirement<T>,
-        found: Option<&T>,
-    ) {
-        let mut rule_turned = |turned, message| {
-            self.rulings.push(Ruling { code, turned, rule: rule.to_owned(), message });
-        };
-        match (wanted, found) {
-            (Requirement::Waived { reason }, _) => return rule_turned(Turned::Waived, reason.clone()),
-            (_, Some(found)) if wanted.is_met_by(Some(found)) => {
-                return rule_turned(Turned::Met, format!("{rule} is {found:?}, as policy wants it"));
-            }
-            _ => {}
-        }
-        let device = self.claims.device.map_or_else(|| "of unknown identity".to_owned(), text::short);
-        let found = found.map_or_else(|| "nothing".to_owned(), |found| format!("{found:?}"));
-        let advisories = match (code, self.claims.advisories.is_empty()) {
-            ("policy-tcb-status", false) => format!(" (advisories {})", text::list(&self.claims.advisories)),
-            _ => String::new(),
-        };
-        let kind = &self.claims.kind;
-        let message = format!("{kind} {device}: {rule} is {found}{advisories}; policy wants {}", wish(wanted));
-        self.fail(code, rule, message);
-    }
-
-    fn fail(&mut self, code: &'static str, rule: &str, message: String) {
-        self.rulings.push(Ruling { code, turned: Turned::Failed, rule: rule.to_owned(), message: message.clone() });
-        self.failures.push(Failure { code, message });
-    }
-}
-
-fn wish<T: Debug>(wanted: &Requirement<T>) -> String {
-    match wanted {
-        Requirement::Equals(value) => format!("{value:?}"),
-        Requirement::AtLeast(value) => format!("at least {value:?}"),
-        Requirement::OneOf(values) => format!("one of {values:?}"),
-        Requirement::Waived { reason } => format!("anything ({reason})"),
-    }
 }
 
 /// Bytes that are no policy are malformed; another policy is simply not ours.
@@ -314,216 +235,12 @@ fn is_built_in(member: &[u8], policy: &AppraisalPolicy) -> CheckResult {
 }
 
 fn waivers(policy: &AppraisalPolicy) -> impl Iterator<Item = (String, &str)> {
-    let AppraisalPolicy {
-        id: _,
-        version: _,
-        debug,
-        sept_ve_disable,
-        migratable,
-        tcb_status,
-        measurement,
-        gpu_reference_values,
-        sev_snp,
-    } = policy;
-    let rules = [
-        ("debug", reason::<bool>(debug)),
-        ("SEPT_VE_DISABLE", reason::<bool>(sept_ve_disable)),
-        ("migration", reason::<bool>(migratable)),
-        ("TCB status", reason::<TcbStatus>(tcb_status)),
-        ("launch measurement", reason::<String>(measurement)),
-        ("GPU reference values", reason::<bool>(gpu_reference_values)),
-    ];
+    let AppraisalPolicy { id: _, version: _, debug, migratable, measurement, sev_snp, tdx, nvidia } = policy;
+    let rules =
+        [("debug", reason(debug)), ("migration", reason(migratable)), ("launch measurement", reason(measurement))];
     let one = rules.into_iter().filter_map(|(rule, reason)| Some((rule.to_owned(), reason?)));
-    one.chain(snp_waivers(sev_snp).into_iter().map(|(reason, rules)| (format!("SEV-SNP {}", rules.join(", ")), reason)))
-}
-
-/// Those of one reason stand together: most policies have one for all.
-fn snp_waivers(rules: &SnpRules) -> BTreeMap<&str, Vec<String>> {
-    let SnpRules { milan, genoa, turin, vmpl, guest_policy, host_data, id_key_digest, author_key_digest } = rules;
-    let mut waived: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let lines = [("Milan", milan), ("Genoa", genoa), ("Turin", turin)];
-    let tcbs = lines.into_iter().flat_map(|(line, tcb)| {
-        let parts = [("reported", &tcb.reported), ("committed", &tcb.committed), ("launch", &tcb.launch)];
-        parts.into_iter().map(move |(part, wanted)| (format!("{part} TCB of {line}"), reason(wanted)))
-    });
-    let others = [
-        ("VMPL", reason(vmpl)),
-        ("guest policy", reason(guest_policy)),
-        ("host data", reason(host_data)),
-        ("identity key", reason(id_key_digest)),
-        ("author key", reason(author_key_digest)),
-    ];
-    for (rule, reason) in tcbs.chain(others.map(|(rule, reason)| (rule.to_owned(), reason))) {
-        if let Some(reason) = reason {
-            waived.entry(reason).or_default().push(rule);
-        }
-    }
-    waived
-}
-
-fn reason<T>(wanted: &Requirement<T>) -> Option<&str> {
-    match wanted {
-        Requirement::Waived { reason } => Some(reason),
-        _ => None,
-    }
+    one.chain(tdx::waivers(tdx)).chain(snp::waivers(sev_snp)).chain(nvidia::waivers(nvidia))
 }
 
 #[cfg(test)]
-mod tests {
-    use weighbridge_attest_types::{
-        BoundValue, Device, Digest32, SnpClaims, SnpGuestPolicy, SnpProduct, SnpSigner, SnpTcb, SnpTcbs,
-    };
-
-    use super::*;
-
-    fn tdx() -> PlatformClaims {
-        PlatformClaims {
-            kind: EvidenceKind::new(EvidenceKind::TDX),
-            device: Some(Device(Digest32([0xab; 32]))),
-            grade: Grade::Simulated,
-            anchor: "root".to_owned(),
-            bound_value: BoundValue::ReportData([0; 64]),
-            chip_family: None,
-            tcb_status: Some(TcbStatus::UpToDate),
-            advisories: vec![],
-            debug: Some(false),
-            sept_ve_disable: Some(true),
-            migratable: Some(false),
-            measurement: Some(vec![1; 48]),
-            valid_until: UnixMillis(0),
-            not_checked: vec![],
-            snp: None,
-        }
-    }
-
-    const TCB: SnpTcb = SnpTcb { fmc: None, bootloader: 4, tee: 0, snp: 24, microcode: 219 };
-
-    fn snp() -> PlatformClaims {
-        let claims = SnpClaims {
-            product: SnpProduct::Milan,
-            signer: SnpSigner::Vcek,
-            csp_id: None,
-            version: 3,
-            guest_svn: 0,
-            family_id: [0; 16],
-            image_id: [0; 16],
-            vmpl: 1,
-            policy: SnpGuestPolicy(0x3_0000),
-            platform_info: 0,
-            tcb: SnpTcbs { current: TCB, committed: TCB, reported: TCB, launch: TCB },
-            host_data: [3; 32],
-            id_key_digest: [0; 48],
-            author_key_digest: None,
-            mitigations: None,
-        };
-        let kind = EvidenceKind::new(EvidenceKind::SEV_SNP);
-        PlatformClaims { kind, tcb_status: None, sept_ve_disable: None, snp: Some(Box::new(claims)), ..tdx() }
-    }
-
-    fn codes(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<&'static str> {
-        cpu_failures(claims, policy).iter().map(|failure| failure.code).collect()
-    }
-
-    #[test]
-    fn rules_of_tdx_do_not_apply_to_snp_and_only_the_kind_says_so() {
-        let policy = AppraisalPolicy::built_in();
-        assert_eq!(cpu_failures(&snp(), &policy), []);
-        assert!(not_applicable(&snp().kind).is_some() && not_applicable(&tdx().kind).is_none());
-        // A TD gains nothing by claims of the other kind, and a kind that nobody knows by claims that it lacks.
-        let dressed = PlatformClaims { kind: tdx().kind, ..snp() };
-        assert_eq!(codes(&dressed, &policy), ["policy-tcb-status", "policy-sept-ve-disable"]);
-        let unknown = PlatformClaims { kind: EvidenceKind::new("sev-snp2"), ..snp() };
-        assert_eq!(codes(&unknown, &policy), ["policy-tcb-status", "policy-sept-ve-disable"]);
-        let undressed = PlatformClaims { snp: None, ..snp() };
-        assert_eq!(codes(&undressed, &policy), ["policy-snp"]);
-        // Debugging and migration are asked of both.
-        let open = PlatformClaims { debug: Some(true), migratable: Some(true), ..snp() };
-        assert_eq!(codes(&open, &policy), ["policy-debug", "policy-migratable"]);
-        let silent = PlatformClaims { debug: None, migratable: None, ..snp() };
-        assert_eq!(codes(&silent, &policy), ["policy-debug", "policy-migratable"]);
-    }
-
-    #[test]
-    fn minima_are_those_of_the_product_and_every_part_counts() {
-        let with = |change: &dyn Fn(&mut SnpRules)| {
-            let mut policy = AppraisalPolicy::built_in();
-            change(&mut policy.sev_snp);
-            cpu_failures(&snp(), &policy).into_iter().map(|failure| failure.message).collect::<Vec<_>>()
-        };
-        let at_least = |tcb| Requirement::AtLeast(tcb);
-        assert!(with(&|rules| rules.milan.reported = at_least(TCB)).is_empty());
-        let higher = SnpTcb { bootloader: 0, microcode: 220, ..TCB };
-        assert!(with(&|rules| rules.genoa.reported = at_least(higher)).is_empty(), "another product's minimum");
-        for change in [
-            &(|rules: &mut SnpRules| rules.milan.reported = at_least(higher)) as &dyn Fn(&mut SnpRules),
-            &|rules| rules.milan.committed = at_least(higher),
-            &|rules| rules.milan.launch = at_least(higher),
-            &|rules| rules.vmpl = Requirement::Equals(0),
-            &|rules| rules.guest_policy = Requirement::AtLeast(SnpGuestPolicy(1 << 20)),
-            &|rules| rules.host_data = Requirement::Equals("00".to_owned()),
-            &|rules| rules.id_key_digest = Requirement::OneOf(vec![]),
-            &|rules| rules.author_key_digest = Requirement::Equals("00".repeat(48)),
-        ] {
-            assert_eq!(with(change).len(), 1);
-        }
-        let message = with(&|rules| rules.vmpl = Requirement::OneOf(vec![0])).remove(0);
-        assert_eq!(message, "sev-snp abababababababab: VMPL is 1; policy wants one of [0]");
-    }
-
-    #[test]
-    fn waived_rules_of_one_reason_stand_on_one_line() {
-        let policy = AppraisalPolicy::built_in();
-        let snp: Vec<String> = waivers(&policy).map(|(rule, _)| rule).filter(|rule| rule.starts_with("SEV")).collect();
-        assert_eq!(snp.len(), 1);
-        assert!(snp[0].starts_with("SEV-SNP reported TCB of Milan, ") && snp[0].ends_with(", author key"), "{snp:?}");
-    }
-
-    #[test]
-    fn every_failed_rule_is_listed_and_names_the_device() {
-        let policy = AppraisalPolicy::built_in();
-        assert_eq!(cpu_failures(&tdx(), &policy), []);
-        let bad = PlatformClaims {
-            debug: Some(true),
-            sept_ve_disable: None,
-            migratable: Some(true),
-            tcb_status: Some(TcbStatus::OutOfDate),
-            advisories: vec!["INTEL-SA-1".to_owned()],
-            ..tdx()
-        };
-        let found = cpu_failures(&bad, &policy);
-        let codes: Vec<_> = found.iter().map(|failure| failure.code).collect();
-        assert_eq!(codes, ["policy-debug", "policy-tcb-status", "policy-sept-ve-disable", "policy-migratable"]);
-        assert_eq!(
-            found[1].message,
-            "tdx abababababababab: TCB status is OutOfDate (advisories INTEL-SA-1); policy wants one of [UpToDate]"
-        );
-        assert_eq!(found[2].message, "tdx abababababababab: SEPT_VE_DISABLE is nothing; policy wants true");
-    }
-
-    #[test]
-    fn an_accelerator_that_admits_debugging_is_refused() {
-        let policy = AppraisalPolicy::built_in();
-        let gpu = PlatformClaims { kind: EvidenceKind::new(EvidenceKind::NVIDIA_GPU), debug: None, ..tdx() };
-        assert_eq!(accelerator_failures(&gpu, &policy), []);
-        let debugged = PlatformClaims { debug: Some(true), ..gpu };
-        assert_eq!(accelerator_failures(&debugged, &policy)[0].code, "policy-debug");
-    }
-
-    #[test]
-    fn another_policy_is_rejected_and_no_policy_is_malformed() {
-        let built_in = AppraisalPolicy::built_in();
-        assert!(is_built_in(&policy_member(&built_in), &built_in).is_ok());
-        let lax = AppraisalPolicy { debug: Requirement::Waived { reason: "trust me".to_owned() }, ..built_in.clone() };
-        let rejected = is_built_in(&policy_member(&lax), &built_in).unwrap_err();
-        assert_eq!(
-            rejected,
-            Finding::fail(
-                Culprit::Rejected,
-                "the bundle names policy weighbridge-default v2; this version applies only its own"
-            )
-        );
-        let mut spaced = policy_member(&built_in);
-        spaced.push(b' ');
-        assert!(is_built_in(&spaced, &built_in).is_err());
-    }
-}
+pub(crate) mod tests;

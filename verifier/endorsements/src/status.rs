@@ -53,7 +53,7 @@ impl FileStatus {
     #[must_use]
     pub fn until(&self) -> Option<UnixMillis> {
         let mut until = None;
-        for statement in &self.statements {
+        for statement in self.statements.iter().filter(|statement| !statement.is_timeless) {
             let end = statement.until?;
             until = Some(until.map_or(end, |earlier: UnixMillis| earlier.min(end)));
         }
@@ -93,6 +93,7 @@ fn state(row: &FileStatus, now: UnixMillis, within_millis: u64) -> State {
         return State::Unreadable;
     }
     let ends = |by: u64| row.statements.iter().filter_map(|statement| statement.until).any(|end| end.0 < by);
+    let is_timeless = !row.statements.is_empty() && row.statements.iter().all(|statement| statement.is_timeless);
     let soon = now.0.saturating_add(within_millis);
     if ends(now.0) {
         State::Ended
@@ -100,7 +101,7 @@ fn state(row: &FileStatus, now: UnixMillis, within_millis: u64) -> State {
         State::NotYet
     } else if within_millis > 0 && ends(soon.saturating_add(1)) {
         State::Ending
-    } else if row.until().is_none() {
+    } else if row.until().is_none() && !is_timeless {
         State::Undated
     } else {
         State::Valid
@@ -148,6 +149,7 @@ mod tests {
             about: "x".to_owned(),
             from: Some(UnixMillis(100)),
             until: end.map(UnixMillis),
+            is_timeless: false,
         };
         FileStatus {
             name: "x".to_owned(),
@@ -172,6 +174,12 @@ mod tests {
         assert_eq!(at(&[Some(1_000), None], 100, 0), State::Undated);
         assert_eq!(at(&[Some(1_000), None], 1_001, 0), State::Ended);
         assert_eq!(at(&[], 100, 0), State::Undated);
+        let mut timeless = row(&[None]);
+        timeless.statements[0].is_timeless = true;
+        assert_eq!(state(&timeless, UnixMillis(100), u64::MAX), State::Valid);
+        timeless.statements.extend(row(&[Some(500), None]).statements);
+        assert_eq!(timeless.until(), None);
+        assert_eq!(state(&timeless, UnixMillis(100), 0), State::Undated);
         assert_eq!(at(&[Some(u64::MAX)], 100, u64::MAX), State::Ending);
     }
 

@@ -112,8 +112,8 @@ impl AppraiseArgs {
     pub(super) fn run(&self, console: &mut Console<'_>) -> Result<u8, CliError> {
         let Judged { at, policy, anchors } = self.judged.read()?;
         let key = self.ear.read_key()?;
-        let endorsements = evidence::read_endorsements(&self.endorsements)?;
-        let appraisal = self.question().appraise(&endorsements, &policy, &anchors, at)?;
+        let mut endorsements = evidence::read_endorsements(&self.endorsements)?;
+        let appraisal = self.question().appraise(&mut endorsements, &policy, &anchors, at)?;
         if let (Some(key), Some(path)) = (&key, &self.ear.ear) {
             self.ear.write(&appraisal, &endorsements, key, path)?;
         }

@@ -145,7 +145,7 @@ fn text(rows: &[FileStatus], at: UnixMillis, culprit: Option<Culprit>, paint: Pa
             text.push_str(&beside("  ", &visible(why), COLUMNS, 2));
         }
         for statement in &row.statements {
-            let VendorStatement { what, about, from: _, until } = statement;
+            let VendorStatement { what, about, from: _, until, is_timeless: _ } = statement;
             let until = until.map_or_else(|| "no end".to_owned(), |until| format!("until {}", instant::rfc3339(until)));
             text.push_str(&beside(&format!("  {what:<17} {until:<27} "), &visible(about), COLUMNS, 48));
         }
@@ -172,8 +172,8 @@ const fn state_word(state: State) -> &'static str {
 fn object(rows: &[FileStatus], at: UnixMillis, culprit: Option<Culprit>) -> Object {
     let time = |at: Option<UnixMillis>| at.map(instant::rfc3339);
     let statement = |statement: &VendorStatement| {
-        let VendorStatement { what, about, from, until } = statement;
-        json!({ "what": what, "about": about, "from": time(*from), "until": time(*until) })
+        let VendorStatement { what, about, from, until, is_timeless } = statement;
+        json!({ "what": what, "about": about, "from": time(*from), "until": time(*until), "timeless": is_timeless })
     };
     let file = |row: &FileStatus| -> Value {
         json!({

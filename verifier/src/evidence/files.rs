@@ -40,6 +40,18 @@ pub(crate) struct EndorsementFiles {
     pub(crate) chains: Vec<Vec<Vec<u8>>>,
     /// Files that are nothing of it.
     pub(crate) unknown: Vec<PathBuf>,
+    /// Each was named, and none found in a folder.
+    all_named: bool,
+}
+
+impl EndorsementFiles {
+    /// Says how many pieces of evidence they are for. Files that were named for one piece alone are meant for it, and what
+    /// is about another is refused; a folder serves a fleet.
+    pub(crate) fn are_for(&mut self, pieces: usize) {
+        if self.all_named && pieces == 1 {
+            self.recognised = std::mem::take(&mut self.recognised).addressed();
+        }
+    }
 }
 
 /// Reads evidence of one kind: reports, chains beside them, and lists of both, in any order.
@@ -93,10 +105,11 @@ pub(crate) fn read_set(paths: &[PathBuf]) -> Result<(EvidenceSet, Digest32), Cli
 
 /// Reads endorsements: files, and folders with all folders below.
 pub(crate) fn read_endorsements(paths: &[PathBuf]) -> Result<EndorsementFiles, CliError> {
-    let (mut names, mut unknown) = (Vec::new(), Vec::new());
+    let (mut names, mut unknown, mut all_named) = (Vec::new(), Vec::new(), true);
     let mut contents: Vec<Vec<u8>> = Vec::new();
     for path in paths {
         let folder = fs::metadata(path).is_ok_and(|metadata| metadata.is_dir());
+        all_named = all_named && !folder;
         for name in if folder { walk(path)? } else { vec![path.clone()] } {
             match read_capped(&name, MAX_ENDORSEMENT_BYTES) {
                 Ok(bytes) => {
@@ -127,7 +140,7 @@ pub(crate) fn read_endorsements(paths: &[PathBuf]) -> Result<EndorsementFiles, C
             _ => unknown.push(name.clone()),
         }
     }
-    Ok(EndorsementFiles { recognised, digests, chains, unknown })
+    Ok(EndorsementFiles { recognised, digests, chains, unknown, all_named })
 }
 
 /// A revocation list in PEM as its DER: schemes read lists in DER.

@@ -1,11 +1,12 @@
-//! **Duty.** Knows AMD's certificates and revocation lists by their content, in DER or PEM, and reads them.
-//! **Does not know** whether anybody signed them. **Spec.** EVIDENCE §0 rule 5, §3.2.
+//! **Duty.** Knows AMD's certificates and revocation lists by their content, in DER, PEM or a host's table, and reads them.
+//! **Does not know** whether anybody signed them. **Spec.** EVIDENCE §0 rule 5, §3.2, §3.4.
 
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::revocation::AmdList;
+use super::table;
 use super::vek::{VekFacts, read_facts, signer_of};
 use crate::budget::{MAX_CHAIN_BYTES, MAX_CRL_BYTES};
+use crate::crl::RevocationList;
 use crate::description::VendorStatement;
 use crate::error::Failure;
 use crate::pem::pem_certificates;
@@ -21,22 +22,20 @@ const ISSUER_PREFIX: &str = "SEV-";
 /// Found in every other certificate and list, as subject or issuer.
 const ROOT_NAMES: [&[u8]; 3] = [b"ARK-Milan", b"ARK-Genoa", b"ARK-Turin"];
 
-/// One file: certificates, or a revocation list.
-#[derive(Debug)]
-pub(crate) enum AmdFile {
-    /// Certificates in the order of the file.
-    Certificates(Vec<AmdCertificate>),
-    /// A revocation list.
-    Crl(AmdList),
+/// One file: certificates, a revocation list, or a host's table of both.
+#[derive(Debug, Default)]
+pub(crate) struct AmdFile {
+    /// In the order of the file.
+    pub(super) certificates: Vec<AmdCertificate>,
+    /// In the order of the file.
+    pub(super) lists: Vec<RevocationList>,
 }
 
 impl AmdFile {
-    /// Each certificate, or the list.
+    /// Each certificate, and each list.
     pub(super) fn describe(&self) -> Vec<VendorStatement> {
-        match self {
-            Self::Certificates(all) => all.iter().map(AmdCertificate::describe).collect(),
-            Self::Crl(list) => vec![list.describe()],
-        }
+        let certificates = self.certificates.iter().map(AmdCertificate::describe);
+        certificates.chain(self.lists.iter().map(RevocationList::describe)).collect()
     }
 }
 
@@ -89,12 +88,30 @@ impl AmdCertificate {
 
 /// `None`: not AMD's.
 pub(super) fn recognise(bytes: &[u8]) -> Option<Result<AmdFile, Failure>> {
+    if table::is_table(bytes) {
+        return Some(read_table(bytes));
+    }
     if bytes.starts_with(PEM) {
         // What is no PEM is nobody's: its content cannot be looked into.
         let ders = pem_certificates(bytes).ok()?;
         return ders.iter().any(|der| is_amds(der)).then(|| read_certificates(&ders));
     }
     is_amds(bytes).then(|| read_der(bytes))
+}
+
+/// Every piece must be one of AMD's files; a table holds no further table.
+fn read_table(bytes: &[u8]) -> Result<AmdFile, Failure> {
+    let mut whole = AmdFile::default();
+    for piece in table::pieces(bytes).map_err(|error| Failure::new(error.code(), error.to_string()))? {
+        let file = if piece.starts_with(PEM) {
+            read_certificates(&pem_certificates(piece).map_err(|error| unreadable(error.to_string()))?)?
+        } else {
+            read_der(piece)?
+        };
+        whole.certificates.extend(file.certificates);
+        whole.lists.extend(file.lists);
+    }
+    Ok(whole)
 }
 
 fn is_amds(der: &[u8]) -> bool {
@@ -106,8 +123,8 @@ fn read_der(bytes: &[u8]) -> Result<AmdFile, Failure> {
     if bytes.len() > MAX_CRL_BYTES {
         return Err(unreadable(format!("{} bytes are over the cap of {MAX_CRL_BYTES}", bytes.len())));
     }
-    match AmdList::read(bytes) {
-        Some(list) => Ok(AmdFile::Crl(list)),
+    match RevocationList::read(bytes) {
+        Some(list) => Ok(AmdFile { certificates: Vec::new(), lists: vec![list] }),
         None => read_certificates(&[bytes.to_vec()]),
     }
 }
@@ -124,7 +141,7 @@ fn read_certificates(ders: &[Vec<u8>]) -> Result<AmdFile, Failure> {
             Err(why) => return Err(unreadable(format!("neither a certificate nor a revocation list: {why}"))),
         }
     }
-    Ok(AmdFile::Certificates(certificates))
+    Ok(AmdFile { certificates, lists: Vec::new() })
 }
 
 fn unreadable(message: String) -> Failure {

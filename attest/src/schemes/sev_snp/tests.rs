@@ -15,13 +15,14 @@ use super::endorsement::AmdFile;
 use super::report::SnpReport;
 use super::verify::verify as verify_report;
 use crate::anchors::parse_anchor_file;
+use crate::crl::RevocationList;
 use crate::endorsements::Endorsements;
 use crate::error::EvidenceError;
 use crate::scheme::RawEvidence;
 use crate::schemes::verify;
 use crate::x509::der;
 
-const NOW: UnixMillis = UnixMillis(1_793_491_200_000);
+pub(in crate::schemes) const NOW: UnixMillis = UnixMillis(1_793_491_200_000);
 const PSS: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a";
 const PSS_PARAMETERS: &[u8] = b"\xa0\x0f\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\
       \xa1\x1c\x30\x1a\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08\
@@ -30,7 +31,7 @@ const EC_P384: &[u8] = b"\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2
 const RSA: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
 
 #[expect(clippy::disallowed_methods, reason = "signatures of a test")]
-fn randomness() -> SystemRandom {
+pub(in crate::schemes) fn randomness() -> SystemRandom {
     SystemRandom::new()
 }
 
@@ -151,11 +152,16 @@ fn extension(oid: &[u8], critical: bool, value: &[u8]) -> Vec<u8> {
 }
 
 fn crl(issuer: &str, dates: [&str; 2], revoked: &[u8]) -> Vec<u8> {
+    crl_with(issuer, &dates, revoked, &[])
+}
+
+/// A list with any number of dates, and extensions.
+fn crl_with(issuer: &str, dates: &[&str], revoked: &[u8], extensions: &[u8]) -> Vec<u8> {
     let entry = |serial: &u8| sequence(&[&der(0x02, &[*serial]), &der(0x17, b"260101000000Z")]);
     let entries: Vec<u8> = revoked.iter().flat_map(entry).collect();
     let entries = if entries.is_empty() { Vec::new() } else { der(0x30, &entries) };
-    let [from, until] = dates.map(|date| der(0x17, date.as_bytes()));
-    sign(&sequence(&[b"\x02\x01\x01", &algorithm(), &name(issuer), &from, &until, &entries]))
+    let dates: Vec<u8> = dates.iter().flat_map(|date| der(0x17, date.as_bytes())).collect();
+    sign(&sequence(&[b"\x02\x01\x01", &algorithm(), &name(issuer), &dates, &entries, extensions]))
 }
 
 const CURRENT: [&str; 2] = ["261001000000Z", "261201000000Z"];
@@ -199,10 +205,10 @@ fn signed(mut report: Vec<u8>) -> Vec<u8> {
 
 /// Everything about one report: changed piece by piece before it is judged.
 #[derive(Clone)]
-struct Scene {
-    report: Vec<u8>,
-    endorsements: Vec<Vec<u8>>,
-    anchors: TrustAnchors,
+pub(in crate::schemes) struct Scene {
+    pub(in crate::schemes) report: Vec<u8>,
+    pub(in crate::schemes) endorsements: Vec<Vec<u8>>,
+    pub(in crate::schemes) anchors: TrustAnchors,
 }
 
 fn root_file(pem_of: &[u8], name: &str) -> Vec<u8> {
@@ -237,7 +243,7 @@ impl Scene {
         (error.culprit(), error.failures().iter().map(|failure| failure.code).collect())
     }
 
-    fn with_report(mut self, change: impl Fn(&mut Vec<u8>)) -> Self {
+    pub(in crate::schemes) fn with_report(mut self, change: impl Fn(&mut Vec<u8>)) -> Self {
         change(&mut self.report);
         self.report = signed(self.report);
         self
@@ -260,7 +266,7 @@ impl Scene {
     }
 }
 
-fn milan() -> Scene {
+pub(in crate::schemes) fn milan() -> Scene {
     static SCENE: OnceLock<Scene> = OnceLock::new();
     SCENE.get_or_init(|| scene("Milan", 3, SnpSigner::Vcek)).clone()
 }
@@ -436,6 +442,11 @@ fn a_revocation_list_is_used_when_given_and_missed_when_absent() {
     let mut forged = crl(ark, CURRENT, &[]);
     *forged.last_mut().unwrap() ^= 1;
     assert_eq!(milan().and(forged).refused(), untrusted(&["crl-signature"]));
+    let endless = crl_with(ark, &CURRENT[..1], &[], &[]);
+    assert_eq!(milan().and(endless).refused(), untrusted(&["crl-without-end"]));
+    // A list that speaks of some certificates only (issuing distribution point, critical).
+    let partial = der(0xa0, &sequence(&[&extension(b"\x55\x1d\x1c", true, b"\x30\x00")]));
+    assert_eq!(milan().and(crl_with(ark, &CURRENT, &[], &partial)).refused(), untrusted(&["crl-extension"]));
     // Another line's list says nothing here, and does not pass for one that does.
     assert_eq!(milan().and(crl("ARK-Genoa", CURRENT, &[2])).open(), ["snp-crl"]);
 }
@@ -454,14 +465,23 @@ fn each_root_is_asked_once_about_a_list_however_many_reports_there_are() {
         assert!(verify_report(&report, &recognised, &scene.anchors, NOW).is_ok());
         assert!(verify_report(&unsigned, &recognised, &scene.anchors, NOW).is_err());
     }
-    let asked: Vec<usize> = recognised
-        .readable_as::<AmdFile>()
-        .filter_map(|file| match file {
-            AmdFile::Crl(list) => Some(list.asked()),
-            AmdFile::Certificates(_) => None,
-        })
-        .collect();
+    let asked: Vec<usize> =
+        recognised.readable_as::<AmdFile>().flat_map(|file| &file.lists).map(RevocationList::asked).collect();
     assert_eq!(asked, [1, 0]);
+}
+
+/// `sev` tells the generation of a version 2 report by zeros in the chip id; own code by the certificates. A chip whose id
+/// ends in zeros is read in two ways, and then nobody is believed.
+#[test]
+fn two_readers_that_disagree_are_an_error_of_its_own() {
+    let id = [[0xab; 8].as_slice(), &[0; 56]].concat();
+    let scene = scene("Milan", 2, SnpSigner::Vcek)
+        .with_report(|report| report[0x1a0..0x1e0].copy_from_slice(&id))
+        .with_vek(SnpSigner::Vcek, "Milan", |draft| {
+            draft.extensions.pop();
+            draft.extensions.push(extension(b"\x2b\x06\x01\x04\x01\x9c\x78\x01\x04", false, &id));
+        });
+    assert_eq!(scene.refused(), untrusted(&["snp-readers-disagree"]));
 }
 
 #[test]
@@ -519,6 +539,62 @@ fn every_reserved_byte_and_fixed_field_is_looked_at() {
         cut.report.resize(length, 0);
         malformed(cut);
     }
+}
+
+/// A host's table of pieces, each under its GUID.
+fn table(pieces: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut at = 24 * (pieces.len() + 1);
+    let (mut entries, mut content) = (Vec::new(), Vec::new());
+    for (guid, piece) in pieces {
+        entries.extend(hex::decode(guid.replace('-', "")).unwrap());
+        entries.extend([at, piece.len()].map(|number| u32::try_from(number).unwrap().to_le_bytes()).concat());
+        content.extend(*piece);
+        at += piece.len();
+    }
+    [entries, vec![0; 24], content].concat()
+}
+
+const VCEK_GUID: &str = "63da758d-e664-4564-adc5-f4b93be8accd";
+const ASK_GUID: &str = "4ab7b379-bbac-4fe4-a02f-05aef327c782";
+const ARK_GUID: &str = "c0b406a4-a803-4952-9743-3fb6014cd0ae";
+const CRL_GUID: &str = "92f81bc3-5811-4d3d-97ff-d19f88dc67ea";
+
+#[test]
+fn a_hosts_table_endorses_as_single_files_do() {
+    let single = milan();
+    let [vek, ask, ark] = &single.endorsements[..] else { panic!("three files") };
+    let whole = |pieces: &[(&str, &[u8])]| Scene { endorsements: vec![table(pieces)], ..milan() };
+    let all: [(&str, &[u8]); 3] = [(VCEK_GUID, vek), (ASK_GUID, ask), (ARK_GUID, ark)];
+    assert_eq!(whole(&all).judge(), single.judge());
+    // Padded to pages, as kernels hand it over, and with an entry of the host's own.
+    let mut padded = table(&[all[0], ("00112233-4455-6677-8899-aabbccddeeff", b"\0junk"), all[1], all[2]]);
+    padded.resize(4 * 4096, 0);
+    assert_eq!(Scene { endorsements: vec![padded], ..milan() }.judge(), single.judge());
+    // A piece is what it is, not what its GUID says; only the pinned root is trusted.
+    let mixed = [(ASK_GUID, all[0].1), (ARK_GUID, all[1].1), (VCEK_GUID, all[2].1)];
+    assert_eq!(whole(&mixed).judge(), single.judge());
+    let foreign = Scene { anchors: TrustAnchors::default(), ..whole(&all) };
+    assert_eq!(foreign.refused(), untrusted(&["unknown-root"]));
+    let revoking = crl("ARK-Milan", CURRENT, &[2]);
+    assert_eq!(whole(&[all[0], all[1], all[2], (CRL_GUID, &revoking)]).refused(), untrusted(&["revoked"]));
+    assert_eq!(whole(&all[..1]).refused(), (Culprit::Unavailable, vec!["chain-missing"]));
+    let unreadable = untrusted(&["amd-endorsement-unreadable"]);
+    assert_eq!(whole(&[all[0], all[1], (ARK_GUID, b"junk")]).refused(), unreadable);
+    let nested = table(&all);
+    assert_eq!(whole(&[(VCEK_GUID, &nested)]).refused(), unreadable);
+    let outside = untrusted(&["snp-certificate-table"]);
+    let good = table(&all);
+    // A little off, and far off.
+    for (at, found) in [(16, &unreadable), (20, &unreadable), (19, &outside), (23, &outside)] {
+        let mut broken = good.clone();
+        broken[at] ^= 0x80;
+        assert_eq!(Scene { endorsements: vec![broken], ..milan() }.refused(), *found, "{at}");
+    }
+    for cut in [16, 24, 95] {
+        assert_eq!(Scene { endorsements: vec![good[..cut].to_vec()], ..milan() }.refused(), outside, "{cut}");
+    }
+    let many = table(&[all[0]; 17]);
+    assert_eq!(Scene { endorsements: vec![many], ..milan() }.refused(), outside);
 }
 
 #[test]

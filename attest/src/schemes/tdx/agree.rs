@@ -8,9 +8,9 @@
 
 use tdx_quote::pck::verify_pck_certificate_chain_pem;
 use tdx_quote::{Quote, VerifyingKey};
-use weighbridge_attest_types::{NotChecked, TcbStatus};
+use weighbridge_attest_types::{NotChecked, TcbStatus, UnixMillis};
 
-use super::collateral::CheckedCollateral;
+use super::collateral::{CheckedCollateral, DcapReading};
 use super::pck::PckFacts;
 use super::quote::TdxQuote;
 use super::tcb::Evaluation;
@@ -23,46 +23,71 @@ pub(super) fn check(
     quote: &TdxQuote<'_>,
     path: &TrustedPath<'_, '_>,
     pck: &PckFacts,
+    until: UnixMillis,
     collateral: &CheckedCollateral<'_>,
     evaluation: &Evaluation,
 ) -> Result<Vec<NotChecked>, Failures> {
-    let dcap = dcap_agrees(quote, path, pck, collateral, evaluation);
+    let own = OwnReading { quote, pck, until, evaluation, evaluation_number: collateral.evaluation_number() };
+    let dcap = own.dcap_agrees(collateral.dcap_reading(quote, path.anchor()));
     let second = tdx_quote_agrees(quote, path);
     match (dcap, second) {
-        (Ok(()), second) => second.map_err(Failures::from),
+        (Ok(open), second) => second
+            .map(|mut all| {
+                all.extend(open);
+                all
+            })
+            .map_err(Failures::from),
         (Err(first), Ok(_)) => Err(first.into()),
         (Err(first), Err(other)) => Err(Failures::of(first, vec![other])),
     }
 }
 
-/// dcap-qvl must give the same status, advisories and fields; or refuse for exactly the reason that own code gives.
-fn dcap_agrees(
-    quote: &TdxQuote<'_>,
-    path: &TrustedPath<'_, '_>,
-    pck: &PckFacts,
-    collateral: &CheckedCollateral<'_>,
-    evaluation: &Evaluation,
-) -> Result<(), Failure> {
-    let disagree = |theirs: String, ours: String| {
-        Err(Failure::new("tdx-readers-disagree", format!("dcap-qvl says: {theirs}; own checks say: {ours}")))
-    };
-    let expected = expected_refusals(quote, evaluation);
-    match collateral.dcap_reading(quote, path.anchor()) {
-        Err(refusal) if expected.iter().any(|start| refusal.starts_with(start)) => Ok(()),
-        Err(refusal) => disagree(refusal, format!("TCB {:?}, expected refusals {expected:?}", evaluation.status)),
-        Ok(theirs) => {
-            let same = theirs.status == evaluation.status
-                && theirs.advisories == evaluation.advisories
-                && theirs.ppid == pck.ppid
-                && theirs.fmspc == pck.fmspc
-                && theirs.mrtd == quote.report.mrtd
-                && theirs.report_data == quote.report.report_data
-                && u64::from_le_bytes(theirs.attributes) == quote.report.attributes.0;
-            if same && expected.is_empty() {
-                return Ok(());
+/// What own code read.
+struct OwnReading<'q> {
+    quote: &'q TdxQuote<'q>,
+    pck: &'q PckFacts,
+    until: UnixMillis,
+    evaluation: &'q Evaluation,
+    evaluation_number: u32,
+}
+
+impl OwnReading<'_> {
+    /// dcap-qvl must read the same; or refuse for exactly a reason that own code foresees. Where it refuses TD attributes,
+    /// which it does last of all, its reading of the TCB stays unknown, and that shows.
+    fn dcap_agrees(&self, theirs: Result<DcapReading, String>) -> Result<Option<NotChecked>, Failure> {
+        let disagree = |theirs: String, ours: String| {
+            Err(Failure::new("tdx-readers-disagree", format!("dcap-qvl says: {theirs}; own checks say: {ours}")))
+        };
+        let expected = expected_refusals(self.quote, self.evaluation);
+        match theirs {
+            Err(refusal) if expected.iter().any(|start| refusal.starts_with(start)) => Ok(self.unread_tcb()),
+            Err(refusal) => disagree(refusal, format!("TCB {:?}, expected {expected:?}", self.evaluation.status)),
+            Ok(theirs) if expected.is_empty() && theirs == self.in_their_words() => Ok(None),
+            Ok(theirs) => {
+                disagree(format!("{theirs:?}"), format!("{:?}, expected {expected:?}", self.in_their_words()))
             }
-            disagree(format!("{theirs:?}"), format!("{evaluation:?} of {:?} by {pck:?}", quote.report))
         }
+    }
+
+    fn in_their_words(&self) -> DcapReading {
+        DcapReading {
+            status: self.evaluation.status,
+            relaunch_advised: self.evaluation.relaunch_advised,
+            advisories: self.evaluation.advisories.clone(),
+            level_date: self.evaluation.level_date,
+            evaluation_number: self.evaluation_number,
+            pck: self.pck.clone(),
+            report: self.quote.report.clone(),
+            until: self.until.seconds(),
+        }
+    }
+
+    fn unread_tcb(&self) -> Option<NotChecked> {
+        (self.evaluation.status != TcbStatus::NotSupported).then(|| NotChecked {
+            code: "tdx-second-tcb".to_owned(),
+            why: "dcap-qvl refuses such TD attributes and says no TCB status then; own code alone evaluated it"
+                .to_owned(),
+        })
     }
 }
 
@@ -77,7 +102,7 @@ fn expected_refusals(quote: &TdxQuote<'_>, evaluation: &Evaluation) -> Vec<&'sta
             "QE ISVSVN ",
         ];
     }
-    let attributes = quote.report.attributes;
+    let attributes = quote.report.td10.attributes;
     let refusals = [
         (attributes.reserved() != 0, "Reserved bits in TD attributes are set"),
         (attributes.migratable(), "TD migration is enabled"),
@@ -112,9 +137,14 @@ fn tdx_quote_agrees(quote: &TdxQuote<'_>, path: &TrustedPath<'_, '_>) -> Result<
 fn read_version_4(quote: &TdxQuote<'_>, intel: bool, pck: &VerifyingKey) -> Result<(), String> {
     // Its parser cuts header and body off unchecked; own code has already read both from these bytes.
     let theirs = Quote::from_bytes(quote.canonical()).map_err(|error| format!("{error:?}"))?;
-    let same = theirs.mrtd() == quote.report.mrtd
-        && theirs.report_input_data() == quote.report.report_data
-        && u64::from_le_bytes(theirs.body.tdattributes) == quote.report.attributes.0;
+    let (body, own) = (&theirs.body, &quote.report.td10);
+    let same = theirs.mrtd() == own.mrtd
+        && theirs.report_input_data() == own.report_data
+        && u64::from_le_bytes(body.tdattributes) == own.attributes.0
+        && [theirs.rtmr0(), theirs.rtmr1(), theirs.rtmr2(), theirs.rtmr3()] == own.rtmr
+        && body.mrseam == own.mrseam
+        && body.mrsignerseam == own.mr_signer_seam
+        && [body.mrconfigid, body.mrowner, body.mrownerconfig] == [own.mr_config_id, own.mr_owner, own.mr_owner_config];
     if !same {
         return Err("the TD report has other fields".to_owned());
     }

@@ -4,12 +4,15 @@
 
 use std::collections::BTreeSet;
 
+use dcap_qvl::quote::{Report, TDReport10, TDReport15Ex};
 use dcap_qvl::verify::QuoteVerifier;
-use dcap_qvl::{QuoteClaims, QuoteCollateralV3, QuotePolicy};
+use dcap_qvl::{PckCertFlag, QuoteClaims, QuoteCollateralV3, QuotePolicy};
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
-use weighbridge_attest_types::{CertificateAnchor, TcbStatus, UnixMillis};
+use weighbridge_attest_types::{CertificateAnchor, TcbStatus, TdAttributes, TdxExtension, TdxServiceTd, UnixMillis};
 use x509_parser::prelude::X509Certificate;
 
+use super::TdxFile;
+use super::body::{Td10, Td15, TdReport};
 use super::pck::PckFacts;
 use super::quote::TdxQuote;
 use super::tcb::{QeIdentity, TcbInfo};
@@ -26,6 +29,9 @@ use crate::x509::{
 /// Common name of the certificate that signs TCB info and identities.
 const TCB_SIGNER: &str = "Intel SGX TCB Signing";
 
+/// Code of a file that is collateral by its keys and by nothing else.
+const UNREADABLE: &str = "collateral-unreadable";
+
 /// Code of the failure that no other collateral can heal.
 const REVOKED: &str = "revoked";
 
@@ -35,22 +41,25 @@ pub(super) struct CheckedCollateral<'e> {
     raw: &'e QuoteCollateralV3,
     pub(super) info: &'e TcbInfo,
     pub(super) identity: &'e QeIdentity,
-    /// With everything of this collateral admitted.
+    /// With everything of this collateral admitted, and nothing else.
     pub(super) window: Window,
     crl_ends: [UnixMillis; 2],
 }
 
-/// What dcap-qvl says about a quote.
+/// What dcap-qvl says about a quote, in our words, to be held against our own reading.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct DcapReading {
     /// After its merges; a TD that should be relaunched keeps the status it launched with.
     pub(super) status: TcbStatus,
+    pub(super) relaunch_advised: bool,
     pub(super) advisories: BTreeSet<String>,
-    pub(super) ppid: Vec<u8>,
-    pub(super) fmspc: [u8; 6],
-    pub(super) mrtd: [u8; 48],
-    pub(super) report_data: [u8; 64],
-    pub(super) attributes: [u8; 8],
+    /// Of the platform's level and the module's, the older.
+    pub(super) level_date: Option<UnixMillis>,
+    pub(super) evaluation_number: u32,
+    pub(super) pck: PckFacts,
+    pub(super) report: TdReport,
+    /// Earliest end of everything that was used, in seconds.
+    pub(super) until: u64,
 }
 
 /// Finds the collateral of the platform's FMSPC, checks every candidate, and takes the one with the highest TCB
@@ -60,12 +69,13 @@ pub(super) fn select<'e>(
     endorsements: &'e Endorsements,
     path: &TrustedPath<'_, '_>,
     pck: &PckFacts,
-    window: &Window,
+    now: UnixMillis,
 ) -> Result<CheckedCollateral<'e>, EvidenceError> {
+    let candidates = endorsements.readable_as::<TdxFile>().filter_map(TdxFile::as_collateral);
     let (ours, others): (Vec<&Candidate>, Vec<&Candidate>) =
-        endorsements.readable_as::<Candidate>().partition(|candidate| candidate.fmspc == pck.fmspc);
+        candidates.partition(|candidate| candidate.fmspc == pck.fmspc);
     if ours.is_empty() {
-        let unreadable = endorsements.unreadable_as::<Candidate>().cloned();
+        let unreadable = endorsements.unreadable_as::<TdxFile>().filter(|failure| failure.code == UNREADABLE).cloned();
         return Err(Failures::collect(unreadable).map_or_else(|| missing(&others, pck), EvidenceError::Untrusted));
     }
     if ours.len() > MAX_COLLATERAL_CANDIDATES {
@@ -75,7 +85,7 @@ pub(super) fn select<'e>(
     let mut best: Option<CheckedCollateral<'_>> = None;
     let mut failures = Vec::new();
     for candidate in ours {
-        match check(candidate, path, pck, window.clone()) {
+        match check(candidate, path, pck, Window::new(now)) {
             Ok(checked) if best.as_ref().is_none_or(|best| best.age() < checked.age()) => best = Some(checked),
             Ok(_) => {}
             Err(found) => failures.extend(found),
@@ -91,8 +101,12 @@ pub(super) fn select<'e>(
 impl CheckedCollateral<'_> {
     /// Newer is greater.
     fn age(&self) -> (u32, Option<UnixMillis>) {
-        let number = self.info.tcb_evaluation_data_number.min(self.identity.tcb_evaluation_data_number);
-        (number, parse_date(&self.info.issue_date))
+        (self.evaluation_number(), parse_date(&self.info.issue_date))
+    }
+
+    /// The lower of both statements.
+    pub(super) fn evaluation_number(&self) -> u32 {
+        self.info.tcb_evaluation_data_number.min(self.identity.tcb_evaluation_data_number)
     }
 
     /// dcap-qvl's reading of the quote with this collateral, or its refusal in its own words. Debug and service TDs are
@@ -162,7 +176,7 @@ pub(super) fn recognise(bytes: &[u8]) -> Option<Result<Candidate, Failure>> {
     let head = bytes.get(..MAX_COLLATERAL_BYTES).unwrap_or(bytes);
     let key = br#""tcb_info""#;
     let ours = head.trim_ascii_start().starts_with(b"{") && head.windows(key.len()).any(|window| window == key);
-    ours.then(|| read(bytes).map_err(|why| Failure::new("collateral-unreadable", why)))
+    ours.then(|| read(bytes).map_err(|why| Failure::new(UNREADABLE, why)))
 }
 
 fn read(bytes: &[u8]) -> Result<Candidate, String> {
@@ -318,17 +332,77 @@ fn check_signer(
     failures
 }
 
+/// In our words; every field that both readers have.
 fn reading(claims: &QuoteClaims) -> Result<DcapReading, String> {
-    let report = claims.report.as_td10().ok_or_else(|| "it read something else than a TD report".to_owned())?;
+    use dcap_qvl::TcbStatus::{TDRelaunchAdvised, TDRelaunchAdvisedConfigurationNeeded};
+    let platform = &claims.platform;
     Ok(DcapReading {
         status: status(claims.tcb.status),
+        relaunch_advised: matches!(claims.tcb.status, TDRelaunchAdvised | TDRelaunchAdvisedConfigurationNeeded),
         advisories: claims.tcb.advisory_ids.iter().cloned().collect(),
-        ppid: claims.platform.pck.ppid.clone(),
-        fmspc: claims.platform.pck.fmspc,
-        mrtd: report.mr_td,
-        report_data: report.report_data,
-        attributes: report.td_attributes,
+        level_date: platform.tcb_date_tag.checked_mul(1000).map(UnixMillis),
+        evaluation_number: claims.tcb.eval_data_number,
+        pck: pck_facts(&platform.pck)?,
+        report: td_report(&claims.report)?,
+        until: claims.earliest_expiration_date,
     })
+}
+
+fn pck_facts(pck: &dcap_qvl::PckIdentity) -> Result<PckFacts, String> {
+    let flag = |flag: PckCertFlag| match flag {
+        PckCertFlag::True => Some(true),
+        PckCertFlag::False => Some(false),
+        PckCertFlag::Undefined => None,
+    };
+    Ok(PckFacts {
+        ppid: pck.ppid.as_slice().try_into().map_err(|_| "its PPID is not 16 bytes")?,
+        fmspc: pck.fmspc,
+        pce_id: pck.pce_id.as_slice().try_into().map_err(|_| "its PCEID is not 2 bytes")?,
+        pce_svn: pck.pce_svn,
+        sgx_svn: pck.cpu_svn,
+        sgx_type: pck.sgx_type,
+        instance: pck.platform_instance_id,
+        dynamic: flag(pck.dynamic_platform),
+        cached_keys: flag(pck.cached_keys),
+        smt: flag(pck.smt_enabled),
+    })
+}
+
+fn td_report(report: &Report) -> Result<TdReport, String> {
+    let td10 = report.as_td10().ok_or("it read something else than a TD report")?;
+    let td15 = report.as_td15().map(|td15| Td15 { tee_tcb_svn2: td15.tee_tcb_svn2, mr_service_td: td15.mr_service_td });
+    Ok(TdReport { td10: own_td10(td10), td15, extension: report.as_td15_ex().map(own_extension) })
+}
+
+const fn own_td10(theirs: &TDReport10) -> Td10 {
+    Td10 {
+        tee_tcb_svn: theirs.tee_tcb_svn,
+        mrseam: theirs.mr_seam,
+        mr_signer_seam: theirs.mr_signer_seam,
+        seam_attributes: theirs.seam_attributes,
+        attributes: TdAttributes(u64::from_le_bytes(theirs.td_attributes)),
+        xfam: u64::from_le_bytes(theirs.xfam),
+        mrtd: theirs.mr_td,
+        mr_config_id: theirs.mr_config_id,
+        mr_owner: theirs.mr_owner,
+        mr_owner_config: theirs.mr_owner_config,
+        rtmr: [theirs.rt_mr0, theirs.rt_mr1, theirs.rt_mr2, theirs.rt_mr3],
+        report_data: theirs.report_data,
+    }
+}
+
+fn own_extension(theirs: &TDReport15Ex) -> TdxExtension {
+    let service = |hash, attributes| TdxServiceTd { hash, attributes };
+    TdxExtension {
+        vmid: theirs.vmid,
+        td_id: theirs.td_id,
+        dev_info: theirs.dev_info,
+        initial_service_td: service(theirs.init_service_td_hash, theirs.init_service_td_attributes),
+        current_service_td: service(theirs.cur_service_td_hash, theirs.cur_service_td_attributes),
+        initial_cpu_svn: theirs.init_cpu_svn,
+        initial_tee_tcb_svn: theirs.init_tee_tcb_svn,
+        initial_fmspc: theirs.init_tee_fmspc,
+    }
 }
 
 /// In the words of every room. "Relaunch advised" means launched out of date: that stays the status.

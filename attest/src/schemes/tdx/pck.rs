@@ -20,6 +20,13 @@ pub(super) struct PckFacts {
     pub(super) pce_svn: u16,
     /// SGX TCB components.
     pub(super) sgx_svn: [u8; 16],
+    /// 0 standard, 1 scalable, 2 scalable with integrity.
+    pub(super) sgx_type: u8,
+    /// Platform CA only, as all that follow.
+    pub(super) instance: Option<[u8; 16]>,
+    pub(super) dynamic: Option<bool>,
+    pub(super) cached_keys: Option<bool>,
+    pub(super) smt: Option<bool>,
 }
 
 /// Reads the extension; every field once, every field of its exact size.
@@ -35,12 +42,22 @@ fn parse(extension: &[u8]) -> Option<PckFacts> {
     for (number, svn) in (1u64..).zip(&mut sgx_svn) {
         *svn = u8::try_from(tcb.integer(number)?).ok()?;
     }
+    let flags = fields.constructed_if_there(7)?.map(entries);
+    let flags = match flags {
+        Some(flags) => flags?,
+        None => Entries(Vec::new()),
+    };
     Some(PckFacts {
         ppid: fields.octets(1)?,
         pce_id: fields.octets(3)?,
         fmspc: fields.octets(4)?,
         pce_svn: tcb.integer(17)?,
         sgx_svn,
+        sgx_type: fields.enumerated(5)?,
+        instance: fields.octets_if_there(6)?,
+        dynamic: flags.boolean(1)?,
+        cached_keys: flags.boolean(2)?,
+        smt: flags.boolean(3)?,
     })
 }
 
@@ -59,6 +76,35 @@ impl<'a> Entries<'a> {
 
     fn octets<const N: usize>(&self, arc: u64) -> Option<[u8; N]> {
         self.get(arc, Tag::OctetString)?.try_into().ok()
+    }
+
+    fn has(&self, arc: u64) -> bool {
+        self.0.iter().any(|(found, _)| *found == arc)
+    }
+
+    fn constructed_if_there(&self, arc: u64) -> Option<Option<&'a [u8]>> {
+        if self.has(arc) { self.constructed(arc).map(Some) } else { Some(None) }
+    }
+
+    fn octets_if_there<const N: usize>(&self, arc: u64) -> Option<Option<[u8; N]>> {
+        if self.has(arc) { self.octets(arc).map(Some) } else { Some(None) }
+    }
+
+    /// Absent, or one of DER's two.
+    fn boolean(&self, arc: u64) -> Option<Option<bool>> {
+        match (self.has(arc), self.get(arc, Tag::Boolean)) {
+            (false, _) => Some(None),
+            (true, Some([0xff])) => Some(Some(true)),
+            (true, Some([0])) => Some(Some(false)),
+            (true, _) => None,
+        }
+    }
+
+    fn enumerated(&self, arc: u64) -> Option<u8> {
+        match *self.get(arc, Tag::Enumerated)? {
+            [value] => Some(value),
+            _ => None,
+        }
     }
 
     /// A non-negative INTEGER below 2¹⁶: one or two bytes, or three with a leading zero.
@@ -133,9 +179,26 @@ mod tests {
     fn all_fields_are_read() {
         let facts = parse(&sample(|_, _| {})).unwrap();
         let sgx_svn = std::array::from_fn(|index| u8::try_from(index + 1).unwrap());
-        let expected =
-            PckFacts { ppid: [0xaa; 16], fmspc: [1, 2, 3, 4, 5, 6], pce_id: [0, 1], pce_svn: 0x9001, sgx_svn };
+        let expected = PckFacts {
+            ppid: [0xaa; 16],
+            fmspc: [1, 2, 3, 4, 5, 6],
+            pce_id: [0, 1],
+            pce_svn: 0x9001,
+            sgx_svn,
+            sgx_type: 0,
+            instance: None,
+            dynamic: None,
+            cached_keys: None,
+            smt: None,
+        };
         assert_eq!(facts, expected);
+        let flags = [pair(&[7, 1], der(1, &[0xff])), pair(&[7, 3], der(1, &[0]))].concat();
+        let platform = parse(&sample(|fields, _| {
+            fields.push(pair(&[6], der(4, &[0xbb; 16])));
+            fields.push(pair(&[7], der(0x30, &flags)));
+        }));
+        let with = PckFacts { instance: Some([0xbb; 16]), dynamic: Some(true), smt: Some(false), ..expected };
+        assert_eq!(platform, Some(with));
     }
 
     #[test]
@@ -143,9 +206,26 @@ mod tests {
         assert_eq!(parse(&sample(|fields, _| drop(fields.remove(0)))), None);
         assert_eq!(parse(&sample(|fields, _| fields.push(pair(&[1], der(4, &[0; 16]))))), None);
         assert_eq!(parse(&sample(|fields, _| fields[0] = pair(&[1], der(4, &[0; 15])))), None);
+        assert_eq!(parse(&sample(|fields, _| drop(fields.remove(3)))), None);
+        assert_eq!(parse(&sample(|fields, _| fields.push(pair(&[6], der(4, &[0; 15]))))), None);
+        assert_eq!(parse(&sample(|fields, _| fields.push(pair(&[7], der(4, &[]))))), None);
+        let loose = |value: &'static [u8]| {
+            parse(&sample(move |fields, _| {
+                fields.push(pair(&[7], der(0x30, &pair(&[7, 2], der(1, value)))));
+            }))
+        };
+        assert!(loose(&[1]).is_none() && loose(&[]).is_none() && loose(&[0]).is_some());
         assert_eq!(parse(&sample(|_, tcb| drop(tcb.remove(3)))), None);
         assert_eq!(parse(&sample(|_, tcb| tcb[3] = pair(&[2, 4], der(2, &[0x80])))), None);
         assert_eq!(parse(&sample(|_, tcb| tcb[3] = pair(&[2, 4], der(2, &[1, 0])))), None);
+    }
+
+    #[test]
+    fn a_certificate_without_the_extension_is_no_pck() {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        let plain = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+        let (_, certificate) = x509_parser::parse_x509_certificate(plain.der()).unwrap();
+        assert_eq!(read_facts(&certificate).unwrap_err().code, "pck-extension");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! **Duty.** The quote's structure, read by own code so that its class is certain: what does not nest exactly is
 //! malformed, before any signature. **Does not know** any key. **Spec.** EVIDENCE §2.1.
 
+use super::body::{self, TdReport};
 use crate::budget::MAX_TDX_QUOTE_BYTES;
 use crate::error::EvidenceError;
-use crate::pem::pem_certificates;
+use crate::pem::{pem_certificates, spelled};
 use crate::reader::Reader;
 
-const CODE: &str = "tdx-quote";
+pub(super) const CODE: &str = "tdx-quote";
 const ECDSA_P256: u16 = 2;
 const TEE_TDX: u32 = 0x81;
 const INTEL_QE: [u8; 16] =
@@ -38,37 +39,11 @@ pub(crate) struct TdxQuote<'a> {
     pub(super) qe_signature: [u8; 64],
     /// Hashed into the QE report together with the attestation key.
     pub(super) qe_auth: &'a [u8],
-    /// As received; it may end in NUL.
+    /// As received, in its one spelling; it may end in one NUL.
     pub(super) pck_chain_pem: &'a [u8],
     /// The certificates of `pck_chain_pem`, DER.
     pub(super) pck_chain: Vec<Vec<u8>>,
 }
-
-/// The fields of a TD report that somebody here reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TdReport {
-    pub(super) tee_tcb_svn: [u8; 16],
-    pub(super) mr_signer_seam: [u8; 48],
-    pub(super) seam_attributes: [u8; 8],
-    pub(super) attributes: TdAttributes,
-    pub(super) mrtd: [u8; 48],
-    pub(super) report_data: [u8; 64],
-    /// TDX 1.5 and later.
-    pub(super) td15: Option<Td15>,
-}
-
-/// What TDX 1.5 adds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Td15 {
-    /// The current TCB, after a module update that kept the TD running.
-    pub(super) tee_tcb_svn2: [u8; 16],
-    /// Whether a service TD is, or was at creation, attached.
-    pub(super) service_td: bool,
-}
-
-/// TD attributes, EVIDENCE §2.1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TdAttributes(pub(super) u64);
 
 /// The fields of the QE report that the QE identity speaks of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +66,7 @@ impl<'a> TdxQuote<'a> {
             return Err(input.malformed(message));
         }
         let version = header(&mut input)?;
-        let report = body(&mut input, version)?;
+        let report = body::read(&mut input, version)?;
         let signed = bytes.get(..input.position()).unwrap_or_default();
         let length = input.length32("the signature section's length")?;
         let mut section = Reader::new(input.take(length, "the signature section")?, CODE);
@@ -108,6 +83,11 @@ impl<'a> TdxQuote<'a> {
         let pck_chain_pem = certification(&mut qe, PCK_CHAIN, "the PCK chain")?.rest();
         qe.end("the PCK chain")?;
         let pck_chain = pem_certificates(pck_chain_pem)?;
+        // Nobody signs the text: another spelling would be another quote of the same content.
+        let text = pck_chain_pem.strip_suffix(&[0]).unwrap_or(pck_chain_pem);
+        if text != spelled(&pck_chain).as_bytes() {
+            return Err(section.malformed("the PCK chain is not spelled as Intel's tools write it".to_owned()));
+        }
         let qe_report = QeReport::parse(&qe_report_bytes)?;
         Ok(Self {
             canonical,
@@ -133,33 +113,6 @@ impl<'a> TdxQuote<'a> {
     /// What the attestation key signs: header, descriptor of a version 5 body, body, as received.
     pub(super) const fn signed(&self) -> &'a [u8] {
         self.signed
-    }
-}
-
-impl TdAttributes {
-    /// The owner or the host can look into the TD: DEBUG or a profiling bit.
-    pub(super) const fn debug(self) -> bool {
-        self.0 & 0b0111_0001 != 0
-    }
-
-    /// SERVTD_EXT: a service TD's hash is part of the report.
-    pub(super) const fn service_td(self) -> bool {
-        self.0 >> 17 & 1 == 1
-    }
-
-    /// SEPT_VE_DISABLE.
-    pub(super) const fn sept_ve_disable(self) -> bool {
-        self.0 >> 28 & 1 == 1
-    }
-
-    /// MIGRATABLE.
-    pub(super) const fn migratable(self) -> bool {
-        self.0 >> 29 & 1 == 1
-    }
-
-    /// Bits that must be zero (TDX module ABI 348551-008US, table 3.23): 1–3, 7–15, 23–26, 32–61.
-    pub(super) const fn reserved(self) -> u64 {
-        self.0 & 0x3fff_ffff_0780_ff8e
     }
 }
 
@@ -197,61 +150,6 @@ fn header(input: &mut Reader<'_>) -> Result<u16, EvidenceError> {
     Err(input.malformed(format!("not a TDX quote of version 4 or 5 by Intel's enclave: {found}")))
 }
 
-fn body(input: &mut Reader<'_>, version: u16) -> Result<TdReport, EvidenceError> {
-    let kind = if version == 4 { 2 } else { input.u16("the body type")? };
-    let size = match kind {
-        2 => 584,
-        3 => 648,
-        4 => 885,
-        _ => return Err(input.malformed(format!("body type {kind} is unknown"))),
-    };
-    if version == 5 {
-        let announced = input.length32("the body size")?;
-        if announced != size {
-            return Err(input.malformed(format!("body type {kind} has {size} bytes, not {announced}")));
-        }
-    }
-    let mut body = Reader::new(input.take(size, "the TD report")?, CODE);
-    let report = td10(&mut body)?;
-    let td15 = match kind {
-        2 => None,
-        3 => Some(td15(&mut body)?),
-        _ => Some(td15_extended(&mut body)?),
-    };
-    body.end("the TD report")?;
-    Ok(TdReport { td15, ..report })
-}
-
-fn td10(body: &mut Reader<'_>) -> Result<TdReport, EvidenceError> {
-    let tee_tcb_svn = body.array("tee_tcb_svn")?;
-    body.take(48, "mrseam")?;
-    let mr_signer_seam = body.array("mrsignerseam")?;
-    let seam_attributes = body.array("seamattributes")?;
-    let attributes = TdAttributes(u64::from_le_bytes(body.array("tdattributes")?));
-    body.take(8, "xfam")?;
-    let mrtd = body.array("mrtd")?;
-    body.take(7 * 48, "mrconfigid to rtmr3")?;
-    let report_data = body.array("report_data")?;
-    Ok(TdReport { tee_tcb_svn, mr_signer_seam, seam_attributes, attributes, mrtd, report_data, td15: None })
-}
-
-fn td15(body: &mut Reader<'_>) -> Result<Td15, EvidenceError> {
-    let tee_tcb_svn2 = body.array("tee_tcb_svn2")?;
-    let mr_service_td: [u8; 48] = body.array("mrservicetd")?;
-    Ok(Td15 { tee_tcb_svn2, service_td: mr_service_td != [0; 48] })
-}
-
-/// The extended body also names service TDs that were bound later.
-fn td15_extended(body: &mut Reader<'_>) -> Result<Td15, EvidenceError> {
-    let base = td15(body)?;
-    body.take(1 + 32 + 48, "vmid, td_id and dev_info")?;
-    let initial: [u8; 48] = body.array("init_servtd_hash")?;
-    body.take(8 + 16 + 16 + 12, "initial service TD attributes and TCB")?;
-    let current: [u8; 48] = body.array("cur_servtd_hash")?;
-    body.take(8, "cur_servtd_attr")?;
-    Ok(Td15 { service_td: base.service_td || initial != [0; 48] || current != [0; 48], ..base })
-}
-
 fn certification<'a>(input: &mut Reader<'a>, wanted: u16, what: &str) -> Result<Reader<'a>, EvidenceError> {
     let kind = input.u16(what)?;
     if kind != wanted {
@@ -264,6 +162,7 @@ fn certification<'a>(input: &mut Reader<'a>, wanted: u16, what: &str) -> Result<
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use weighbridge_attest_types::TdAttributes;
 
     use super::*;
 
@@ -308,7 +207,7 @@ mod tests {
             let parsed = TdxQuote::parse(&padded).unwrap();
             assert_eq!(parsed.canonical(), &bytes[..]);
             assert_eq!(parsed.signed().len(), size + if version == 4 { 48 } else { 54 });
-            assert_eq!((parsed.report.attributes, parsed.report.report_data[0]), (TdAttributes(1), 9));
+            assert_eq!((parsed.report.td10.attributes, parsed.report.td10.report_data[0]), (TdAttributes(1), 9));
             assert_eq!((parsed.qe_auth, parsed.pck_chain.as_slice()), (&[8; 32][..], &[vec![1, 2, 3]][..]));
             assert_eq!(parsed.report.td15.is_some(), kind > 2);
         }
@@ -345,29 +244,37 @@ mod tests {
     }
 
     #[test]
-    fn service_tds_show_wherever_a_body_names_one() {
-        for (kind, size, offset) in [(3, 648, 600), (4, 885, 600), (4, 885, 729), (4, 885, 829)] {
-            let mut body = vec![0; size];
-            body[offset] = 1;
-            let bytes = quote(5, kind, &body);
-            assert!(TdxQuote::parse(&bytes).unwrap().report.td15.unwrap().service_td, "{offset}");
-        }
-        let plain = quote(5, 4, &[0; 885]);
-        assert!(!TdxQuote::parse(&plain).unwrap().report.td15.unwrap().service_td);
+    fn an_enclave_in_place_of_a_td_is_not_supported() {
+        let error = TdxQuote::parse(&quote(5, 1, &[0; 384])).unwrap_err();
+        assert!(matches!(error, EvidenceError::Unsupported(_)) && error.code() == "tdx-body-kind", "{error}");
     }
 
     #[test]
-    fn attribute_bits_are_where_the_specification_puts_them() {
-        let bits = |numbers: &[u32]| TdAttributes(numbers.iter().map(|bit| 1 << bit).sum());
-        for bit in [0, 4, 5, 6] {
-            assert!(bits(&[bit]).debug(), "{bit}");
+    fn another_spelling_of_the_chain_is_malformed() {
+        let spelled = |text: &[u8]| {
+            let chain = section(PCK_CHAIN, text);
+            let auth = [&[0u8, 0][..]].concat();
+            let qe = section(QE_REPORT, &[&[6; QE_REPORT_BYTES][..], &[7; 64], &auth, &chain].concat());
+            let signatures = [&[4u8; 64][..], &[5; 64], &qe].concat();
+            let mut bytes = quote(4, 2, &[0; 584])[..48 + 584].to_vec();
+            bytes.extend(u32::try_from(signatures.len()).unwrap().to_le_bytes());
+            bytes.extend(signatures);
+            TdxQuote::parse(&bytes).map(drop).map_err(|error| error.code())
+        };
+        let text = &PEM[..PEM.len() - 1];
+        assert_eq!([spelled(PEM), spelled(text)], [Ok(()), Ok(())]);
+        let crlf = String::from_utf8(text.to_vec()).unwrap().replace('\n', "\r\n");
+        let short_lines = String::from_utf8(text.to_vec()).unwrap().replace("AQID", "AQ\nID");
+        for other in [
+            &[PEM, &[0]].concat()[..],
+            &text[..text.len() - 1],
+            &[text, b"\n"].concat(),
+            &[b" ", text].concat(),
+            crlf.as_bytes(),
+            short_lines.as_bytes(),
+        ] {
+            assert_eq!(spelled(other), Err(CODE));
         }
-        assert!(bits(&[17]).service_td() && bits(&[28]).sept_ve_disable() && bits(&[29]).migratable());
-        let lawful = [0, 4, 5, 6, 16, 17, 18, 19, 20, 21, 22, 27, 28, 29, 30, 31, 62, 63];
-        for bit in 0..64 {
-            assert_eq!(bits(&[bit]).reserved() != 0, !lawful.contains(&bit), "{bit}");
-        }
-        assert!(!bits(&lawful[4..]).debug() && !bits(&[0, 27, 30]).sept_ve_disable());
     }
 
     proptest! {

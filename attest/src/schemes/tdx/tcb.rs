@@ -4,12 +4,15 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-use weighbridge_attest_types::TcbStatus;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use weighbridge_attest_types::{TcbStatus, UnixMillis};
 
+use super::body::TdReport;
 use super::pck::PckFacts;
-use super::quote::{QeReport, TdReport};
+use super::quote::QeReport;
 use crate::error::{Failure, Failures};
+use crate::x509::parse_date;
 
 /// Intel's statement about one platform model.
 #[derive(Debug, Clone, Deserialize)]
@@ -63,6 +66,8 @@ struct ModuleIdentity {
 #[serde(rename_all = "camelCase")]
 struct Level<T> {
     tcb: T,
+    #[serde(deserialize_with = "date")]
+    tcb_date: UnixMillis,
     tcb_status: TcbStatus,
     #[serde(default, rename = "advisoryIDs")]
     advisory_ids: Vec<String>,
@@ -92,17 +97,40 @@ struct EnclaveTcb {
 pub(super) struct Evaluation {
     /// After all merges. `Revoked` when any part is; `NotSupported` when any part matches no level.
     pub(super) status: TcbStatus,
+    /// The same, read as if nothing were out of date.
+    pub(super) without_age: TcbStatus,
     /// Of the launch TCB, the module and the enclave.
     pub(super) advisories: BTreeSet<String>,
-    /// Of the current TCB of a TD that was kept running through a module update.
-    pub(super) current_advisories: BTreeSet<String>,
+    /// Oldest date of the platform's level and the module's.
+    pub(super) level_date: Option<UnixMillis>,
+    /// Date of the enclave's level.
+    pub(super) enclave_date: Option<UnixMillis>,
+    /// Oldest date of the parts that are out of date.
+    pub(super) out_of_date_level: Option<UnixMillis>,
+    /// Of a TD that was kept running through a module update.
+    pub(super) current: Option<Current>,
+    /// Launched out of date, and current by now.
+    pub(super) relaunch_advised: bool,
 }
 
-/// Status and advisories of one part.
+/// Standing of the TCB that runs now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Current {
+    pub(super) status: TcbStatus,
+    pub(super) without_age: TcbStatus,
+    pub(super) advisories: BTreeSet<String>,
+}
+
+/// Standing of one part, or of several merged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Part {
     status: TcbStatus,
+    without_age: TcbStatus,
     advisories: BTreeSet<String>,
+    /// Oldest of all levels in it.
+    date: Option<UnixMillis>,
+    /// Oldest of all that are out of date.
+    out_of_date: Option<UnixMillis>,
 }
 
 /// Evaluates; fails where the statements are about another module or enclave than the one that signed.
@@ -118,14 +146,24 @@ pub(super) fn evaluate(
         return Err(failures);
     }
     let enclave = enclave_level(&identity.tcb_levels, qe.isv_svn);
-    let launch = platform_part(info, pck, &report.tee_tcb_svn).merge(&enclave);
-    let Some(td15) = &report.td15 else {
-        let Part { status, advisories } = launch;
-        return Ok(Evaluation { status, advisories, current_advisories: BTreeSet::new() });
-    };
-    let current = platform_part(info, pck, &td15.tee_tcb_svn2).merge(&enclave);
-    let status = with_current(launch.status, current.status);
-    Ok(Evaluation { status, advisories: launch.advisories, current_advisories: current.advisories })
+    let platform = platform_part(info, pck, &report.td10.tee_tcb_svn);
+    let launch = platform.clone().merge(&enclave);
+    let current = report.td15.as_ref().map(|td15| platform_part(info, pck, &td15.tee_tcb_svn2).merge(&enclave));
+    let now = current.as_ref().unwrap_or(&launch);
+    Ok(Evaluation {
+        status: with_current(launch.status, now.status),
+        without_age: with_current(launch.without_age, now.without_age),
+        level_date: platform.date,
+        enclave_date: enclave.date,
+        out_of_date_level: oldest(launch.out_of_date, now.out_of_date),
+        relaunch_advised: is_out_of_date(launch.status) && is_current(now.status),
+        advisories: launch.advisories,
+        current: current.map(|part| Current {
+            status: part.status,
+            without_age: part.without_age,
+            advisories: part.advisories,
+        }),
+    })
 }
 
 /// A TD that launched out of date on a module that is current by now is advised to relaunch: what it launched with
@@ -181,10 +219,10 @@ fn enclave_level(levels: &[Level<EnclaveTcb>], isv_svn: u16) -> Part {
 
 /// The launched module's signer and attributes.
 fn check_module(info: &TcbInfo, report: &TdReport) -> Option<Failure> {
-    let [_, version, ..] = report.tee_tcb_svn;
+    let [_, version, ..] = report.td10.tee_tcb_svn;
     let module = module_identity(info, version)?;
-    let fits = is_hex(&module.mrsigner, &report.mr_signer_seam)
-        && fits_under_mask(&module.attributes, &module.attributes_mask, &report.seam_attributes);
+    let fits = is_hex(&module.mrsigner, &report.td10.mr_signer_seam)
+        && fits_under_mask(&module.attributes, &module.attributes_mask, &report.td10.seam_attributes);
     let message = format!("the TDX module is not the one that Intel's TCB info calls version {version}");
     (!fits).then(|| Failure::new("tdx-module-identity", message))
 }
@@ -213,29 +251,71 @@ fn fits_under_mask(wanted: &str, mask: &str, found: &[u8]) -> bool {
 
 impl Part {
     fn of<T>(level: &Level<T>) -> Self {
-        Self { status: level.tcb_status, advisories: level.advisory_ids.iter().cloned().collect() }
+        Self {
+            status: level.tcb_status,
+            without_age: without_age(level.tcb_status),
+            advisories: level.advisory_ids.iter().cloned().collect(),
+            date: Some(level.tcb_date),
+            out_of_date: is_out_of_date(level.tcb_status).then_some(level.tcb_date),
+        }
     }
 
     fn not_supported() -> Self {
-        Self { status: TcbStatus::NotSupported, advisories: BTreeSet::new() }
+        let status = TcbStatus::NotSupported;
+        Self { status, without_age: status, advisories: BTreeSet::new(), date: None, out_of_date: None }
     }
 
-    /// Takes a module's or enclave's status in; advisories are united.
+    /// Takes a module's or enclave's standing in; advisories are united.
     fn merge(mut self, component: &Self) -> Self {
-        use TcbStatus::{
-            ConfigurationAndSwHardeningNeeded, ConfigurationNeeded, NotSupported, OutOfDate,
-            OutOfDateConfigurationNeeded, Revoked, SwHardeningNeeded, UpToDate,
-        };
-        self.status = match (component.status, self.status) {
-            (Revoked, _) | (_, Revoked) => Revoked,
-            (NotSupported, _) | (_, NotSupported) => NotSupported,
-            (OutOfDate, UpToDate | SwHardeningNeeded) => OutOfDate,
-            (OutOfDate, ConfigurationNeeded | ConfigurationAndSwHardeningNeeded) => OutOfDateConfigurationNeeded,
-            (_, status) => status,
-        };
+        self.status = merged(self.status, component.status);
+        self.without_age = merged(self.without_age, component.without_age);
         self.advisories.extend(component.advisories.iter().cloned());
+        self.date = oldest(self.date, component.date);
+        self.out_of_date = oldest(self.out_of_date, component.out_of_date);
         self
     }
+}
+
+/// EVIDENCE §2.4 (Merge).
+const fn merged(platform: TcbStatus, component: TcbStatus) -> TcbStatus {
+    use TcbStatus::{
+        ConfigurationAndSwHardeningNeeded, ConfigurationNeeded, NotSupported, OutOfDate, OutOfDateConfigurationNeeded,
+        Revoked, SwHardeningNeeded, UpToDate,
+    };
+    match (component, platform) {
+        (Revoked, _) | (_, Revoked) => Revoked,
+        (NotSupported, _) | (_, NotSupported) => NotSupported,
+        (OutOfDate, UpToDate | SwHardeningNeeded) => OutOfDate,
+        (OutOfDate, ConfigurationNeeded | ConfigurationAndSwHardeningNeeded) => OutOfDateConfigurationNeeded,
+        (_, status) => status,
+    }
+}
+
+const fn is_out_of_date(status: TcbStatus) -> bool {
+    matches!(status, TcbStatus::OutOfDate | TcbStatus::OutOfDateConfigurationNeeded)
+}
+
+const fn is_current(status: TcbStatus) -> bool {
+    !is_out_of_date(status) && !matches!(status, TcbStatus::Revoked | TcbStatus::NotSupported)
+}
+
+/// What a status says beside age.
+const fn without_age(status: TcbStatus) -> TcbStatus {
+    match status {
+        TcbStatus::OutOfDate => TcbStatus::UpToDate,
+        TcbStatus::OutOfDateConfigurationNeeded => TcbStatus::ConfigurationNeeded,
+        other => other,
+    }
+}
+
+/// The earlier of those that there are.
+fn oldest(one: Option<UnixMillis>, other: Option<UnixMillis>) -> Option<UnixMillis> {
+    one.into_iter().chain(other).min()
+}
+
+fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixMillis, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_date(&text).ok_or_else(|| D::Error::custom(format!("{text:?} is no date")))
 }
 
 #[cfg(test)]

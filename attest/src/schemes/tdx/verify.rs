@@ -2,12 +2,14 @@
 //! step lists all its failures; a later step runs only on what the earlier ones vouch for. **Spec.** EVIDENCE §2.2–2.6.
 
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
-use weighbridge_attest_types::{PlatformClaims, TcbStatus, TrustAnchors, UnixMillis, sha256};
+use weighbridge_attest_types::{
+    EventLogClaims, EventLogState, PlatformClaims, TcbStatus, TrustAnchors, UnixMillis, sha256,
+};
 use x509_parser::prelude::X509Certificate;
 
 use super::pck::read_facts;
 use super::quote::TdxQuote;
-use super::{agree, claims, collateral, tcb};
+use super::{TdxFile, agree, claims, collateral, tcb};
 use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure, untrusted_if_any};
 use crate::verified::Verified;
@@ -34,7 +36,7 @@ pub(super) fn verify(
     };
 
     // 2. Collateral: revocation and Intel's statements (§2.2: 2, §2.3).
-    let collateral = collateral::select(endorsements, &path, &pck, &window)?;
+    let collateral = collateral::select(endorsements, &path, &pck, now)?;
 
     // 3. TCB status (§2.4). A revoked platform's keys are worth nothing; every other status is policy's.
     let evaluation = tcb::evaluate(collateral.info, collateral.identity, &pck, &quote.report, &quote.qe_report);
@@ -44,15 +46,32 @@ pub(super) fn verify(
     }
 
     // 4. The other two readers (§2.6).
-    let open = agree::check(quote, &path, &pck, &collateral, &evaluation).map_err(EvidenceError::Untrusted)?;
+    let until = window.until().min(collateral.window.until());
+    let open = agree::check(quote, &path, &pck, until, &collateral, &evaluation).map_err(EvidenceError::Untrusted)?;
 
-    // 5. No policy knows what a reserved attribute means (§2.5).
-    let reserved = quote.report.attributes.reserved();
-    if reserved != 0 {
-        let message = format!("TD attributes have the reserved bits {reserved:#x}");
-        return Err(EvidenceError::Rejected(Failure::new("td-attributes-reserved", message).into()));
+    // 5. What an event log says about the registers (§2.7); the quote holds without one.
+    let event_log = replay(endorsements, &quote.report.td10.rtmr);
+    let (path, pck, window, collateral) = (&path, &pck, &window, &collateral);
+    let checked = claims::Checked { quote, path, pck, window, collateral, evaluation, event_log };
+    Ok(Verified::assertion(claims::claims(checked, open)))
+}
+
+/// Of the logs that came along, perhaps for many nodes, the one that leads to these registers and explains most of them.
+fn replay(endorsements: &Endorsements, rtmr: &[[u8; 48]; 4]) -> EventLogClaims {
+    let mut best: Option<EventLogClaims> = None;
+    let explained = |log: &EventLogClaims| log.explained.iter().filter(|explained| **explained).count();
+    for log in endorsements.readable_as::<TdxFile>().filter_map(TdxFile::as_event_log) {
+        let found = log.against(rtmr);
+        let better = best
+            .as_ref()
+            .is_none_or(|best| best.state != EventLogState::Replayed || explained(best) < explained(&found));
+        if better && (best.is_none() || found.state == EventLogState::Replayed) {
+            best = Some(found);
+        }
     }
-    Ok(Verified::assertion(claims::claims(quote, &path, &pck, &collateral.window, &evaluation, open)))
+    let unreadable = endorsements.unreadable_as::<TdxFile>().any(|failure| failure.code == "event-log-unreadable");
+    let without = if unreadable { EventLogState::Untrusted } else { EventLogState::Missing };
+    best.unwrap_or_else(|| EventLogClaims::none(without))
 }
 
 /// PCK over the QE report, QE report over the attestation key, attestation key over the quote, all as received.

@@ -53,9 +53,14 @@ impl Asked {
         }
     }
 
-    /// Whether evidence that carries `found` can answer such a question at all.
+    /// Whether evidence that carries `found` can answer such a question at all. A TPM quote answers both, each in its way;
+    /// what answers nobody could have been asked either.
     pub(super) fn fits(self, found: &BoundValue) -> bool {
-        std::mem::discriminant(&self.value()) == std::mem::discriminant(found)
+        match (self, found) {
+            (_, BoundValue::ExtraData(_) | BoundValue::Nothing) => true,
+            (Self::ReportData(_), BoundValue::ReportData(_)) | (Self::Nonce(_), BoundValue::Nonce(_)) => true,
+            (Self::ReportData(_), BoundValue::Nonce(_)) | (Self::Nonce(_), BoundValue::ReportData(_)) => false,
+        }
     }
 
     /// How a person asks for it.

@@ -1,68 +1,29 @@
 use weighbridge_attest::Endorsements;
 use weighbridge_attest_types::{
-    BoundValue, ChipFamily, Digest32, NotChecked, Requirement, SnpClaims, SnpGuestPolicy, SnpProduct, SnpSigner, SnpTcb,
-    SnpTcbs, TcbStatus, TrustAnchors,
+    Digest32, FirmwareVersion, MissingRim, NotChecked, NvidiaClaims, Requirement, RimSlot, SnpGuestPolicy, TcbStatus,
+    TdAttributes, TrustAnchors,
 };
 
 use super::*;
-
-const TCB: SnpTcb = SnpTcb { fmc: None, bootloader: 4, tee: 0, snp: 24, microcode: 219 };
+use crate::policy::gpu_with;
+use crate::policy::tests::{TCB, snp as bare_snp, tdx as bare_tdx, tdx_with};
 
 fn tdx() -> PlatformClaims {
-    PlatformClaims {
-        kind: EvidenceKind::new(EvidenceKind::TDX),
-        device: Some(Device(Digest32([0xab; 32]))),
-        grade: Grade::Attested,
-        anchor: "root".to_owned(),
-        bound_value: BoundValue::ReportData([7; 64]),
-        chip_family: None,
-        tcb_status: Some(TcbStatus::UpToDate),
-        advisories: vec![],
-        debug: Some(false),
-        sept_ve_disable: Some(true),
-        migratable: Some(false),
-        measurement: Some(vec![1; 48]),
-        valid_until: UnixMillis(1_000),
-        not_checked: vec![],
-        snp: None,
-    }
+    PlatformClaims { grade: Grade::Attested, valid_until: UnixMillis(1_000), ..bare_tdx() }
 }
 
 fn snp() -> PlatformClaims {
-    let claims = SnpClaims {
-        product: SnpProduct::Milan,
-        signer: SnpSigner::Vcek,
-        csp_id: None,
-        version: 3,
-        guest_svn: 0,
-        family_id: [0; 16],
-        image_id: [0; 16],
-        vmpl: 1,
-        policy: SnpGuestPolicy(0x3_0000),
-        platform_info: 0,
-        tcb: SnpTcbs { current: TCB, committed: TCB, reported: TCB, launch: TCB },
-        host_data: [3; 32],
-        id_key_digest: [0; 48],
-        author_key_digest: None,
-        mitigations: None,
-    };
-    let kind = EvidenceKind::new(EvidenceKind::SEV_SNP);
-    PlatformClaims { kind, tcb_status: None, sept_ve_disable: None, snp: Some(Box::new(claims)), ..tdx() }
+    PlatformClaims { grade: Grade::Attested, valid_until: UnixMillis(1_000), ..bare_snp() }
 }
 
+/// Its firmware matches its manifests, and nobody knows its mode.
 fn gpu() -> PlatformClaims {
-    let open = |code: &str| NotChecked { code: code.to_owned(), why: "no reason".to_owned() };
-    PlatformClaims {
-        kind: EvidenceKind::new(EvidenceKind::NVIDIA_GPU),
-        chip_family: Some(ChipFamily("GH100".to_owned())),
-        tcb_status: None,
-        debug: None,
-        sept_ve_disable: None,
-        migratable: None,
-        measurement: None,
-        not_checked: vec![open("gpu-rim"), open("gpu-cc-mode")],
-        ..tdx()
-    }
+    let open = NotChecked { code: "gpu-cc-mode".to_owned(), why: "no reason".to_owned() };
+    PlatformClaims { not_checked: vec![open], ..gpu_with(|_| {}) }
+}
+
+fn without_manifest(claims: &mut NvidiaClaims) {
+    claims.reference_values.missing = vec![MissingRim { slot: RimSlot::Driver, id: None }];
 }
 
 /// As `appraise_one` makes it of genuine evidence that answered.
@@ -84,18 +45,29 @@ fn refused(culprit: Culprit) -> DeviceAppraisal {
     DeviceAppraisal { claims: None, findings, ..device(tdx(), &AppraisalPolicy::built_in()) }
 }
 
-/// Nothing waived.
+/// Nothing waived that is asked of these devices.
 fn strict() -> AppraisalPolicy {
     let mut policy = AppraisalPolicy::built_in();
-    policy.measurement = Requirement::Equals("01".repeat(48));
-    policy.gpu_reference_values = Requirement::Equals(true);
+    let hex = |byte: u8, count: usize| Requirement::Equals(hex::encode(vec![byte; count]));
+    policy.measurement = hex(1, 48);
     policy.sev_snp.milan.reported = Requirement::AtLeast(TCB);
     policy.sev_snp.milan.committed = Requirement::AtLeast(TCB);
     policy.sev_snp.milan.launch = Requirement::AtLeast(TCB);
     policy.sev_snp.vmpl = Requirement::Equals(1);
     policy.sev_snp.guest_policy = Requirement::Equals(SnpGuestPolicy(0x3_0000));
-    policy.sev_snp.host_data = Requirement::Equals("03".repeat(32));
-    policy.sev_snp.id_key_digest = Requirement::Equals("00".repeat(48));
+    policy.sev_snp.host_data = hex(3, 32);
+    policy.sev_snp.id_key_digest = hex(0, 48);
+    let tdx = &mut policy.tdx;
+    tdx.advisories = Requirement::OneOf(vec![]);
+    tdx.evaluation_number = Requirement::AtLeast(17);
+    (tdx.rtmr0, tdx.rtmr1, tdx.rtmr2, tdx.rtmr3) = (hex(10, 48), hex(11, 48), hex(12, 48), hex(13, 48));
+    (tdx.mr_config_id, tdx.mr_owner, tdx.mr_owner_config) = (hex(2, 48), hex(3, 48), hex(4, 48));
+    (tdx.mrseam, tdx.event_log) = (hex(5, 48), Requirement::Equals(false));
+    let nvidia = &mut policy.nvidia;
+    (nvidia.firmware_identity, nvidia.revocation_status) = (Requirement::Equals(true), Requirement::Equals(true));
+    nvidia.protected_pcie = Requirement::Equals(false);
+    nvidia.gh100.driver = Requirement::AtLeast(FirmwareVersion("550.90.07".to_owned()));
+    nvidia.gh100.vbios = Requirement::AtLeast(FirmwareVersion("96.00.9F.00.01".to_owned()));
     policy
 }
 
@@ -166,11 +138,18 @@ fn the_vector_claims_what_was_compared_and_nothing_else() {
     assert_eq!(vector(snp(), &built_in), [identity, ("configuration", 3), opaque]);
     let masked = PlatformClaims { device: None, ..snp() };
     assert_eq!(vector(masked, &built_in), [("configuration", 3), opaque]);
-    // A GPU's report does not show its configuration, nor, uncompared, its firmware.
-    assert_eq!(vector(gpu(), &built_in), [identity, ("configuration", 36)]);
-    assert_eq!(vector(gpu(), &policy), [identity, ("configuration", 36), ("executables", 33), ("hardware", 32)]);
-    let known = PlatformClaims { not_checked: vec![], ..gpu() };
-    assert_eq!(vector(known, &policy), [identity, ("executables", 3), ("hardware", 2)]);
+    // A TD's firmware alone is not all that was launched.
+    let firmware = AppraisalPolicy { measurement: policy.measurement.clone(), ..AppraisalPolicy::built_in() };
+    assert_eq!(vector(tdx(), &firmware), [identity, ("configuration", 3), ("hardware", 2), opaque]);
+    // A GPU's report does not show its configuration.
+    let matched = [("executables", 3), ("hardware", 2)];
+    for policy in [&policy, &built_in] {
+        assert_eq!(vector(gpu(), policy), [&[identity, ("configuration", 36)], &matched[..]].concat());
+        assert_eq!(vector(gpu_with(|_| {}), policy), [&[identity], &matched[..]].concat());
+    }
+    let mut waived = AppraisalPolicy::built_in();
+    waived.nvidia.reference_values = Requirement::Waived { reason: "for a test".to_owned() };
+    assert_eq!(vector(gpu_with(without_manifest), &waived), [identity]);
 }
 
 #[test]
@@ -187,6 +166,13 @@ fn the_vector_warns_of_what_does_not_hold() {
     has(PlatformClaims { tcb_status: Some(TcbStatus::OutOfDate), ..tdx() }, ("hardware", 32));
     has(PlatformClaims { tcb_status: Some(TcbStatus::NotSupported), ..tdx() }, ("hardware", 97));
     has(PlatformClaims { tcb_status: Some(TcbStatus::ConfigurationNeeded), ..tdx() }, ("configuration", 32));
+    has(PlatformClaims { tcb_status: Some(TcbStatus::Revoked), ..tdx() }, ("hardware", 96));
+    has(tdx_with(|claims| claims.attributes = TdAttributes((1 << 28) | (1 << 4))), ("configuration", 96));
+    has(tdx_with(|claims| claims.tcb.current_status = Some(TcbStatus::OutOfDate)), ("hardware", 32));
+    has(tdx_with(|claims| claims.rtmr[1] = [0; 48]), ("executables", 33));
+    has(gpu_with(without_manifest), ("executables", 33));
+    has(gpu_with(without_manifest), ("hardware", 32));
+    has(gpu_with(|claims| claims.revocation.held = vec!["x".to_owned()]), ("instance-identity", 96));
     let mut old = snp();
     old.snp.as_mut().unwrap().tcb.reported.microcode = 1;
     has(old, ("hardware", 32));
@@ -211,9 +197,9 @@ fn waivers_of_one_reason_stand_together_and_each_rule_is_said_once() {
 
 #[test]
 fn evidence_of_a_kind_that_nobody_knows_is_unsupported_and_hostile_words_are_cut() {
-    let (anchors, endorsements, policy) = (TrustAnchors::default(), Endorsements::default(), AppraisalPolicy::built_in());
-    let grounds =
-        Grounds { endorsements: &endorsements, anchors: &anchors, policy: &policy, at: UnixMillis(0) };
+    let (anchors, endorsements, policy) =
+        (TrustAnchors::default(), Endorsements::default(), AppraisalPolicy::built_in());
+    let grounds = Grounds { endorsements: &endorsements, anchors: &anchors, policy: &policy, at: UnixMillis(0) };
     let piece = EvidencePiece { source: "x".to_owned(), body: vec![1, 2, 3] };
     let appraise = |kind: &str| {
         let kind = EvidenceKind::new(kind);
@@ -268,7 +254,10 @@ fn a_roster_is_exact_in_both_directions() {
     assert_eq!(of(&[cpu(), gpu_named(1)], &[0xab]), fail);
     assert_eq!(of(&[cpu()], &[0xab]), pass);
     assert_eq!(of(&[cpu()], &[0xac]), fail);
-    assert_eq!(of(&[cpu(), device(PlatformClaims { device: Some(Device(Digest32([3; 32]))), ..tdx() }, &policy)], &[0xab]), fail);
+    assert_eq!(
+        of(&[cpu(), device(PlatformClaims { device: Some(Device(Digest32([3; 32]))), ..tdx() }, &policy)], &[0xab]),
+        fail
+    );
     let masked = device(PlatformClaims { device: None, ..snp() }, &policy);
     assert_eq!(of(&[masked, gpu_named(1)], &[1]), FindingStatus::NotChecked);
     assert_eq!(of(&[refused(Culprit::Untrusted)], &[0xab]), fail);

@@ -96,6 +96,7 @@ const UNEXPECTED: i8 = 1;
 const CRYPTO_FAILED: i8 = 99;
 /// Of the instance.
 const RECOGNISED: i8 = 2;
+const NOT_TRUSTWORTHY: i8 = 96;
 /// Of the configuration.
 const NO_KNOWN_VULNERABILITY: i8 = 3;
 const UNSAFE: i8 = 32;
@@ -106,19 +107,27 @@ const APPROVED_BOOT: i8 = 3;
 const UNRECOGNISED_RUNTIME: i8 = 33;
 /// Of hardware.
 const GENUINE: i8 = 2;
+const CONTRAINDICATED_HARDWARE: i8 = 96;
 const UNRECOGNISED_HARDWARE: i8 = 97;
 /// Of memory.
 const ENCRYPTED_MEMORY: i8 = 2;
 const VISIBLE_MEMORY: i8 = 96;
 
-/// Checks that speak about the configuration.
-const CONFIGURATION: [&str; 3] = ["policy-debug", "policy-migratable", "policy-sept-ve-disable"];
+/// Rules that speak about the configuration.
+const CONFIGURATION: [&str; 6] =
+    ["debug", "migration", "SEPT_VE_DISABLE", "profiling", "a service TD", "reserved attribute bits"];
 /// Checks that only a device makes which keeps its configuration out of its report.
 const CONFIGURATION_UNSEEN: [&str; 1] = ["gpu-cc-mode"];
-/// Checks that compare what was launched.
-const EXECUTABLES: [&str; 2] = ["policy-measurement", "policy-gpu-reference-values"];
+/// Rules that compare what was launched. All that are asked of a device must be met: a TD's firmware says nothing about
+/// its kernel.
+const EXECUTABLES: [&str; 5] = ["launch measurement", "RTMR0", "RTMR1", "RTMR2", REFERENCE_VALUES];
+/// The rule that compares an accelerator's firmware with its vendor's manifests, and the one that they match.
+const REFERENCE_VALUES: &str = "comparison with reference values";
+const MEASUREMENTS: &str = "measurements";
 /// The rule that compares firmware of SEV-SNP, of which AMD publishes no status.
 const SNP_FIRMWARE_RULE: &str = "reported TCB";
+/// Rules about the status of a TCB.
+const TCB_STATUS: [&str; 2] = ["TCB status", "TCB status now"];
 
 impl TrustVector {
     /// All claims that are made, with AR4SI's key and name.
@@ -146,10 +155,13 @@ impl TrustVector {
             return Self { instance_identity: value, hardware: value, ..Self::default() };
         };
         Self {
-            instance_identity: claims.device.map(|_| RECOGNISED),
+            // Genuine claims are untrusted only where a key is on hold.
+            instance_identity: match worst(findings) {
+                Some(Culprit::Untrusted) => Some(NOT_TRUSTWORTHY),
+                _ => claims.device.map(|_| RECOGNISED),
+            },
             configuration: configuration(claims, findings),
-            executables: compared(findings, &EXECUTABLES)
-                .map(|met| if met { APPROVED_BOOT } else { UNRECOGNISED_RUNTIME }),
+            executables: executables(findings),
             hardware: hardware(claims, findings),
             runtime_opaque: match (claims.chip_family.is_some(), claims.debug) {
                 (false, Some(false)) => Some(ENCRYPTED_MEMORY),
@@ -160,10 +172,13 @@ impl TrustVector {
     }
 }
 
+fn executables(findings: &[DeviceFinding]) -> Option<i8> {
+    let met = compared(findings, &EXECUTABLES)?;
+    let differ = compared(findings, &[MEASUREMENTS]) == Some(false);
+    Some(if met && !differ { APPROVED_BOOT } else { UNRECOGNISED_RUNTIME })
+}
+
 fn configuration(claims: &PlatformClaims, findings: &[DeviceFinding]) -> Option<i8> {
-    let has = |codes: &[&str], status| {
-        findings.iter().any(|finding| finding.status == status && codes.contains(&finding.code.as_str()))
-    };
     let needs_configuration = matches!(
         claims.tcb_status,
         Some(
@@ -172,46 +187,51 @@ fn configuration(claims: &PlatformClaims, findings: &[DeviceFinding]) -> Option<
                 | TcbStatus::OutOfDateConfigurationNeeded
         )
     );
-    if has(&CONFIGURATION, FindingStatus::Fail) {
+    let met = compared(findings, &CONFIGURATION);
+    if met == Some(false) {
         return Some(UNSUPPORTABLE);
     }
     if needs_configuration {
         return Some(UNSAFE);
     }
-    if has(&CONFIGURATION_UNSEEN, FindingStatus::NotChecked) || has(&CONFIGURATION, FindingStatus::NotChecked) {
+    let is_open = |finding: &DeviceFinding| {
+        let is_about = CONFIGURATION_UNSEEN.contains(&finding.code.as_str()) || is_of(finding, &CONFIGURATION);
+        is_about && finding.status == FindingStatus::NotChecked
+    };
+    if findings.iter().any(is_open) {
         return Some(UNAVAILABLE);
     }
-    has(&CONFIGURATION, FindingStatus::Pass).then_some(NO_KNOWN_VULNERABILITY)
+    met.map(|_| NO_KNOWN_VULNERABILITY)
 }
 
-/// Whether comparisons were made and all hold; `None` if one was not made.
-fn compared(findings: &[DeviceFinding], codes: &[&str]) -> Option<bool> {
-    let mut asked = findings.iter().filter(|finding| codes.contains(&finding.code.as_str())).peekable();
-    asked.peek()?;
-    let mut met = true;
-    for finding in asked {
-        match finding.status {
-            FindingStatus::Pass => {}
-            FindingStatus::Fail => met = false,
-            FindingStatus::NotChecked => return None,
-        }
+/// Whether a finding is about one of these rules. Waived rules of one reason stand together.
+fn is_of(finding: &DeviceFinding, rules: &[&str]) -> bool {
+    let parts = finding.rule.as_deref().unwrap_or_default().split(", ");
+    parts.into_iter().any(|part| rules.contains(&part))
+}
+
+/// Whether comparisons were made and all hold; `None` if none failed and one was not made, or none was asked for.
+fn compared(findings: &[DeviceFinding], rules: &[&str]) -> Option<bool> {
+    let asked: Vec<FindingStatus> =
+        findings.iter().filter(|finding| is_of(finding, rules)).map(|finding| finding.status).collect();
+    if asked.contains(&FindingStatus::Fail) {
+        return Some(false);
     }
-    Some(met)
+    let all = !asked.is_empty() && asked.iter().all(|status| *status == FindingStatus::Pass);
+    all.then_some(true)
 }
 
 /// Genuine is claimed only together with firmware that was compared with something.
 fn hardware(claims: &PlatformClaims, findings: &[DeviceFinding]) -> Option<i8> {
     match claims.tcb_status {
+        Some(TcbStatus::UpToDate) if compared(findings, &TCB_STATUS) == Some(false) => return Some(UNSAFE),
         Some(TcbStatus::UpToDate) => return Some(GENUINE),
         Some(TcbStatus::NotSupported) => return Some(UNRECOGNISED_HARDWARE),
+        Some(TcbStatus::Revoked) => return Some(CONTRAINDICATED_HARDWARE),
         Some(_) => return Some(UNSAFE),
         None => {}
     }
-    let firmware = findings.iter().find(|finding| finding.rule.as_deref() == Some(SNP_FIRMWARE_RULE));
-    match firmware.map(|finding| finding.status) {
-        Some(FindingStatus::Pass) => Some(GENUINE),
-        Some(FindingStatus::Fail) => Some(UNSAFE),
-        Some(FindingStatus::NotChecked) => None,
-        None => compared(findings, &EXECUTABLES[1..]).map(|met| if met { GENUINE } else { UNSAFE }),
-    }
+    let (snp, accelerator) = (compared(findings, &[SNP_FIRMWARE_RULE]), compared(findings, &[REFERENCE_VALUES]));
+    let differ = compared(findings, &[MEASUREMENTS]) == Some(false);
+    snp.or(accelerator).map(|met| if met && !differ { GENUINE } else { UNSAFE })
 }

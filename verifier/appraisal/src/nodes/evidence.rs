@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use weighbridge_attest::{BoundSet, Endorsements, verify_set_with};
 use weighbridge_attest_types::{
-    Binding, BindingStage, Digest32, NodeKey, PlatformClaims, RosterRow, TrustAnchors, UnixMillis,
+    Binding, BindingStage, Digest32, NodeKey, PlatformClaims, RosterRow, TdxTcb, TrustAnchors, UnixMillis,
 };
 
 use crate::check::{CheckResult, Checks, Finding};
@@ -147,7 +147,11 @@ fn finish<'a>(
 ) -> Option<BoundEvidence<'a>> {
     let verified = verify_set_with(&quote.set, trust.endorsements, trust.anchors, trust.now);
     let result = match &verified {
-        Ok(set) => Ok(format!("genuine and bound; endorsements are valid until {}", text::instant(set.valid_until()))),
+        Ok(set) => Ok(format!(
+            "genuine and bound; endorsements are valid until {}{}",
+            text::instant(set.valid_until()),
+            standing(set.cpu())
+        )),
         Err(error) => Err(Finding::fail(error.culprit(), text::chain(error))),
     };
     let mut holds = checks.record(&quote.path, "evidence-genuine", result);
@@ -156,6 +160,15 @@ fn finish<'a>(
         holds = checks.record(&quote.path, code, result) && holds;
     }
     verified.ok().filter(|_| holds).map(|set| BoundEvidence { path: &quote.path, set })
+}
+
+/// By which of Intel's evaluations a TDX platform was judged, and how it stands (EVIDENCE §2.3).
+fn standing(cpu: &PlatformClaims) -> String {
+    let Some(TdxTcb { status, evaluation_number, relaunch_advised, .. }) = cpu.tdx.as_ref().map(|tdx| &tdx.tcb) else {
+        return String::new();
+    };
+    let relaunch = if *relaunch_advised { ", relaunch advised" } else { "" };
+    format!("; TCB {status:?} by evaluation {evaluation_number}{relaunch}")
 }
 
 fn is_of_stage(binding: &Binding, stage: BindingStage) -> CheckResult {

@@ -28,16 +28,16 @@ impl Question {
     /// Reads the evidence and judges it.
     pub(in crate::cli) fn appraise(
         &self,
-        endorsements: &EndorsementFiles,
+        endorsements: &mut EndorsementFiles,
         policy: &AppraisalPolicy,
         anchors: &TrustAnchors,
         at: UnixMillis,
     ) -> Result<Appraisal, CliError> {
-        let grounds = EvidenceGrounds { endorsements: &endorsements.recognised, anchors, policy, at };
         let roster = self.roster.as_ref();
         if self.kind == SET {
             let (set, digest) = evidence::read_set(&self.evidence)?;
             let manifest = self.read_manifest()?;
+            let grounds = EvidenceGrounds { endorsements: &endorsements.recognised, anchors, policy, at };
             return Ok(appraise_set(&set, digest, self.asked, roster, manifest.as_ref(), &grounds));
         }
         if self.manifest.is_some() {
@@ -46,6 +46,8 @@ impl Question {
         let kind = EvidenceKind::new(&self.kind);
         let mut found = evidence::read_evidence(&kind, &self.evidence)?;
         found.chains.extend(endorsements.chains.iter().cloned());
+        endorsements.are_for(found.pieces.len());
+        let grounds = EvidenceGrounds { endorsements: &endorsements.recognised, anchors, policy, at };
         Ok(appraise_devices(&kind, &found.pieces, &found.chains, self.asked, roster, &grounds))
     }
 

@@ -159,9 +159,9 @@ impl Case {
             roster: None,
             manifest: None,
         };
-        let endorsements = evidence::read_endorsements(&below(&self.endorsements))?;
-        let found = question.appraise(&endorsements, policy, anchors, at)?;
-        let before = against.map(|policy| question.appraise(&endorsements, policy, anchors, at)).transpose()?;
+        let mut endorsements = evidence::read_endorsements(&below(&self.endorsements))?;
+        let found = question.appraise(&mut endorsements, policy, anchors, at)?;
+        let before = against.map(|policy| question.appraise(&mut endorsements, policy, anchors, at)).transpose()?;
         let unmet = self.expect.as_ref().map(|expect| expect.unmet(&found)).unwrap_or_default();
         Ok(Tried { name: self.name.clone(), found, unmet, before })
     }

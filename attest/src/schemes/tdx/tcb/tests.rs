@@ -1,7 +1,10 @@
-use TcbStatus::{NotSupported, OutOfDate, OutOfDateConfigurationNeeded, Revoked, SwHardeningNeeded, UpToDate};
+use TcbStatus::{
+    ConfigurationNeeded, NotSupported, OutOfDate, OutOfDateConfigurationNeeded, Revoked, SwHardeningNeeded, UpToDate,
+};
 use serde_json::{Value, json};
+use weighbridge_attest_types::TdAttributes;
 
-use super::super::quote::{Td15, TdAttributes};
+use super::super::body::{Td10, Td15};
 use super::*;
 
 fn components(first: u8) -> Value {
@@ -42,13 +45,16 @@ fn identity(levels: &Value) -> QeIdentity {
 }
 
 fn isv(svn: u16, status: &str) -> Value {
-    json!({ "tcb": { "isvsvn": svn }, "tcbDate": "", "tcbStatus": status, "advisoryIDs": [format!("E{svn}")] })
+    let date = format!("2023-01-{svn:02}T00:00:00Z");
+    json!({ "tcb": { "isvsvn": svn }, "tcbDate": date, "tcbStatus": status, "advisoryIDs": [format!("E{svn}")] })
 }
 
 fn platform(sgx: u8, pce_svn: u16) -> PckFacts {
     let mut sgx_svn = [0; 16];
     sgx_svn[0] = sgx;
-    PckFacts { ppid: [0; 16], fmspc: [0; 6], pce_id: [0; 2], pce_svn, sgx_svn }
+    let (ppid, fmspc, pce_id) = ([0; 16], [0; 6], [0; 2]);
+    let (instance, dynamic, cached_keys, smt) = (None, None, None, None);
+    PckFacts { ppid, fmspc, pce_id, pce_svn, sgx_svn, sgx_type: 1, instance, dynamic, cached_keys, smt }
 }
 
 fn report(svn: [u8; 2], current: Option<[u8; 2]>) -> TdReport {
@@ -57,15 +63,22 @@ fn report(svn: [u8; 2], current: Option<[u8; 2]>) -> TdReport {
         (bytes[0], bytes[1]) = (a, b);
         bytes
     };
-    TdReport {
+    let td10 = Td10 {
         tee_tcb_svn: whole(svn),
+        mrseam: [0; 48],
         mr_signer_seam: [0; 48],
         seam_attributes: [0; 8],
         attributes: TdAttributes(0),
+        xfam: 0,
         mrtd: [0; 48],
+        mr_config_id: [0; 48],
+        mr_owner: [0; 48],
+        mr_owner_config: [0; 48],
+        rtmr: [[0; 48]; 4],
         report_data: [0; 64],
-        td15: current.map(|svn| Td15 { tee_tcb_svn2: whole(svn), service_td: false }),
-    }
+    };
+    let td15 = current.map(|svn| Td15 { tee_tcb_svn2: whole(svn), mr_service_td: [0; 48] });
+    TdReport { td10, td15, extension: None }
 }
 
 fn qe(isv_svn: u16) -> QeReport {
@@ -75,6 +88,10 @@ fn qe(isv_svn: u16) -> QeReport {
 }
 
 fn status(sgx: u8, svn: [u8; 2], current: Option<[u8; 2]>, qe_svn: u16) -> TcbStatus {
+    evaluation(sgx, svn, current, qe_svn).status
+}
+
+fn evaluation(sgx: u8, svn: [u8; 2], current: Option<[u8; 2]>, qe_svn: u16) -> Evaluation {
     // Ascending on purpose: the order of the JSON must not matter.
     let levels = json!([
         level(1, 5, 1, "OutOfDate", "A1"),
@@ -86,7 +103,7 @@ fn status(sgx: u8, svn: [u8; 2], current: Option<[u8; 2]>, qe_svn: u16) -> TcbSt
         module("TDX_03", &json!([isv(3, "Revoked"), isv(5, "UpToDate")]))
     ]);
     let enclave = identity(&json!([isv(4, "UpToDate"), isv(2, "OutOfDate")]));
-    evaluate(&info(&levels, &modules), &enclave, &platform(sgx, 5), &report(svn, current), &qe(qe_svn)).unwrap().status
+    evaluate(&info(&levels, &modules), &enclave, &platform(sgx, 5), &report(svn, current), &qe(qe_svn)).unwrap()
 }
 
 #[test]
@@ -125,6 +142,53 @@ fn a_current_module_does_not_heal_an_old_launch() {
 }
 
 #[test]
+fn a_relaunch_is_advised_where_it_would_mend_the_status() {
+    let advised = |sgx, launch, current| {
+        let found = evaluation(sgx, launch, Some(current), 4);
+        (found.relaunch_advised, found.status, found.current.unwrap().status)
+    };
+    assert_eq!(advised(3, [2, 1], [4, 1]), (true, OutOfDate, UpToDate));
+    assert_eq!(advised(2, [2, 1], [4, 1]), (true, OutOfDateConfigurationNeeded, ConfigurationNeeded));
+    assert_eq!(advised(3, [2, 1], [2, 1]), (false, OutOfDate, OutOfDate));
+    assert_eq!(advised(3, [4, 1], [4, 1]), (false, UpToDate, UpToDate));
+    assert_eq!(advised(3, [2, 1], [3, 3]), (false, Revoked, Revoked));
+    assert_eq!(advised(3, [2, 1], [1, 1]), (false, NotSupported, NotSupported));
+    assert!(!evaluation(3, [2, 1], None, 4).relaunch_advised);
+}
+
+#[test]
+fn age_is_told_apart_from_everything_else() {
+    let day = |day: u64| UnixMillis(1_672_531_200_000 + (day - 1) * 86_400_000);
+    let of = |sgx, svn, current, qe_svn| {
+        let found = evaluation(sgx, svn, current, qe_svn);
+        (found.without_age, found.out_of_date_level)
+    };
+    assert_eq!(of(3, [4, 1], None, 4), (UpToDate, None));
+    // The module's level is of the second of January, the enclave's too, the platform's of a year later.
+    assert_eq!(of(3, [2, 1], None, 4), (UpToDate, Some(day(2))));
+    assert_eq!(of(2, [2, 1], None, 4), (ConfigurationNeeded, Some(day(2))));
+    assert_eq!(of(3, [4, 1], None, 3), (UpToDate, Some(day(2))));
+    assert_eq!(of(1, [4, 1], None, 4), (UpToDate, Some(UnixMillis(1_704_067_200_000))));
+    assert_eq!(of(3, [4, 1], Some([2, 1]), 4), (UpToDate, Some(day(2))));
+    assert_eq!(of(3, [1, 1], None, 4), (NotSupported, None));
+    assert_eq!(of(3, [3, 3], None, 4), (Revoked, None));
+    let dates = |svn, qe_svn| {
+        let found = evaluation(3, svn, None, qe_svn);
+        (found.level_date, found.enclave_date)
+    };
+    assert_eq!(dates([4, 1], 4), (Some(day(4)), Some(day(4))));
+    assert_eq!(dates([4, 1], 1), (Some(day(4)), None));
+    assert_eq!(dates([0, 0], 4), (None, Some(day(4))));
+}
+
+#[test]
+fn a_level_without_a_date_is_no_level() {
+    let mut undated = level(1, 5, 1, "UpToDate", "A1");
+    undated["tcbDate"] = "soon".into();
+    assert!(serde_json::from_value::<Level<PlatformTcb>>(undated).is_err());
+}
+
+#[test]
 fn advisories_are_united() {
     let info = info(
         &json!([level(1, 0, 0, "SWHardeningNeeded", "A1")]),
@@ -142,7 +206,7 @@ fn another_module_or_enclave_is_not_the_one_that_is_spoken_of() {
     let info = info(&json!([]), &json!([]));
     let enclave = identity(&json!([]));
     let mut td = report([0, 0], None);
-    td.seam_attributes[7] = 1;
+    td.td10.seam_attributes[7] = 1;
     let mut quoting = qe(4);
     quoting.mr_signer[0] = 0;
     let failures = evaluate(&info, &enclave, &platform(1, 1), &td, &quoting).unwrap_err();

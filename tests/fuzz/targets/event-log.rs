@@ -1,0 +1,6 @@
+//! Row `event-log` of tests/src/parsers.rs.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let _seen = (weighbridge_tests::parsers::parser("event-log").attempt)(bytes);
+});
