@@ -1,5 +1,6 @@
 //! `weighbridge appraise` as people type it: files in, one verdict out.
 
+mod ear;
 mod files;
 mod sets;
 mod vectors;

@@ -6,6 +6,7 @@ mod checks;
 mod daemon;
 mod errors;
 mod evidence;
+mod nvidia;
 
 /// One code in plain words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +24,10 @@ pub struct Explanation {
     pub remedy: &'static str,
 }
 
-/// Explanations in four tables: checks of a bundle, errors of commands, what the node service and its socket say, and
-/// what is found about evidence.
-pub const EXPLANATIONS: [&[Explanation]; 4] = [checks::CHECKS, errors::ERRORS, daemon::DAEMON, evidence::EVIDENCE];
+/// Explanations in five tables: checks of a bundle, errors of commands, what the node service and its socket say, what is
+/// found about evidence, and what is found about NVIDIA's.
+pub const EXPLANATIONS: [&[Explanation]; 5] =
+    [checks::CHECKS, errors::ERRORS, daemon::DAEMON, evidence::EVIDENCE, nvidia::NVIDIA];
 
 /// The explanation of a code.
 pub(crate) fn of(code: &str) -> Option<&'static Explanation> {
@@ -49,7 +51,7 @@ mod tests {
 
     /// The codes that `CliError::code` and `StatementError::code` can give, read from their source.
     fn codes(source: &str) -> BTreeSet<&str> {
-        let begin = source.find("const fn code(&self)").unwrap();
+        let begin = source.find("fn code(&self)").unwrap();
         let body = source[begin..].split("\n    }\n").next().unwrap();
         body.split("=> \"").skip(1).filter_map(|rest| rest.split('"').next()).collect()
     }
@@ -59,6 +61,11 @@ mod tests {
         let mut given = codes(include_str!("error.rs"));
         given.extend(codes(include_str!("statement.rs")));
         given.extend(codes(include_str!("evidence/error.rs")));
+        given.extend(codes(include_str!("../endorsements/src/error.rs")));
+        given.extend(codes(include_str!("../fetch/src/error.rs")));
+        // What commands print about files that they looked at.
+        given.extend(["endorsement-ended", "endorsement-ending", "endorsement-not-yet", "endorsement-undated"]);
+        given.extend(["endorsement-unreadable", "policy-case-differs"]);
         given.extend(["command-line", "require-cumulative", "require-not-met"]);
         let explained: BTreeSet<&str> = errors::ERRORS.iter().map(|row| row.code).collect();
         let missing: Vec<_> = given.difference(&explained).collect();

@@ -351,29 +351,33 @@ fn whole_findings(devices: &[DeviceAppraisal], roster: Option<&Roster>) -> Vec<D
 
 /// Whether NVIDIA's GPUs and switches name each other, where there are any that could (EVIDENCE §1.9).
 fn topology_findings(devices: &[DeviceAppraisal]) -> Vec<DeviceFinding> {
-    const CODE: &str = "nvidia-topology";
     let claims: Vec<&PlatformClaims> = devices.iter().filter_map(DeviceAppraisal::claims).collect();
     let nvidia = || claims.iter().filter_map(|claims| claims.nvidia.as_deref());
     if nvidia().next().is_none() {
         return Vec::new();
     }
     if claims.len() < devices.len() {
-        return vec![DeviceFinding::not_checked(CODE, "only genuine devices can be compared, and not all are")];
+        return vec![DeviceFinding::not_checked(
+            "nvidia-topology",
+            "only genuine devices can be compared, and not all are",
+        )];
     }
     if nvidia().all(|claims| claims.gpu().is_none()) {
         let message = "no GPU stands beside the switches: whom they connect was not compared";
-        return vec![DeviceFinding::not_checked(CODE, message)];
+        return vec![DeviceFinding::not_checked("nvidia-topology", message)];
     }
     match compare_nvidia_topology(claims.iter().copied()) {
         Err(error) => DeviceFinding::of_refusal(&error).collect(),
         Ok(topology) => match topology.switch_side {
             SwitchSide::NotNeeded => Vec::new(),
-            SwitchSide::Checked => vec![DeviceFinding::pass(CODE, "GPUs and switches name exactly each other")],
+            SwitchSide::Checked => {
+                vec![DeviceFinding::pass("nvidia-topology", "GPUs and switches name exactly each other")]
+            }
             SwitchSide::NotGiven(named) => {
                 let named: Vec<String> = named.iter().map(ToString::to_string).collect();
                 let message =
                     format!("no evidence of the switches was given that the GPUs name: {}", text::list(named));
-                vec![DeviceFinding::not_checked(CODE, message)]
+                vec![DeviceFinding::not_checked("nvidia-topology", message)]
             }
         },
     }

@@ -19,9 +19,6 @@ pub use self::rules::UnmetRule;
 pub(crate) use self::nvidia::{culprit, reference_anchors};
 pub(crate) use self::rules::{Ruling, Turned};
 
-#[cfg(test)]
-pub(crate) use self::nvidia::tests::gpu as gpu_with;
-
 use self::rules::{Rules, reason};
 
 use crate::check::{CheckResult, Checks, Finding};

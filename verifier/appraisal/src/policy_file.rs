@@ -40,6 +40,9 @@ pub enum PolicyFileError {
     /// Hex that no evidence can equal.
     #[error("{0}: hex is written in lower case, and has 64, 96 or 128 digits")]
     Hex(String),
+    /// A minimum of something that has no order.
+    #[error("{0}: only numbers, TCBs and versions such as 550.90.07 have a least one; use `equals` or `one-of`")]
+    Order(String),
     /// A choice among nothing.
     #[error("{0}: `one-of` names nothing, so nothing can meet it")]
     Nothing(String),
@@ -109,6 +112,7 @@ fn check_values(place: &str, value: &Value) -> Result<(), PolicyFileError> {
             match (name.as_str(), value) {
                 ("reason", Value::String(reason)) if reason.trim().is_empty() => Err(PolicyFileError::Reason(place)),
                 ("one-of", Value::Array(values)) if values.is_empty() => Err(PolicyFileError::Nothing(place)),
+                ("at-least", value) if !has_order(value) => Err(PolicyFileError::Order(place)),
                 ("reason" | "id", Value::String(_)) => Ok(()),
                 _ => check_values(&place, value),
             }
@@ -118,6 +122,15 @@ fn check_values(place: &str, value: &Value) -> Result<(), PolicyFileError> {
             Err(PolicyFileError::Hex(place.to_owned()))
         }
         _ => Ok(()),
+    }
+}
+
+/// Words and digests can be sorted, and a status that comes later in the alphabet of statuses is no better one.
+fn has_order(value: &Value) -> bool {
+    match value {
+        Value::Number(_) | Value::Object(_) => true,
+        Value::String(text) => text.contains('.') && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'.'),
+        Value::Null | Value::Bool(_) | Value::Array(_) => false,
     }
 }
 
@@ -184,9 +197,22 @@ mod tests {
             "/debug/waived/reason: a rule is waived for a reason; say it"
         );
         assert_eq!(
-            own(|value| value["tcb_status"] = json!({"one-of": []})),
-            "/tcb_status/one-of: `one-of` names nothing, so nothing can meet it"
+            own(|value| value["tdx"]["tcb_status"] = json!({"one-of": []})),
+            "/tdx/tcb_status/one-of: `one-of` names nothing, so nothing can meet it"
         );
+        for (place, least) in [
+            ("/debug", json!(false)),
+            ("/measurement", json!("ab".repeat(48))),
+            ("/tdx/tcb_status", json!("UpToDate")),
+            ("/tdx/advisories", json!("INTEL-SA-00000")),
+        ] {
+            let said = own(|value| *value.pointer_mut(place).unwrap() = json!({ "at-least": least }));
+            assert!(said.starts_with(&format!("{place}/at-least: only numbers, TCBs and versions")), "{said}");
+        }
+        for (place, least) in [("/tdx/evaluation_number", json!(17)), ("/nvidia/gh100/vbios", json!("96.00.9F.00.01"))]
+        {
+            assert_eq!(own(|value| *value.pointer_mut(place).unwrap() = json!({ "at-least": least })), "read mine");
+        }
         let hex = |text: String| own(|value| value["measurement"] = json!({"one-of": [text]}));
         assert_eq!(hex("ab".repeat(48)), "read mine");
         for wrong in

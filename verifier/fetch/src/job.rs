@@ -151,8 +151,9 @@ fn check(job: &Job, row: &FileStatus) -> Result<(), String> {
             let SnpTcb { fmc: _, bootloader, tee, snp, microcode } = tcb;
             is("sev-snp", format!("bootloader {bootloader} tee {tee} snp {snp} microcode {microcode},"))?;
         }
-        // Looked at by their own form before; a scheme that reads them has its say in `row.unreadable`.
-        Key::NvidiaRim { .. } | Key::NvidiaOcsp { .. } => {}
+        // An id is no word of the file; a manifest of other firmware is compared with nothing.
+        Key::NvidiaRim { .. } => is("nvidia-gpu", "measurements".to_owned())?,
+        Key::NvidiaOcsp { .. } => is("nvidia-gpu", "serial".to_owned())?,
     }
     match row.state {
         State::Ended => Err("what it says has ended".to_owned()),

@@ -130,13 +130,14 @@ fn all() -> impl Iterator<Item = &'static Explanation> {
 }
 
 fn list() -> String {
-    let [checks, errors, daemon, evidence] = EXPLANATIONS;
+    let [checks, errors, daemon, evidence, nvidia] = EXPLANATIONS;
     let lines = |rows: &[Explanation]| -> String {
         rows.iter().map(|row| beside(&format!("  {:<28}", row.code), row.looks_at, COLUMNS, 30)).collect()
     };
     let tables = [
         ("checks of a bundle", checks),
         ("what is found about evidence", evidence),
+        ("what is found about GPUs and switches", nvidia),
         ("errors of commands", errors),
         ("errors of weighbridged and its socket", daemon),
     ];

@@ -157,7 +157,7 @@ mod tests {
             (&of("/debug")["waived"], said(&of("/debug")["requirement"])),
             (&json!(false), "equals false".to_owned())
         );
-        assert_eq!(said(&of("/tcb_status")["requirement"]), "one of \"UpToDate\"");
+        assert_eq!(said(&of("/tdx/tcb_status")["requirement"]), "one of \"UpToDate\"");
         assert_eq!(of("/sev_snp/milan/reported")["waived"], true);
         let text = serde_json::to_string(&AppraisalPolicy::built_in()).unwrap();
         let words = ["\"equals\":", "\"at-least\":", "\"one-of\":", "\"waived\":"];

@@ -4,16 +4,16 @@
 
 use super::{Explanation, row};
 
-const ATTESTER: &str = "Whoever runs the node that the evidence is of.";
-const VENDOR: &str = "The maker of the chip.";
-const YOU: &str = "You, who appraise.";
+pub(super) const ATTESTER: &str = "Whoever runs the node that the evidence is of.";
+pub(super) const VENDOR: &str = "The maker of the chip.";
+pub(super) const YOU: &str = "You, who appraise.";
 const US: &str = "The makers of weighbridge.";
-const NOBODY: &str = "Nobody: it only tells.";
+pub(super) const NOBODY: &str = "Nobody: it only tells.";
 
-const ANEW: &str = "Ask for new evidence.";
-const DISTRUST: &str = "Do not rely on this evidence.";
-const FETCH: &str = "Fetch the vendor’s statements anew, and check them: weighbridge endorsements status.";
-const NEWER: &str = "Try a newer weighbridge.";
+pub(super) const ANEW: &str = "Ask for new evidence.";
+pub(super) const DISTRUST: &str = "Do not rely on this evidence.";
+pub(super) const FETCH: &str = "Fetch the vendor’s statements anew, and check them: weighbridge endorsements status.";
+pub(super) const NEWER: &str = "Try a newer weighbridge.";
 const TIME: &str = "Fetch endorsements of the time of the judgement, or judge with --at at the time of the evidence.";
 
 pub(super) const EVIDENCE: &[Explanation] = &[
@@ -252,13 +252,6 @@ pub(super) const EVIDENCE: &[Explanation] = &[
         DISTRUST,
     ),
     row(
-        "td-attributes-reserved",
-        "The attributes of the TD.",
-        "Bits are set whose meaning nobody knows.",
-        ATTESTER,
-        DISTRUST,
-    ),
-    row(
         "tdx-readers-disagree",
         "Two independent readings of one quote.",
         "They do not agree, so neither is believed.",
@@ -404,59 +397,115 @@ pub(super) const EVIDENCE: &[Explanation] = &[
         YOU,
         FETCH,
     ),
-    row("gpu-report", "The layout of a GPU’s report.", "The bytes are not a report.", ATTESTER, ANEW),
-    row("gpu-chain-size", "The size of a GPU’s certificate chain.", "It is longer than any chain.", ATTESTER, ANEW),
     row(
-        "gpu-chain-length",
-        "The number of certificates in a GPU’s chain.",
-        "It is not the one that these chains have.",
+        "device-kind",
+        "The kind of an accelerator’s evidence in a set.",
+        "It is a CPU’s, and no accelerator’s.",
+        ATTESTER,
+        DISTRUST,
+    ),
+    row("tdx-body-kind", "The kind of TD report in a quote.", "Nothing here has learned it.", YOU, NEWER),
+    row(
+        "tdx-second-tcb",
+        "The TCB status by a second reader.",
+        "It knows no such platform or module, so one reading stands alone.",
+        NOBODY,
+        "Nothing: it only tells.",
+    ),
+    row("event-log", "The layout of an event log.", "The bytes are not one of the logs that are read.", ATTESTER, ANEW),
+    row(
+        "event-log-unreadable",
+        "An event log beside a quote.",
+        "It looks like one and cannot be read.",
         ATTESTER,
         ANEW,
     ),
-    row("gpu-chain-names", "The names in a GPU’s chain.", "They are not those of a GPU.", ATTESTER, DISTRUST),
-    row("gpu-family-unknown", "The chip that a GPU’s chain names.", "Nothing here has learned it.", YOU, NEWER),
-    row("gpu-pdi", "The identity in a GPU’s certificate.", "It cannot be read.", ATTESTER, DISTRUST),
     row(
-        "gpu-signature",
-        "The signature under a GPU’s report.",
-        "The report was changed, or another GPU signed it.",
+        "snp-certificate-table",
+        "The table of certificates that a host hands to its guest.",
+        "It cannot be read.",
+        ATTESTER,
+        "Give the certificates one by one.",
+    ),
+    row(
+        "azure-evidence",
+        "The parts of an Azure VM’s evidence.",
+        "They are not in their one form, or do not belong together.",
+        ATTESTER,
+        ANEW,
+    ),
+    row(
+        "azure-tpm-quote",
+        "The vTPM’s answer to a question.",
+        "None came along: the blob may be of any time.",
+        ATTESTER,
+        "Have the VM quoted by its vTPM over your nonce.",
+    ),
+    row(
+        "azure-tpm-pcrs",
+        "The values that a vTPM quoted.",
+        "Only their digest is known.",
+        NOBODY,
+        "Have the values collected with the quote.",
+    ),
+    row("hcl-size", "The size of an Azure blob.", "It is longer than any blob.", ATTESTER, ANEW),
+    row("hcl-blob", "The layout of an Azure blob.", "The bytes are not a blob of the paravisor.", ATTESTER, ANEW),
+    row("hcl-claims", "The claims in an Azure blob.", "They cannot be read.", ATTESTER, ANEW),
+    row(
+        "hcl-claims-differ",
+        "The claims in an Azure blob against the digest in its hardware report.",
+        "They were changed, or belong to another VM.",
         ATTESTER,
         DISTRUST,
     ),
     row(
-        "gpu-fwid-differs",
-        "The firmware that runs against the one that the certificate is for.",
-        "They differ.",
+        "hcl-certificates",
+        "Certificates beside an Azure blob.",
+        "They are endorsements and stand beside the evidence.",
+        YOU,
+        "Give them with --endorsements.",
+    ),
+    row("td-report", "The TD report in an Azure blob.", "It is not one that the processor makes.", ATTESTER, ANEW),
+    row(
+        "td-report-differs",
+        "The TD report in an Azure blob against the TDX quote.",
+        "The quote is about another one.",
         ATTESTER,
         DISTRUST,
     ),
-    row("gpu-fwid-unknown", "The firmware that the certificate is for.", "It cannot be read.", ATTESTER, DISTRUST),
     row(
-        "gpu-fwid",
-        "The firmware that a report names.",
-        "Older firmware does not name itself.",
-        NOBODY,
-        "Bring the firmware up to date.",
+        "td-quote-missing",
+        "The TDX quote over the TD report in an Azure blob.",
+        "It was not given, and a TD report alone proves nothing elsewhere.",
+        ATTESTER,
+        "Have the quote collected as well.",
     ),
     row(
-        "gpu-rim",
-        "Measurements of a GPU against NVIDIA’s reference values.",
-        "They were not compared.",
-        NOBODY,
-        "Have a policy require it where it matters.",
+        "td-quote-unreadable",
+        "A TDX quote beside an Azure blob.",
+        "It looks like one and cannot be read.",
+        ATTESTER,
+        ANEW,
     ),
     row(
-        "gpu-ocsp",
-        "Whether NVIDIA has taken a certificate back.",
-        "Nobody asked.",
-        NOBODY,
-        "Give NVIDIA’s answers with the endorsements.",
+        "tpm-quote",
+        "The layout of a TPM quote.",
+        "It is not one, or of an algorithm that is not read.",
+        ATTESTER,
+        ANEW,
     ),
     row(
-        "gpu-cc-mode",
-        "Whether a GPU is in confidential mode and not in developer mode.",
-        "A report does not say; only the driver does.",
-        NOBODY,
-        "Lean on the measured image of the node.",
+        "tpm-quote-signature",
+        "The signature under a TPM quote.",
+        "The key that the blob names did not sign it.",
+        ATTESTER,
+        DISTRUST,
+    ),
+    row(
+        "tpm-pcrs-differ",
+        "The values of PCRs against the digest that was quoted.",
+        "They are not the ones that were quoted.",
+        ATTESTER,
+        DISTRUST,
     ),
 ];

@@ -5,8 +5,7 @@ use weighbridge_attest_types::{
 };
 
 use super::*;
-use crate::policy::gpu_with;
-use crate::policy::tests::{TCB, snp as bare_snp, tdx as bare_tdx, tdx_with};
+use crate::policy::tests::{TCB, gpu as gpu_with, snp as bare_snp, tdx as bare_tdx, tdx_with};
 
 fn tdx() -> PlatformClaims {
     PlatformClaims { grade: Grade::Attested, valid_until: UnixMillis(1_000), ..bare_tdx() }

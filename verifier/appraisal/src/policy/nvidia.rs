@@ -121,75 +121,14 @@ pub(super) fn waivers(rules: &NvidiaRules) -> Vec<(String, &str)> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::collections::BTreeMap;
-
+mod tests {
     use weighbridge_attest_types::{
-        AppliedRim, AppraisalPolicy, BoundValue, ChipFamily, Device, Digest32, EvidenceKind, FirmwareVersion, GpuFacts,
-        MissingRim, NvidiaPart, NvidiaRevocation, Pdi, ReferenceValues, Requirement, RimSlot, UnixMillis,
+        AppraisalPolicy, EvidenceKind, GpuFacts, MissingRim, NvidiaPart, ReferenceValues, Requirement, RimSlot,
     };
 
     use super::super::accelerator_rules;
+    use super::super::tests::{gpu, version};
     use super::*;
-
-    fn version(text: &str) -> FirmwareVersion {
-        FirmwareVersion(text.to_owned())
-    }
-
-    fn matched() -> ReferenceValues {
-        let rim = |slot, text: &str| AppliedRim {
-            slot,
-            id: None,
-            version: version(text),
-            anchor: "rim root".to_owned(),
-            grade: Grade::Attested,
-        };
-        let applied = vec![rim(RimSlot::Driver, "550.90.07"), rim(RimSlot::Vbios, "96.00.9F.00.01")];
-        ReferenceValues { applied, missing: vec![], matched: 33, differences: vec![] }
-    }
-
-    pub(crate) fn gpu(change: impl FnOnce(&mut NvidiaClaims)) -> PlatformClaims {
-        let facts = GpuFacts {
-            driver_version: Some(version("550.90.07")),
-            protected_pcie: Some(NvidiaStatus::Off),
-            ..GpuFacts::default()
-        };
-        let mut claims = NvidiaClaims {
-            pdi: Pdi([1; 8]),
-            hw_model: "GH100 A01 GSP BROM".to_owned(),
-            ueid: "7".to_owned(),
-            vbios_version: Some(version("96.00.9F.00.01")),
-            fwid: Some([3; 48]),
-            opaque_version: None,
-            measurements: vec![[0; 48]; 64],
-            extend_counters: vec![],
-            uninterpreted: BTreeMap::new(),
-            part: NvidiaPart::Gpu(Box::new(facts)),
-            reference_values: matched(),
-            revocation: NvidiaRevocation::default(),
-        };
-        change(&mut claims);
-        PlatformClaims {
-            kind: EvidenceKind::new(EvidenceKind::NVIDIA_GPU),
-            device: Some(Device(Digest32([0xab; 32]))),
-            grade: Grade::Attested,
-            anchor: "device root".to_owned(),
-            bound_value: BoundValue::Nonce([0; 32]),
-            chip_family: Some(ChipFamily("GH100".to_owned())),
-            tcb_status: None,
-            advisories: vec![],
-            debug: None,
-            sept_ve_disable: None,
-            migratable: None,
-            measurement: None,
-            valid_until: UnixMillis(0),
-            not_checked: vec![],
-            snp: None,
-            tdx: None,
-            azure: None,
-            nvidia: Some(Box::new(claims)),
-        }
-    }
 
     fn codes(claims: &PlatformClaims, change: impl FnOnce(&mut NvidiaRules)) -> Vec<&'static str> {
         let mut policy = AppraisalPolicy::built_in();
