@@ -92,14 +92,14 @@ fn state(row: &FileStatus, now: UnixMillis, within_millis: u64) -> State {
     if row.unreadable.is_some() {
         return State::Unreadable;
     }
-    let ends = |by: u64| row.statements.iter().filter_map(|statement| statement.until).any(|end| end.0 < by);
+    let ends = || row.statements.iter().filter_map(|statement| statement.until);
     let is_timeless = !row.statements.is_empty() && row.statements.iter().all(|statement| statement.is_timeless);
     let soon = now.0.saturating_add(within_millis);
-    if ends(now.0) {
+    if ends().any(|end| end < now) {
         State::Ended
     } else if row.from().is_some_and(|from| from > now) {
         State::NotYet
-    } else if within_millis > 0 && ends(soon.saturating_add(1)) {
+    } else if within_millis > 0 && ends().any(|end| end.0 <= soon) {
         State::Ending
     } else if row.until().is_none() && !is_timeless {
         State::Undated
