@@ -520,14 +520,8 @@ impl CliError {
             Self::Prove(source) if source.culprit() == Culprit::Rejected => {
                 "choose a statement that is true of the declared total, or --declared none"
             }
-            Self::Oms { source: OmsError::Key, .. } => "name the signer's public key, not the private one",
-            Self::Oms { source: OmsError::OtherKey { .. } | OmsError::Signature, .. } => {
-                "get the signer's key from the signer; if it is the right one, the signature is not theirs"
-            }
-            Self::Oms { source: OmsError::Differ(_) | OmsError::Uncovered(_), .. } => {
-                "get the files again, or ask the signer which files belong to the model"
-            }
-            Self::Oms { .. } | Self::OneModel | Self::NamelessSignature => return None,
+            Self::Oms { source, .. } => return model_remedy(source).map(str::to_owned),
+            Self::OneModel | Self::NamelessSignature => return None,
             Self::Statement { source, .. } => source.remedy(),
             Self::Evidence { source, .. } => source.remedy(),
             Self::Policy { .. } => "begin with `weighbridge policy show`, and check with `weighbridge policy check`",
@@ -586,4 +580,18 @@ fn of_file(error: &io::Error) -> Culprit {
 /// The ids that people can type.
 pub(crate) fn profile_ids() -> String {
     built_in_profiles().into_iter().map(|profile| profile.id).collect::<Vec<_>>().join(", ")
+}
+
+/// What to do about a model's signature that does not hold.
+const fn model_remedy(error: &OmsError) -> Option<&'static str> {
+    match error {
+        OmsError::Key => Some("name the signer's public key, not the private one"),
+        OmsError::OtherKey { .. } | OmsError::Signature => {
+            Some("get the signer's key from the signer; if it is the right one, the signature is not theirs")
+        }
+        OmsError::Differ(_) | OmsError::Uncovered(_) => {
+            Some("get the files again, or ask the signer which files belong to the model")
+        }
+        _ => None,
+    }
 }

@@ -10,7 +10,8 @@ mod trust;
 use serde::Serialize;
 use weighbridge_attest::{EvidenceError, Failure, SwitchSide, compare_nvidia_topology};
 use weighbridge_attest_types::{
-    AppraisalPolicy, Culprit, Device, Digest32, EvidenceKind, Grade, PlatformClaims, UnixMillis, sha256,
+    AppraisalPolicy, Culprit, Device, Digest32, EvidenceKind, Grade, NvidiaClaims, NvidiaStatus, PlatformClaims,
+    UnixMillis, sha256,
 };
 
 pub use device::appraise_devices;
@@ -361,6 +362,12 @@ fn topology_findings(devices: &[DeviceAppraisal]) -> Vec<DeviceFinding> {
             "nvidia-topology",
             "only genuine devices can be compared, and not all are",
         )];
+    }
+    if let ([_], Some(gpu)) = (devices, nvidia().find_map(NvidiaClaims::gpu)) {
+        // One report is not asked to be a board.
+        let is_part_of_one = gpu.protected_pcie == Some(NvidiaStatus::On);
+        let message = "the GPU is part of a protected fabric, and nothing else of it was given";
+        return is_part_of_one.then(|| DeviceFinding::not_checked("nvidia-topology", message)).into_iter().collect();
     }
     if nvidia().all(|claims| claims.gpu().is_none()) {
         let message = "no GPU stands beside the switches: whom they connect was not compared";

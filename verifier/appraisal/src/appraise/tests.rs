@@ -1,7 +1,7 @@
 use weighbridge_attest::Endorsements;
 use weighbridge_attest_types::{
-    Digest32, FirmwareVersion, MissingRim, NotChecked, NvidiaClaims, Requirement, RimSlot, SnpGuestPolicy, TcbStatus,
-    TdAttributes, TrustAnchors,
+    Digest32, FirmwareVersion, GpuFacts, MissingRim, NotChecked, NvidiaClaims, NvidiaPart, NvidiaStatus, Pdi,
+    Requirement, RimSlot, SnpGuestPolicy, SwitchFacts, TcbStatus, TdAttributes, TrustAnchors,
 };
 
 use super::*;
@@ -260,4 +260,55 @@ fn a_roster_is_exact_in_both_directions() {
     let masked = device(PlatformClaims { device: None, ..snp() }, &policy);
     assert_eq!(of(&[masked, gpu_named(1)], &[1]), FindingStatus::NotChecked);
     assert_eq!(of(&[refused(Culprit::Untrusted)], &[0xab]), fail);
+}
+
+/// One of NVIDIA's, told apart by a byte.
+fn part(byte: u8, change: impl Fn(&mut GpuFacts)) -> DeviceAppraisal {
+    let claims = gpu_with(|claims| {
+        claims.pdi = Pdi([byte; 8]);
+        if let NvidiaPart::Gpu(facts) = &mut claims.part {
+            change(facts);
+        }
+    });
+    let claims = PlatformClaims { device: Some(Device(Digest32([byte; 32]))), ..claims };
+    DeviceAppraisal { name: format!("gpu-{byte}"), ..device(claims, &strict()) }
+}
+
+fn protected(facts: &mut GpuFacts) {
+    facts.protected_pcie = Some(NvidiaStatus::On);
+    facts.switch_pdis = vec![Pdi([9; 8])];
+}
+
+fn switch(gpus: Vec<Pdi>) -> DeviceAppraisal {
+    let facts = SwitchFacts { gpu_pdis: gpus, lock_status: Some(1), ..SwitchFacts::default() };
+    let claims = gpu_with(|claims| {
+        claims.pdi = Pdi([9; 8]);
+        claims.part = NvidiaPart::Switch(Box::new(facts.clone()));
+    });
+    let claims = PlatformClaims { device: Some(Device(Digest32([9; 32]))), ..claims };
+    DeviceAppraisal { name: "switch".to_owned(), ..device(claims, &strict()) }
+}
+
+#[test]
+fn gpus_and_switches_of_a_board_name_each_other_or_nobody_says_that_they_do() {
+    let codes = |devices: &[DeviceAppraisal]| {
+        topology_findings(devices).into_iter().map(|finding| (finding.code, finding.status)).collect::<Vec<_>>()
+    };
+    let says = |code: &str, status| vec![(code.to_owned(), status)];
+    let open = says("nvidia-topology", FindingStatus::NotChecked);
+    assert_eq!(codes(&[device(tdx(), &strict())]), []);
+    assert_eq!(codes(&[part(1, |_| {}), part(2, |_| {})]), []);
+    // One report is no board; several without their switches are half of one.
+    assert_eq!(codes(&[part(1, |_| {})]), []);
+    assert_eq!(codes(&[part(1, protected)]), open);
+    assert_eq!(codes(&[part(1, protected), part(2, protected)]), open);
+    let gpus = || vec![Pdi([1; 8]), Pdi([2; 8])];
+    assert_eq!(codes(&[switch(gpus())]), open);
+    let board = [part(1, protected), part(2, protected), switch(gpus())];
+    assert_eq!(codes(&board), says("nvidia-topology", FindingStatus::Pass));
+    // A third GPU that the switch does not know, one in another mode, and one that is not genuine.
+    let more = [&board[..], &[part(3, protected)]].concat();
+    assert_eq!(codes(&more), says("topology-gpus", FindingStatus::Fail));
+    assert_eq!(codes(&[part(1, protected), part(2, |_| {})])[0].0, "topology-mode");
+    assert_eq!(codes(&[&board[..], &[refused(Culprit::Untrusted)]].concat()), open);
 }
