@@ -46,7 +46,7 @@ fn what_is_shown_is_what_is_read_and_hashed() {
     assert_eq!(checked["claims"]["policy"], json!(name));
     assert_eq!(
         name.sha256.to_string(),
-        weighbridge_attest_types::sha256(shown.stdout.trim_end().as_bytes()).to_string(),
+        weighbridge_attest_types::sha256(shown.stdout.as_bytes()).to_string(),
         "the digest is that of what is shown"
     );
     let text = policy(&["check"], &[&file]).stdout;
