@@ -12,7 +12,7 @@ use serde_json::Value;
 use weighbridge_tests::vectors::{Appraisal, Case};
 use weighbridge_tests::{Ran, run};
 
-use crate::commands::desk;
+use crate::commands::weighbridge;
 
 /// One command line, to be filled in.
 pub(crate) struct Line {
@@ -21,7 +21,7 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn new(kind: &str) -> Self {
-        let mut command = desk().command(&["appraise", "--format", "json", "--kind", kind]);
+        let mut command = weighbridge(&["appraise", "--format", "json", "--kind", kind]);
         command.env_remove("SOURCE_DATE_EPOCH");
         Self { command }
     }

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use weighbridge_tests::vectors::Case;
 use weighbridge_tests::{Ran, run};
 
-use crate::commands::desk;
+use crate::commands::weighbridge;
 
 fn endorsements(words: &[&str], paths: &[&Path]) -> Ran {
-    run(desk().command(&["endorsements"]).args(words).args(paths))
+    run(weighbridge(&["endorsements"]).args(words).args(paths))
 }
 
 fn status(store: &Path, at: &str, more: &[&str]) -> (Ran, Value) {

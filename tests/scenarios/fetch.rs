@@ -201,7 +201,7 @@ fn intels_answers_become_collateral_that_a_quote_is_accepted_with() {
     let desk = Desk::at(&at, &server);
     let fetched = desk.fetch(key(model)).unwrap_or_else(|error| panic!("{}", error.chain()));
     assert_eq!(fetched.outcome, Outcome::Fetched);
-    let mut appraise = crate::commands::desk().command(&["appraise", "--kind", "tdx", "--at", &at, "--evidence"]);
+    let mut appraise = crate::commands::weighbridge(&["appraise", "--kind", "tdx", "--at", &at, "--evidence"]);
     let ran = run(appraise.arg(case.folder.join("quote.bin")).arg("--endorsements").arg(desk.folder.path()));
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
     // The same answers a year later have ended, and another model's are not there.

@@ -9,13 +9,13 @@ use weighbridge_attest_types::AppraisalPolicy;
 use weighbridge_tests::vectors::Case;
 use weighbridge_tests::{Ran, run};
 
-use crate::commands::desk;
+use crate::commands::weighbridge;
 
 const POLICY_SCHEMA: &str = include_str!("../../docs/schemas/appraisal-policy-v1.schema.json");
 const CASES_SCHEMA: &str = include_str!("../../docs/schemas/policy-cases-v1.schema.json");
 
 fn policy(arguments: &[&str], paths: &[&Path]) -> Ran {
-    run(desk().command(&["policy"]).args(arguments).args(paths))
+    run(weighbridge(&["policy"]).args(arguments).args(paths))
 }
 
 fn object(ran: &Ran) -> Value {

@@ -16,7 +16,7 @@ use weighbridge_tests::vectors::Case;
 use weighbridge_tests::{run, skipped};
 
 use super::{Answer, Line, path, write};
-use crate::commands::desk;
+use crate::commands::weighbridge;
 
 /// `SubjectPublicKeyInfo` of a P-256 key up to its point.
 const P256_PUBLIC: &str = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
@@ -35,7 +35,7 @@ struct Key {
 impl Key {
     fn ed25519(folder: &Path) -> Self {
         let (file, public_pem) = (folder.join("ed.pem"), folder.join("ed.pub.pem"));
-        let mut keygen = desk().command(&["statement", "keygen", "--out"]);
+        let mut keygen = weighbridge(&["statement", "keygen", "--out"]);
         let ran = run(keygen.arg(&file).arg("--public").arg(&public_pem));
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         let public = of_pem(&public_pem);
@@ -43,6 +43,7 @@ impl Key {
         Self { file, public_pem, public, algorithm: "EdDSA", cose: iana::Algorithm::EdDSA }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a test makes a key")]
     fn p256(folder: &Path) -> Self {
         let random = ring::rand::SystemRandom::new();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).expect("a key");
@@ -152,6 +153,7 @@ fn a_result_is_the_same_in_both_forms_and_holds_under_both_algorithms() {
 }
 
 /// What the `ear` crate reads in a token; the program is built by `just ear-oracle`.
+#[expect(clippy::disallowed_methods, reason = "the program is named by whoever runs the tests")]
 fn oracle_agrees(token: &Path, key: &Key, ours: &Value) {
     let Some(oracle) = std::env::var_os("WEIGHBRIDGE_EAR_ORACLE") else {
         return skipped("attestation results by another project's library: WEIGHBRIDGE_EAR_ORACLE names no program");

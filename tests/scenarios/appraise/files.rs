@@ -8,7 +8,7 @@ use weighbridge_tests::vectors::Case;
 use weighbridge_tests::{run, skipped};
 
 use super::{Answer, Line, line_of, path, write};
-use crate::commands::desk;
+use crate::commands::weighbridge;
 
 /// A genuine SEV-SNP report with its certificates, at a time when all of it holds.
 fn snp() -> Option<(Case, String)> {
@@ -106,7 +106,7 @@ fn what_is_asked_is_answered_or_rejected_and_silence_is_not_checked() {
     let wrong = ask("--nonce", &"ab".repeat(32));
     assert_eq!((wrong.code(), wrong.reasons()), (Some(2), vec!["evidence-bound"]));
     for (flag, value) in [("--report-data", "ab"), ("--report-data", ""), ("--nonce", &"ab".repeat(64))] {
-        let mut command = desk().command(&["appraise", "--kind", "sev-snp", "--evidence", "x", flag, value]);
+        let mut command = weighbridge(&["appraise", "--kind", "sev-snp", "--evidence", "x", flag, value]);
         let ran = run(&mut command);
         assert_eq!(ran.code, Some(2), "{flag} {value:?}: {}", ran.stderr);
     }
@@ -150,7 +150,7 @@ fn it_judges_without_any_network() {
         return skipped("appraise without a network: unshare -rn is not allowed here");
     }
     let mut command = Command::new("unshare");
-    command.arg("-rn").arg(&desk().weighbridge).args(["appraise", "--kind", "sev-snp", "--at", &at]);
+    command.arg("-rn").arg(weighbridge(&[]).get_program()).args(["appraise", "--kind", "sev-snp", "--at", &at]);
     command.arg("--evidence").arg(path(&case, "report.bin")).arg("--endorsements").arg(&case.folder);
     let ran = run(&mut command);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
@@ -163,7 +163,7 @@ fn an_answer_is_explained() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let answer = snp_line(&case, &at, &path(&case, "report.bin")).run();
     let file = write(folder.path(), "answer.json", answer.ran.stdout);
-    let told = run(desk().command(&["explain"]).arg(&file));
+    let told = run(weighbridge(&["explain"]).arg(&file));
     assert_eq!(told.code, Some(0), "{}", told.stderr);
     for part in
         ["The answer was: accepted", "What was not checked", "snp-crl", "nobody looked whether AMD took a key back"]
@@ -178,7 +178,7 @@ fn names_of_files_are_made_visible() {
     let Some((case, at)) = snp() else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = write(folder.path(), "a\u{1b}[2Jaccepted", case.read("report.bin"));
-    let mut command = desk().command(&["appraise", "--kind", "sev-snp", "--at", &at, "--evidence"]);
+    let mut command = weighbridge(&["appraise", "--kind", "sev-snp", "--at", &at, "--evidence"]);
     let ran = run(command.arg(&file).arg("--endorsements").arg(&case.folder));
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(!ran.stdout.contains('\u{1b}') && ran.stdout.contains("\\u{1b}[2J"), "{}", ran.stdout);

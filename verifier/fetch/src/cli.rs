@@ -133,6 +133,9 @@ enum Format {
     Json,
 }
 
+/// What became of a job.
+type Done = Result<Fetched, Arc<FetchError>>;
+
 /// Intel's words on a command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Authority {
@@ -217,14 +220,14 @@ impl Cli {
     }
 
     /// All jobs, a few at a time; results stand in the order of the jobs.
-    fn work(&self, jobs: &[Job], draws: bool) -> Vec<Result<Fetched, Arc<FetchError>>> {
+    fn work(&self, jobs: &[Job], draws: bool) -> Vec<Done> {
         let (store, services, fetcher) = match self.tools() {
             Ok(tools) => tools,
             Err(error) => return vec![Err(Arc::new(error))],
         };
         let bar = output::bar(jobs.len(), draws);
         let next = AtomicUsize::new(0);
-        let results: Mutex<Vec<Option<Result<Fetched, Arc<FetchError>>>>> = Mutex::new(vec![None; jobs.len()]);
+        let results: Mutex<Vec<Option<Done>>> = Mutex::new(vec![None; jobs.len()]);
         let ahead = u64::try_from(self.common.within.as_millis()).unwrap_or(u64::MAX);
         std::thread::scope(|scope| {
             for _ in 0..CREW.min(jobs.len()) {
@@ -307,7 +310,7 @@ impl BatchArgs {
 }
 
 /// Whose fault the worst result is; `None` when all went well.
-fn worst(results: &[Result<Fetched, Arc<FetchError>>]) -> Option<Culprit> {
+fn worst(results: &[Done]) -> Option<Culprit> {
     results.iter().filter_map(|result| result.as_ref().err()).map(|error| error.culprit()).min()
 }
 
