@@ -116,7 +116,7 @@ mod tests {
         std::os::unix::fs::symlink(folder.path(), folder.path().join("a/loop")).unwrap();
         let found = walk(folder.path()).unwrap().unwrap();
         assert_eq!(found, [folder.path().join("a/c"), folder.path().join("b")]);
-        fs::create_dir_all(folder.path().join(vec!["x"; FOLDER_DEPTH + 2].join("/")).join("y")).unwrap();
+        fs::create_dir_all(folder.path().join(["x"; FOLDER_DEPTH + 2].join("/")).join("y")).unwrap();
         assert_eq!(walk(folder.path()).unwrap(), None);
     }
 }

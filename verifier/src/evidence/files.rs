@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn a_folder_without_an_end_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        fs::create_dir_all(folder.path().join(vec!["x"; FOLDER_DEPTH + 2].join("/")).join("y")).unwrap();
+        fs::create_dir_all(folder.path().join(["x"; FOLDER_DEPTH + 2].join("/")).join("y")).unwrap();
         let error = read_endorsements(&[folder.path().to_owned()]).unwrap_err();
         assert_eq!(error.code(), "endorsements-folder");
     }
