@@ -25,6 +25,11 @@ law:
 clippy:
     cargo clippy --release --workspace --all-targets -- -D warnings
 
+# Attestation results read by the `ear` crate, which stands outside of the workspace (tests/oracle).
+ear-oracle:
+    cargo build --release --manifest-path tests/oracle/Cargo.toml
+    WEIGHBRIDGE_EAR_ORACLE="$PWD/tests/oracle/target/release/weighbridge-oracle" cargo test --release --workspace --test scenarios appraise::ear
+
 # Formatting, as CI wants it; `cargo fmt --all` writes it.
 fmt:
     cargo fmt --all --check

@@ -21,6 +21,13 @@ pub(crate) const MAX_ENDORSEMENTS: usize = 64;
 /// Most bytes in all of them. Source: ours; 64 genuine collaterals have about 1.4 MiB.
 pub(crate) const MAX_ENDORSEMENT_BYTES: usize = 4 * 1024 * 1024;
 
+/// Most files of a store of the Verifier's own. Source: ours; a VEK certificate for each of 4,000 chips. What is tried for
+/// one piece of evidence stays bounded by the numbers below.
+pub(crate) const MAX_STORE_FILES: usize = 4_096;
+
+/// Most bytes in all of them. Source: ours; 4,096 genuine VEK certificates have about 6 MiB, a list may have one.
+pub(crate) const MAX_STORE_BYTES: usize = 64 * 1024 * 1024;
+
 /// Most collateral files of one platform model that are tried for one quote. Source: ours; an archive holds the early
 /// and the standard TCB evaluation of a few months, and each try costs about ten signatures.
 pub(crate) const MAX_COLLATERAL_CANDIDATES: usize = 16;

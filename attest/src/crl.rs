@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use weighbridge_attest_types::{UnixMillis, sha256};
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _, ReasonCode, X509Certificate};
 
+use crate::description::VendorStatement;
 use crate::error::Failure;
 use crate::memo::Memo;
 use crate::x509::{KeyRole, Window, may, millis};
@@ -74,6 +75,11 @@ impl RevocationList {
             signed_by: Memo::default(),
             der: der.to_vec(),
         })
+    }
+
+    /// Issuer and dates, for people who keep such lists.
+    pub(crate) fn describe(&self) -> VendorStatement {
+        VendorStatement::list_der("revocation list", &self.der)
     }
 
     /// Whether it says that it is by this authority.

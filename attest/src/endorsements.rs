@@ -4,8 +4,10 @@
 
 use std::any::{Any, TypeId};
 
-use crate::budget::{MAX_ENDORSEMENT_BYTES, MAX_ENDORSEMENTS};
+use crate::budget::{MAX_ENDORSEMENT_BYTES, MAX_ENDORSEMENTS, MAX_STORE_BYTES, MAX_STORE_FILES};
+use crate::description::VendorStatement;
 use crate::error::{EvidenceError, Failure};
+use crate::scheme::Scheme;
 use crate::schemes::recognise;
 
 /// Endorsement files, parsed.
@@ -23,7 +25,10 @@ pub struct Endorsements {
 pub(crate) struct Recognised {
     /// The scheme's type of endorsement, also where it could not be read.
     of: TypeId,
+    kind: &'static str,
+    index: usize,
     content: Result<Box<dyn Any + Send + Sync>, Failure>,
+    describe: fn(&dyn Any) -> Vec<VendorStatement>,
 }
 
 impl Endorsements {
@@ -31,13 +36,22 @@ impl Endorsements {
     /// endorsements is untrusted.
     #[must_use]
     pub fn recognise(files: &[Vec<u8>]) -> Self {
+        Self::recognise_within(files, MAX_ENDORSEMENTS, MAX_ENDORSEMENT_BYTES)
+    }
+
+    /// The same for a store of the Verifier's own, which serves a whole fleet: 4,096 files or 64 MiB.
+    #[must_use]
+    pub fn recognise_store(files: &[Vec<u8>]) -> Self {
+        Self::recognise_within(files, MAX_STORE_FILES, MAX_STORE_BYTES)
+    }
+
+    fn recognise_within(files: &[Vec<u8>], most: usize, most_bytes: usize) -> Self {
         let mut found = Self::default();
         let total = files.iter().fold(0usize, |total, file| total.saturating_add(file.len()));
-        if files.len() > MAX_ENDORSEMENTS || total > MAX_ENDORSEMENT_BYTES {
-            let message = format!(
-                "{} endorsements of {total} bytes; give at most {MAX_ENDORSEMENTS} of {MAX_ENDORSEMENT_BYTES} bytes in all",
-                files.len()
-            );
+        if files.len() > most || total > most_bytes {
+            let count = files.len();
+            let message =
+                format!("{count} endorsements of {total} bytes; give at most {most} of {most_bytes} bytes in all");
             found.too_many = Some(Failure::new("endorsements-too-many", message));
             return found;
         }
@@ -52,7 +66,8 @@ impl Endorsements {
 
     /// The same, handed over for one piece of evidence: a statement that is about something else is then no neighbour's,
     /// and is refused where what it should have endorsed stays open.
-    pub(crate) const fn addressed(mut self) -> Self {
+    #[must_use]
+    pub const fn addressed(mut self) -> Self {
         self.addressed = true;
         self
     }
@@ -71,6 +86,12 @@ impl Endorsements {
     /// Files that a scheme knows as its own and cannot read, each with its place.
     pub fn unreadable(&self) -> impl Iterator<Item = &Failure> {
         self.recognised.iter().filter_map(|item| item.content.as_ref().err())
+    }
+
+    /// What each file that some scheme knows says about itself, in the order given: its place, the kind of evidence it is
+    /// for, and its statements, or why it cannot be read.
+    pub fn described(&self) -> impl Iterator<Item = (usize, &'static str, Result<Vec<VendorStatement>, &Failure>)> {
+        self.recognised.iter().map(|item| (item.index, item.kind, item.statements()))
     }
 
     /// Whether all were read.
@@ -98,15 +119,24 @@ impl Endorsements {
 
 impl Recognised {
     /// What a scheme says about a file of its own.
-    pub(crate) fn new<T: Any + Send + Sync>(content: Result<T, Failure>) -> Self {
+    pub(crate) fn new<S: Scheme>(content: Result<S::Endorsement, Failure>) -> Self {
         let content = content.map(|content| Box::new(content) as Box<dyn Any + Send + Sync>);
-        Self { of: TypeId::of::<T>(), content }
+        let (of, describe) = (TypeId::of::<S::Endorsement>(), describe_as::<S> as fn(&dyn Any) -> _);
+        Self { of, kind: S::KIND, index: 0, content, describe }
     }
 
     fn at(self, index: usize) -> Self {
         let named = |failure: Failure| Failure::new(failure.code, format!("endorsement {index}: {}", failure.message));
-        Self { content: self.content.map_err(named), ..self }
+        Self { content: self.content.map_err(named), index, ..self }
     }
+
+    fn statements(&self) -> Result<Vec<VendorStatement>, &Failure> {
+        self.content.as_ref().map(|content| (self.describe)(content.as_ref()))
+    }
+}
+
+fn describe_as<S: Scheme>(content: &dyn Any) -> Vec<VendorStatement> {
+    content.downcast_ref().map(S::describe).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -44,6 +44,12 @@ pub(crate) fn recognise(bytes: &[u8]) -> Option<Result<EventLog, Failure>> {
 }
 
 impl EventLog {
+    /// How many events stand in it, for people who keep such files.
+    pub(crate) fn describe(&self) -> String {
+        let count = self.events.iter().fold(0u32, |count, event| count.saturating_add(event.count));
+        format!("{count} events of run-time registers")
+    }
+
     /// What the log says about these registers. Every register that it speaks of must have the value that it gives;
     /// otherwise nothing of it counts.
     pub(crate) fn against(&self, rtmr: &[[u8; 48]; REGISTERS]) -> EventLogClaims {

@@ -16,6 +16,7 @@
 mod anchors;
 mod budget;
 mod crl;
+mod description;
 mod endorsements;
 mod error;
 mod event_log;
@@ -31,11 +32,12 @@ mod verified;
 mod x509;
 
 pub use anchors::{AnchorFileError, built_in_anchors, parse_anchor_file};
+pub use description::VendorStatement;
 pub use endorsements::Endorsements;
 pub use error::{EvidenceError, Failure, Failures};
-pub use nvidia::{NvidiaTopology, SwitchSide, nvidia_topology};
+pub use nvidia::{NvidiaTopology, SwitchSide, compare_nvidia_topology, nvidia_topology};
 pub use pem::pem_certificates;
 pub use scheme::RawEvidence;
-pub use schemes::{canonical_slice, kinds, verify};
-pub use set::{verify_set, verify_set_with};
+pub use schemes::{canonical_slice, kinds, takes_chain, verify, verify_with};
+pub use set::{SetMember, SetMembers, verify_members, verify_set, verify_set_with};
 pub use verified::{Bound, BoundSet, Verified};

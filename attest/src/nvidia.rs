@@ -21,5 +21,4 @@ mod xml;
 pub(crate) use self::device::{Evidence, check};
 pub(crate) use self::endorsement::{NvidiaFile, recognise};
 pub(crate) use self::part::Part;
-pub(crate) use self::topology::compare as compare_topology;
-pub use self::topology::{NvidiaTopology, SwitchSide, nvidia_topology};
+pub use self::topology::{NvidiaTopology, SwitchSide, compare as compare_nvidia_topology, nvidia_topology};

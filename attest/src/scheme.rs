@@ -4,6 +4,7 @@ use std::any::Any;
 
 use weighbridge_attest_types::{PlatformClaims, TrustAnchors, UnixMillis};
 
+use crate::description::VendorStatement;
 use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure};
 use crate::verified::Verified;
@@ -21,6 +22,8 @@ pub struct RawEvidence<'a> {
 pub(crate) trait Scheme {
     /// Name of the evidence format.
     const KIND: &'static str;
+    /// Whether the device's certificate chain travels beside the evidence ([`RawEvidence::certificates`]).
+    const CHAIN_BESIDE: bool;
     /// Parsed, still a rumour.
     type Evidence<'a>;
     /// A vendor's statement about this TEE, parsed and still a rumour.
@@ -34,6 +37,9 @@ pub(crate) trait Scheme {
 
     /// Knows its own endorsements by their content; what it knows it must also be able to read.
     fn recognise(bytes: &[u8]) -> Option<Result<Self::Endorsement, Failure>>;
+
+    /// What an endorsement of this scheme says about itself; nothing of it was checked.
+    fn describe(endorsement: &Self::Endorsement) -> Vec<VendorStatement>;
 
     /// Signatures, chain, endorsements and inner binding; the only place in a scheme that makes a [`Verified`].
     fn verify(

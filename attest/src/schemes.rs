@@ -39,7 +39,10 @@ pub fn verify(
 }
 
 /// The same with endorsements that were parsed before.
-pub(crate) fn verify_with(
+///
+/// # Errors
+/// [`EvidenceError`].
+pub fn verify_with(
     kind: &EvidenceKind,
     raw: RawEvidence<'_>,
     endorsements: &Endorsements,
@@ -67,6 +70,12 @@ pub fn canonical_slice<'a>(kind: &EvidenceKind, body: &'a [u8]) -> Result<&'a [u
     (find(kind)?.canonical)(body)
 }
 
+/// Whether evidence of a kind needs its device's certificate chain beside it.
+#[must_use]
+pub fn takes_chain(kind: &EvidenceKind) -> bool {
+    find(kind).is_ok_and(|entry| entry.chain_beside)
+}
+
 /// Names of all evidence formats that can be verified.
 pub fn kinds() -> impl Iterator<Item = &'static str> {
     SCHEMES.iter().map(|entry| entry.kind)
@@ -77,6 +86,7 @@ type Verify =
 
 struct Entry {
     kind: &'static str,
+    chain_beside: bool,
     verify: Verify,
     structure: for<'a> fn(RawEvidence<'a>) -> Result<&'a [u8], EvidenceError>,
     canonical: for<'a> fn(&'a [u8]) -> Result<&'a [u8], EvidenceError>,
@@ -86,6 +96,7 @@ struct Entry {
 const fn entry<S: Scheme>() -> Entry {
     Entry {
         kind: S::KIND,
+        chain_beside: S::CHAIN_BESIDE,
         verify: parse_and_verify::<S>,
         structure: parse_only::<S>,
         canonical: S::canonical,
@@ -110,7 +121,7 @@ fn parse_only<S: Scheme>(raw: RawEvidence<'_>) -> Result<&[u8], EvidenceError> {
 }
 
 fn recognise_as<S: Scheme>(bytes: &[u8]) -> Option<Recognised> {
-    S::recognise(bytes).map(Recognised::new)
+    S::recognise(bytes).map(Recognised::new::<S>)
 }
 
 fn find(kind: &EvidenceKind) -> Result<&'static Entry, EvidenceError> {

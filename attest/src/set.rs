@@ -1,8 +1,10 @@
 //! **Duty.** A node is a composite device: its CPU quote leads, and every accelerator report must be bound to the same
 //! node key, head and challenge. **Does not know** which devices the roster wants. **Spec.** PROTOCOL §3, EVIDENCE §1.9.
 
+use std::fmt;
+
 use weighbridge_attest_types::{
-    BoundValue, DeviceEvidence, EvidenceKind, EvidenceSet, PlatformClaims, TrustAnchors, UnixMillis,
+    BoundValue, Device, DeviceEvidence, EvidenceKind, EvidenceSet, PlatformClaims, TrustAnchors, UnixMillis,
     device_evidence_digest,
 };
 
@@ -39,33 +41,89 @@ pub fn verify_set_with(
     anchors: &TrustAnchors,
     now: UnixMillis,
 ) -> Result<BoundSet, EvidenceError> {
-    let mut refusals = check_structures(set);
-    refusals.extend(endorsements.within_budget().err().map(|error| ("set".to_owned(), error)));
-    if let Some(error) = EvidenceError::worst(&refusals) {
-        return Err(error);
+    verify_members(set, endorsements, anchors, now).join(set)
+}
+
+/// Whom a refusal within a set is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetMember {
+    /// The set as a whole.
+    Set,
+    /// Its CPU evidence.
+    Cpu,
+    /// One accelerator, by what the set says it is.
+    Device(Device),
+}
+
+/// What became of each member of a set.
+#[derive(Debug)]
+pub struct SetMembers {
+    /// Every refusal. Where a member is refused before any signature, no signature of any member was looked at.
+    pub refusals: Vec<(SetMember, EvidenceError)>,
+    /// The CPU platform, if its evidence holds and is bound.
+    pub cpu: Option<Bound<PlatformClaims>>,
+    /// The accelerators whose evidence holds and is bound, in the order of the set.
+    pub devices: Vec<Bound<PlatformClaims>>,
+}
+
+/// Verifies and binds every member, and says of each what became of it. What can be refused without a signature is
+/// refused first, over all members.
+#[must_use]
+pub fn verify_members(
+    set: &EvidenceSet,
+    endorsements: &Endorsements,
+    anchors: &TrustAnchors,
+    now: UnixMillis,
+) -> SetMembers {
+    let mut members = SetMembers { refusals: check_structures(set), cpu: None, devices: Vec::new() };
+    members.refusals.extend(endorsements.within_budget().err().map(|error| (SetMember::Set, error)));
+    if !members.refusals.is_empty() {
+        return members;
     }
-    let cpu = bind_cpu(set, endorsements, anchors, now);
-    refusals.extend(cpu.as_ref().err().map(|error| ("cpu".to_owned(), error.clone())));
-    let mut devices = Vec::new();
+    match bind_cpu(set, endorsements, anchors, now) {
+        Ok(cpu) => members.cpu = Some(cpu),
+        Err(error) => members.refusals.push((SetMember::Cpu, error)),
+    }
     for evidence in &set.devices {
         match bind_device(set, evidence, endorsements, anchors, now) {
-            Ok(bound) => devices.push(bound),
-            Err(error) => refusals.push((name(evidence), error)),
+            Ok(bound) => members.devices.push(bound),
+            Err(error) => members.refusals.push((SetMember::Device(evidence.device), error)),
         }
     }
-    match (cpu, EvidenceError::worst(&refusals)) {
-        (Ok(cpu), None) => Ok(BoundSet::assertion(set.binding.clone(), cpu, devices)),
-        (_, Some(error)) | (Err(error), None) => Err(error),
+    members
+}
+
+impl SetMembers {
+    /// All members, or the worst class of refusals with each member named.
+    fn join(self, set: &EvidenceSet) -> Result<BoundSet, EvidenceError> {
+        let Self { refusals, cpu, devices } = self;
+        let named: Vec<_> = refusals.into_iter().map(|(member, error)| (member.to_string(), error)).collect();
+        match (cpu, EvidenceError::worst(&named)) {
+            (_, Some(error)) => Err(error),
+            (Some(cpu), None) => Ok(BoundSet::assertion(set.binding.clone(), cpu, devices)),
+            // Nothing was refused and nothing holds: [`verify_members`] broke its promise.
+            (None, None) => Err(malformed("cpu-missing", "the set has no CPU evidence".to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for SetMember {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Set => f.write_str("set"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Device(device) => write!(f, "device {}", device.0),
+        }
     }
 }
 
 /// The order, and the structure of each member.
-fn check_structures(set: &EvidenceSet) -> Vec<(String, EvidenceError)> {
-    let order = check_order(set).into_iter().map(|error| ("set".to_owned(), error));
-    let cpu = check_member(&set.cpu.kind, raw_cpu(set)).err().map(|error| ("cpu".to_owned(), error));
+fn check_structures(set: &EvidenceSet) -> Vec<(SetMember, EvidenceError)> {
+    let order = check_order(set).into_iter().map(|error| (SetMember::Set, error));
+    let cpu = check_member(&set.cpu.kind, raw_cpu(set)).err().map(|error| (SetMember::Cpu, error));
     let devices = set.devices.iter().filter_map(|evidence| {
         let error = check_member(&evidence.kind, raw_device(evidence)).err()?;
-        Some((name(evidence), error))
+        Some((SetMember::Device(evidence.device), error))
     });
     order.chain(cpu).chain(devices).collect()
 }
@@ -137,10 +195,6 @@ fn raw_cpu(set: &EvidenceSet) -> RawEvidence<'_> {
 
 fn raw_device(evidence: &DeviceEvidence) -> RawEvidence<'_> {
     RawEvidence { body: &evidence.report, certificates: &evidence.certificates }
-}
-
-fn name(evidence: &DeviceEvidence) -> String {
-    format!("device {}", evidence.device.0)
 }
 
 fn malformed(code: &'static str, message: String) -> EvidenceError {

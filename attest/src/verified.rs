@@ -4,7 +4,7 @@
 use weighbridge_attest_types::{Binding, BoundValue, PlatformClaims, UnixMillis, sha256};
 
 use crate::error::{EvidenceError, Failure};
-use crate::nvidia::{NvidiaTopology, compare_topology as compare};
+use crate::nvidia::{NvidiaTopology, compare_nvidia_topology as compare};
 
 /// Vendor-signed at `now`, under a named anchor.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -443,7 +443,7 @@ fn display_name(certificate: &X509Certificate<'_>, index: usize) -> String {
     format!("certificate {index} {:?}", common_name(certificate).unwrap_or("without a name"))
 }
 
-fn text(name: &x509_parser::x509::X509Name<'_>) -> String {
+pub(crate) fn text(name: &x509_parser::x509::X509Name<'_>) -> String {
     name.iter_common_name().next().and_then(|name| name.as_str().ok()).unwrap_or("without a name").to_owned()
 }
 

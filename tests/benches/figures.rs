@@ -13,9 +13,11 @@ use criterion::{Criterion, SamplingMode, Throughput};
 use ring::digest::{SHA256, digest};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use weighbridge_appraisal::{AppraisalTime, VerifyOptions, verify_bundle};
-use weighbridge_attest::{built_in_anchors, parse_anchor_file};
-use weighbridge_attest_types::{Flops, PoseidonDigest, ThresholdReport, TrustAnchors};
+use weighbridge_appraisal::{
+    AppraisalTime, EvidenceGrounds, EvidencePiece, VerifyOptions, appraise_devices, verify_bundle,
+};
+use weighbridge_attest::{Endorsements, built_in_anchors, parse_anchor_file};
+use weighbridge_attest_types::{AppraisalPolicy, EvidenceKind, Flops, PoseidonDigest, ThresholdReport, TrustAnchors};
 use weighbridge_audit::{
     FlopTree, Format, Key, OperationClass, OperationPolicy, OperationRecord, TileKind, TileVerdict, TreeBuilder,
     Weight, check_tile,
@@ -23,6 +25,7 @@ use weighbridge_audit::{
 use weighbridge_circuits::{ChainWitness, DeclaredRelation, METER_INTERVALS, prove_threshold};
 use weighbridge_commitments::{Effort, algebraic_root, commit_checkpoint, fast_root};
 use weighbridge_tests::tiles::synthetic;
+use weighbridge_tests::vectors::{Case, instant};
 use weighbridge_tests::{SampleRun, program, run};
 
 /// Bytes of the checkpoint that is committed: large beside what a processor caches.
@@ -40,6 +43,7 @@ fn main() {
     calibration(&mut criterion);
     commit(&mut criterion);
     audit(&mut criterion);
+    appraise(&mut criterion);
     prove(&mut criterion);
     match DemoBundle::read() {
         Some(demo) => verify_and_report(&mut criterion, &demo),
@@ -145,6 +149,38 @@ fn audit(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter(|| assert!(matches!(check_tile(&a, &b, &c, &policy), TileVerdict::Accepted(_))));
         });
+    }
+    group.finish();
+}
+
+/// One captured quote and one captured report, endorsements recognised before, as a service does; and beside the quote
+/// one of the two readers that ours is made of, alone, with nothing of the rest. One core each.
+fn appraise(criterion: &mut Criterion) {
+    let anchors = built_in_anchors();
+    let policy = AppraisalPolicy::built_in();
+    let mut group = criterion.benchmark_group("appraise");
+    group.throughput(Throughput::Elements(1));
+    for (kind, name) in [("tdx", "v4-dstack-quote-report-90c06f"), ("sev-snp", "milan-v3-ms")] {
+        let Some(case) = Case::named(kind, name) else {
+            println!("appraise {kind}: not measured: no shared folder");
+            continue;
+        };
+        let row = case.appraisals.iter().find(|row| row.expect == "accepted").expect("an accepted row");
+        let (body, files) = (case.evidence_of(row), case.endorsements_of(row));
+        let endorsements = Endorsements::recognise_store(&files);
+        let at = instant(row.at.as_deref().expect("a time"));
+        let grounds = EvidenceGrounds { endorsements: &endorsements, anchors: &anchors, policy: &policy, at };
+        let pieces = [EvidencePiece { source: name.to_owned(), body: body.clone() }];
+        let kind_of = EvidenceKind::new(kind);
+        let appraise = || appraise_devices(&kind_of, &pieces, &[], None, None, &grounds);
+        assert!(appraise().culprit().is_none(), "{kind} is accepted");
+        group.bench_function(kind, |bencher| bencher.iter(appraise));
+        if kind == "tdx" {
+            let collateral: dcap_qvl::QuoteCollateralV3 = serde_json::from_slice(&files[0]).expect("collateral");
+            let peer = || dcap_qvl::verify::verify(&body, &collateral, at.seconds()).map(drop);
+            peer().expect("dcap-qvl accepts it too");
+            group.bench_function("tdx-dcap-qvl", |bencher| bencher.iter(peer));
+        }
     }
     group.finish();
 }

@@ -43,6 +43,7 @@ const PROOFS: &[&str] = &["plonky2", "plonky2_field", "starky", "weighbridge-cir
 const CIRCUIT_BUILDER: &[&str] = &["weighbridge-circuits"];
 const JUDGES: &[&str] =
     &["dcap-qvl", "tdx-quote", "weighbridge-appraisal", "weighbridge-attest", "weighbridge-verifier"];
+const VERDICTS: &[&str] = &["weighbridge-appraisal", "weighbridge-verifier"];
 const NODE: &[&str] = &["redb", "weighbridge-attest-collect", "weighbridge-daemon"];
 const TEST_TREE: &[&str] = &["weighbridge-tests", "weighbridge-tests-demo", "weighbridge-tests-simulator"];
 
@@ -113,6 +114,18 @@ const FLOORS: &[Floor] = &[
         why: "offline is a compiled fact",
     },
     Floor {
+        name: "weighbridge-endorsements",
+        ours: &[TYPES, "weighbridge-attest"],
+        never: &[NETWORK, DRIVERS, PROOFS, VERDICTS, NODE, TEST_TREE],
+        why: "a store keeps what vendors say, and neither fetches nor judges it",
+    },
+    Floor {
+        name: "weighbridge-fetch",
+        ours: &[TYPES, "weighbridge-attest", "weighbridge-endorsements"],
+        never: &[DRIVERS, PROOFS, VERDICTS, NODE, TEST_TREE],
+        why: "whoever reaches the network has no say in a verdict",
+    },
+    Floor {
         name: "weighbridge-daemon-api",
         ours: &[TYPES],
         never: &[NETWORK, DRIVERS, PROOFS, JUDGES, NODE, TEST_TREE],
@@ -141,8 +154,9 @@ const FLOORS: &[Floor] = &[
             "weighbridge-audit",
             "weighbridge-circuits",
             "weighbridge-appraisal",
+            "weighbridge-endorsements",
         ],
-        never: &[NETWORK, DRIVERS, NODE, TEST_TREE],
+        never: &[NETWORK, DRIVERS, NODE, TEST_TREE, &["weighbridge-fetch"]],
         why: "a laptop needs no driver and no network to verify",
     },
     Floor {

@@ -170,7 +170,7 @@ fn every_code_of_the_daemon_is_explained_and_no_other() {
     let sources = tree::production();
     let given: BTreeSet<&str> =
         sources.iter().filter(|file| file.path.starts_with("daemon/")).flat_map(|file| codes(&file.text)).collect();
-    let [_, errors, daemon] = weighbridge_verifier::EXPLANATIONS;
+    let [_, errors, daemon, ..] = weighbridge_verifier::EXPLANATIONS;
     let explained: BTreeSet<&str> = daemon.iter().map(|row| row.code).collect();
     // What a node and a desk can both run into is explained once.
     let shared: BTreeSet<&str> = errors.iter().map(|row| row.code).collect();
@@ -180,6 +180,58 @@ fn every_code_of_the_daemon_is_explained_and_no_other() {
     breaches.extend(missing.map(|code| format!("{table}: no row explains `{code}`")));
     breaches.extend(explained.difference(&given).map(|code| format!("{table}: nothing prints `{code}`")));
     tree::hold("`weighbridge explain` knows every code of the daemon", &breaches);
+}
+
+/// Files of `attest` whose kebab-case words are no codes of evidence: names in anchor files.
+const OTHER_WORDS: [&str; 2] = ["attest/src/anchors.rs", "attest/src/anchors/"];
+/// Codes of one word.
+const ONE_WORD: [&str; 3] = ["expired", "pem", "revoked"];
+
+#[test]
+fn every_code_of_evidence_is_explained_and_no_other() {
+    let sources = tree::production();
+    let mut given: BTreeSet<&str> = BTreeSet::from(ONE_WORD);
+    for file in &sources {
+        let is_scheme = file.is_below(&["attest/src/"]) && !file.is_below(&OTHER_WORDS);
+        let is_appraisal = file.is_below(&["verifier/appraisal/src/appraise/", "verifier/appraisal/src/appraise.rs"]);
+        let lines = file.code_lines().map(|(_, line)| line);
+        match (is_scheme, is_appraisal) {
+            (true, _) => given.extend(lines.flat_map(kebab_words)),
+            (_, true) => given.extend(findings(&file.text)),
+            _ => {}
+        }
+    }
+    let [.., evidence, nvidia] = weighbridge_verifier::EXPLANATIONS;
+    let all: BTreeSet<&str> = weighbridge_verifier::EXPLANATIONS.into_iter().flatten().map(|row| row.code).collect();
+    let table = "verifier/src/explain/{evidence,nvidia}.rs";
+    let mut breaches: Vec<String> = Vec::new();
+    breaches.extend(given.difference(&all).map(|code| format!("{table}: no row explains `{code}`")));
+    let stray = evidence.iter().chain(nvidia).filter(|row| !given.contains(row.code));
+    breaches.extend(stray.map(|row| format!("{table}: nothing prints `{}`", row.code)));
+    tree::hold("`weighbridge explain` knows every code of evidence", &breaches);
+}
+
+/// Literals of two or more lower-case words with hyphens between them.
+fn kebab_words(line: &str) -> impl Iterator<Item = &str> {
+    let is_code = |word: &&str| {
+        let mut parts = word.split('-');
+        let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        word.contains('-') && parts.all(plain) && !["kebab-case", "vm-configuration"].contains(word)
+    };
+    line.split('"').skip(1).step_by(2).filter(is_code)
+}
+
+/// First arguments of the findings that a file makes.
+fn findings(source: &str) -> Vec<&str> {
+    let made = ["DeviceFinding::pass(", "DeviceFinding::fail(", "DeviceFinding::not_checked("];
+    let after = made.into_iter().flat_map(|call| source.split(call).skip(1));
+    after.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next()).collect()
+}
+
+#[test]
+fn codes_of_evidence_are_found_in_literals_and_findings() {
+    assert_eq!(kebab_words(r#"x("a-b", "a b-c", "A-b", "kebab-case", "c-d2")"#).collect::<Vec<_>>(), ["a-b", "c-d2"]);
+    assert_eq!(findings("DeviceFinding::fail(\n  \"a-b\", x); DeviceFinding::pass(ruling.code, y)"), ["a-b"]);
 }
 
 /// Codes that a file gives: the answers of its `code` functions, and those of problems that it makes itself.

@@ -41,6 +41,14 @@ impl Desk {
     }
 }
 
+/// The program alone, for what needs no bundle.
+pub(crate) fn weighbridge(arguments: &[&str]) -> Command {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let mut command = Command::new(PROGRAM.get_or_init(|| program("weighbridge")));
+    command.args(arguments);
+    command
+}
+
 pub(crate) fn desk() -> &'static Desk {
     static DESK: OnceLock<Desk> = OnceLock::new();
     DESK.get_or_init(|| {

@@ -54,12 +54,12 @@ const PROVOKED: &[(&str, i32, &str)] = &[
     (
         "explain TEXT",
         3,
-        "error: TEXT is neither a bundle, nor a report, nor a JSON answer of verify\n  give a bundle, its report.json, or what verify --format json printed\n",
+        "error: TEXT is neither a bundle, nor a report, nor a JSON answer of verify or appraise\n  give a bundle, its report.json, or what verify or appraise printed as JSON\n",
     ),
     (
         "explain EMPTY",
         3,
-        "error: EMPTY is neither a bundle, nor a report, nor a JSON answer of verify\n  give a bundle, its report.json, or what verify --format json printed\n",
+        "error: EMPTY is neither a bundle, nor a report, nor a JSON answer of verify or appraise\n  give a bundle, its report.json, or what verify or appraise printed as JSON\n",
     ),
     (
         "statement verify TEXT --key TEXT",
@@ -219,6 +219,15 @@ fn every_command_has_a_page_an_example_and_its_exit_codes() {
     for line in [
         "",
         "verify",
+        "appraise",
+        "policy",
+        "policy show",
+        "policy check",
+        "policy test",
+        "endorsements",
+        "endorsements status",
+        "endorsements export",
+        "endorsements import",
         "report",
         "bundle",
         "bundle assemble",
@@ -239,7 +248,7 @@ fn every_command_has_a_page_an_example_and_its_exit_codes() {
         assert!(text.contains(".SH SYNOPSIS") && text.contains("Exit codes"), "{name}.1: {text}");
         let help = run(desk().command(&words).arg("--help")).stdout;
         assert!(help.contains("Exit codes: 0 accepted"), "{name} --help: {help}");
-        let leaf = !["", "bundle", "statement"].contains(&line);
+        let leaf = !["", "bundle", "statement", "policy", "endorsements"].contains(&line);
         assert!(!leaf || help.contains("Example"), "{name} --help has no example: {help}");
         if lint {
             let shown = run(Command::new("mandoc").args(["-T", "utf8", "-W", "error"]).arg(&page));
@@ -253,7 +262,7 @@ fn every_command_has_a_page_an_example_and_its_exit_codes() {
 
 #[test]
 fn both_programs_complete_in_bash_and_have_pages() {
-    for name in ["weighbridge", "weighbridged"] {
+    for name in ["weighbridge", "weighbridged", "weighbridge-fetch"] {
         let path = program(name);
         let script = run(Command::new(&path).args(["completions", "bash"]));
         assert_eq!(script.code, Some(0), "{}", script.stderr);

@@ -1,15 +1,18 @@
 //! **Duty.** Subcommands, and the one edge where an outcome becomes text, JSON and an exit code.
 //! **Does not know** how anything is checked. **Spec.** PROTOCOL §8; ECOSYSTEM §4 (exit codes, CLI).
 
+mod appraise;
 mod audit;
 mod bundle;
 mod commit;
 mod console;
+mod endorsements;
 mod explain;
 mod inspect;
 mod judgement;
 mod object;
 mod outcome;
+mod policy;
 mod profiles;
 mod report;
 mod shell;
@@ -33,7 +36,7 @@ const LICENCE: &str = concat!(
     "AGPL-3.0-or-later; LICENSING.md says what that means."
 );
 const EXIT_CODES: &str = "Exit codes: 0 accepted; 1 a fault of ours; 2 usage; 3 malformed or unsupported; \
-    4 untrusted; 5 rejected by policy or --require; 6 unavailable for now.";
+    4 untrusted; 5 rejected by policy or by what was required; 6 unavailable for now.";
 
 /// Weighs a training run: how much compute it used, against a legal threshold, without opening the model, the data
 /// or the code.
@@ -47,6 +50,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Verify(verify::VerifyArgs),
+    Appraise(Box<appraise::AppraiseArgs>),
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    #[command(subcommand)]
+    Endorsements(endorsements::EndorsementsCommand),
     Report(report::ReportArgs),
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
@@ -133,6 +141,9 @@ impl Command {
     fn run(self, console: &mut Console<'_>) -> Result<u8, CliError> {
         match self {
             Self::Verify(arguments) => arguments.run(console),
+            Self::Appraise(arguments) => arguments.run(console),
+            Self::Policy(arguments) => arguments.run(console),
+            Self::Endorsements(arguments) => arguments.run(console),
             Self::Report(arguments) => arguments.run(console),
             Self::Bundle(bundle::BundleCommand::Assemble(arguments)) => arguments.run(console),
             Self::Commit(arguments) => arguments.run(console),
@@ -148,6 +159,9 @@ impl Command {
     fn answers_json(&self) -> bool {
         let format = match self {
             Self::Verify(arguments) => arguments.format,
+            Self::Appraise(arguments) => arguments.format,
+            Self::Policy(arguments) => arguments.format(),
+            Self::Endorsements(arguments) => arguments.format(),
             Self::Report(arguments) => return arguments.answers_json(),
             Self::Bundle(bundle::BundleCommand::Assemble(arguments)) => arguments.format,
             Self::Commit(arguments) => arguments.format,

@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
-use weighbridge_appraisal::AssembleError;
+use weighbridge_appraisal::{AssembleError, PolicyFileError};
 use weighbridge_attest::AnchorFileError;
 use weighbridge_attest_types::{
     BundleError, CodecError, Culprit, DeclarationsError, Flops, NodeKey, ProfileError, built_in_profiles,
@@ -16,8 +16,10 @@ use weighbridge_audit::trace::TraceError;
 use weighbridge_audit::trial::TrialError;
 use weighbridge_circuits::ProveError;
 use weighbridge_commitments::CommitError;
+use weighbridge_endorsements::StoreError;
 use weighbridge_ledger::LedgerError;
 
+use crate::evidence::EvidenceFileError;
 use crate::html::HtmlError;
 use crate::oms::OmsError;
 use crate::statement::StatementError;
@@ -322,6 +324,38 @@ pub enum CliError {
         #[source]
         source: StatementError,
     },
+    /// A file of evidence or endorsements.
+    #[error("{}", path.display())]
+    Evidence {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: EvidenceFileError,
+    },
+    /// An appraisal policy of the reader's own.
+    #[error("appraisal policy {}", path.display())]
+    Policy {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: PolicyFileError,
+    },
+    /// A file of cases for a policy.
+    #[error("{}: {why}", path.display())]
+    Cases {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A folder or an archive of endorsements.
+    #[error("the endorsements")]
+    Store(#[source] StoreError),
+    /// A run manifest beside evidence that names no run.
+    #[error("--manifest speaks of the nodes of a run; only --kind evidence-set says which node it is")]
+    ManifestWithoutSet,
     /// Neither a code nor a file.
     #[error("`{what}` is neither a file nor a code that weighbridge prints")]
     NothingToExplain {
@@ -329,7 +363,7 @@ pub enum CliError {
         what: String,
     },
     /// A file that no command here writes.
-    #[error("{} is neither a bundle, nor a report, nor a JSON answer of verify", path.display())]
+    #[error("{} is neither a bundle, nor a report, nor a JSON answer of verify or appraise", path.display())]
     NotExplainable {
         /// Which.
         path: PathBuf,
@@ -389,7 +423,10 @@ impl CliError {
             Self::OneModel | Self::NamelessSignature => Culprit::Usage,
             Self::Html(source) => source.culprit(),
             Self::Statement { source, .. } => source.culprit(),
-            Self::NothingToExplain { .. } => Culprit::Usage,
+            Self::Evidence { source, .. } => source.culprit(),
+            Self::Policy { source, .. } => source.culprit(),
+            Self::Store(source) => source.culprit(),
+            Self::NothingToExplain { .. } | Self::ManifestWithoutSet | Self::Cases { .. } => Culprit::Usage,
             Self::NotExplainable { .. } => Culprit::Malformed,
             Self::NotAccepted { culprit, .. } => *culprit,
             Self::Output(_) | Self::Clock => Culprit::Unavailable,
@@ -432,9 +469,13 @@ impl CliError {
             Self::Trace { .. } => "trace-refused",
             Self::Trial { .. } => "trial-not-held",
             Self::Oms { source, .. } => source.code(),
-            Self::OneModel | Self::NamelessSignature => "command-line",
+            Self::OneModel | Self::NamelessSignature | Self::ManifestWithoutSet => "command-line",
             Self::Html(_) => "page-not-written",
             Self::Statement { source, .. } => source.code(),
+            Self::Evidence { source, .. } => source.code(),
+            Self::Policy { .. } => "policy-refused",
+            Self::Cases { .. } => "policy-cases-refused",
+            Self::Store(source) => source.code(),
             Self::NothingToExplain { .. } | Self::NotExplainable { .. } => "nothing-to-explain",
             Self::NotAccepted { .. } => "not-accepted",
             Self::Json(..) => "json-not-written",
@@ -492,17 +533,16 @@ impl CliError {
             Self::Prove(source) if source.culprit() == Culprit::Rejected => {
                 "choose a statement that is true of the declared total, or --declared none"
             }
-            Self::Oms { source: OmsError::Key, .. } => "name the signer's public key, not the private one",
-            Self::Oms { source: OmsError::OtherKey { .. } | OmsError::Signature, .. } => {
-                "get the signer's key from the signer; if it is the right one, the signature is not theirs"
-            }
-            Self::Oms { source: OmsError::Differ(_) | OmsError::Uncovered(_), .. } => {
-                "get the files again, or ask the signer which files belong to the model"
-            }
-            Self::Oms { .. } | Self::OneModel | Self::NamelessSignature => return None,
+            Self::Oms { source, .. } => return model_remedy(source).map(str::to_owned),
+            Self::OneModel | Self::NamelessSignature => return None,
             Self::Statement { source, .. } => source.remedy(),
+            Self::Evidence { source, .. } => source.remedy(),
+            Self::Policy { .. } => "begin with `weighbridge policy show`, and check with `weighbridge policy check`",
             Self::NothingToExplain { .. } => "check the path, or list all codes: weighbridge explain codes",
-            Self::NotExplainable { .. } => "give a bundle, its report.json, or what verify --format json printed",
+            Self::Cases { .. } => "mend the file by docs/schemas/policy-cases-v1.schema.json",
+            Self::Store(source) => source.remedy(),
+            Self::ManifestWithoutSet => "name the devices with --device instead",
+            Self::NotExplainable { .. } => "give a bundle, its report.json, or what verify or appraise printed as JSON",
             Self::NotAccepted { .. } => "look at every failed check: weighbridge explain BUNDLE",
             Self::Trace { .. } => "capture the step again, or look up the format: docs/trace-format.md",
             Self::Trial { source: TrialError::NoProduct, .. } => "capture a step that has a matrix product",
@@ -553,4 +593,18 @@ fn of_file(error: &io::Error) -> Culprit {
 /// The ids that people can type.
 pub(crate) fn profile_ids() -> String {
     built_in_profiles().into_iter().map(|profile| profile.id).collect::<Vec<_>>().join(", ")
+}
+
+/// What to do about a model's signature that does not hold.
+const fn model_remedy(error: &OmsError) -> Option<&'static str> {
+    match error {
+        OmsError::Key => Some("name the signer's public key, not the private one"),
+        OmsError::OtherKey { .. } | OmsError::Signature => {
+            Some("get the signer's key from the signer; if it is the right one, the signature is not theirs")
+        }
+        OmsError::Differ(_) | OmsError::Uncovered(_) => {
+            Some("get the files again, or ask the signer which files belong to the model")
+        }
+        _ => None,
+    }
 }

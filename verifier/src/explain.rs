@@ -5,6 +5,8 @@
 mod checks;
 mod daemon;
 mod errors;
+mod evidence;
+mod nvidia;
 
 /// One code in plain words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +24,10 @@ pub struct Explanation {
     pub remedy: &'static str,
 }
 
-/// Explanations in three tables: checks of a bundle, errors of commands, and what the node service and its socket say.
-pub const EXPLANATIONS: [&[Explanation]; 3] = [checks::CHECKS, errors::ERRORS, daemon::DAEMON];
+/// Explanations in five tables: checks of a bundle, errors of commands, what the node service and its socket say, what is
+/// found about evidence, and what is found about NVIDIA's.
+pub const EXPLANATIONS: [&[Explanation]; 5] =
+    [checks::CHECKS, errors::ERRORS, daemon::DAEMON, evidence::EVIDENCE, nvidia::NVIDIA];
 
 /// The explanation of a code.
 pub(crate) fn of(code: &str) -> Option<&'static Explanation> {
@@ -47,7 +51,7 @@ mod tests {
 
     /// The codes that `CliError::code` and `StatementError::code` can give, read from their source.
     fn codes(source: &str) -> BTreeSet<&str> {
-        let begin = source.find("const fn code(&self)").unwrap();
+        let begin = source.find("fn code(&self)").unwrap();
         let body = source[begin..].split("\n    }\n").next().unwrap();
         body.split("=> \"").skip(1).filter_map(|rest| rest.split('"').next()).collect()
     }
@@ -66,6 +70,12 @@ mod tests {
         given.extend(codes(include_str!("statement.rs")));
         given.extend(["command-line", "nothing-verified"]);
         given.extend(requirements());
+        given.extend(codes(include_str!("evidence/error.rs")));
+        given.extend(codes(include_str!("../endorsements/src/error.rs")));
+        given.extend(codes(include_str!("../fetch/src/error.rs")));
+        // What commands print about files that they looked at.
+        given.extend(["endorsement-ended", "endorsement-ending", "endorsement-not-yet", "endorsement-undated"]);
+        given.extend(["endorsement-unreadable", "policy-case-differs"]);
         let explained: BTreeSet<&str> = errors::ERRORS.iter().map(|row| row.code).collect();
         let missing: Vec<_> = given.difference(&explained).collect();
         let stray: Vec<_> = explained.difference(&given).collect();

@@ -1,7 +1,6 @@
 //! **Duty.** Files in and out: reading under a cap, before anything is loaded whole, and writing so that a reader sees
 //! either the old file or the complete new one. **Does not know** what any file means.
 
-use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -63,18 +62,8 @@ pub(crate) fn check_folder_of(path: &Path) -> Result<(), CliError> {
 /// # Errors
 /// [`CliError::Write`].
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    let failed = |source| CliError::Write { path: path.to_owned(), source };
-    let name = path.file_name().ok_or_else(|| failed(io::Error::from(io::ErrorKind::InvalidFilename)))?;
-    let folder = folder_of(path);
-    let temporary = folder.join(temporary_name(name));
-    let written = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
-    if let Err(source) = written {
-        // The name carries this process id: nobody else's file is removed.
-        let _ = fs::remove_file(&temporary);
-        return Err(failed(source));
-    }
-    // The new name must survive a power cut as well as the bytes do.
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    weighbridge_endorsements::write_atomically(path, bytes)
+        .map_err(|source| CliError::Write { path: path.to_owned(), source })
 }
 
 /// Writes a private key: for its owner alone, and never over a file that is there.
@@ -90,19 +79,6 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-fn temporary_name(name: &OsStr) -> std::ffi::OsString {
-    let mut temporary = OsStr::new(".").to_owned();
-    temporary.push(name);
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    temporary
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@
 mod assemble;
 mod cli;
 mod clock;
+mod ear;
 mod error;
 mod events;
+mod evidence;
 mod explain;
 mod figures;
 mod files;
@@ -22,6 +24,7 @@ mod visible;
 pub use assemble::{AssembleJob, Statement, assemble_bundle};
 pub use cli::{command_line, main, render_text};
 pub use error::CliError;
+pub use evidence::EvidenceFileError;
 pub use explain::{EXPLANATIONS, Explanation};
 pub use html::{HtmlError, render as render_html};
 pub use oms::OmsError;

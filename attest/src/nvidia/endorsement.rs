@@ -5,6 +5,7 @@ use super::ocsp::{self, OcspFile};
 use super::rim::Rim;
 use crate::budget::MAX_CRL_BYTES;
 use crate::crl::RevocationList;
+use crate::description::VendorStatement;
 use crate::endorsements::Endorsements;
 use crate::error::Failure;
 
@@ -23,6 +24,17 @@ pub(crate) enum NvidiaFile {
     Ocsp(Box<OcspFile>),
     /// A revocation list.
     Crl(RevocationList),
+}
+
+impl NvidiaFile {
+    /// What the file says about itself.
+    pub(crate) fn describe(&self) -> Vec<VendorStatement> {
+        match self {
+            Self::Rim(rim) => rim.describe(),
+            Self::Ocsp(response) => response.describe(),
+            Self::Crl(list) => vec![list.describe()],
+        }
+    }
 }
 
 /// `None`: not NVIDIA's.

@@ -20,6 +20,7 @@ use x509_parser::prelude::X509Certificate;
 
 use crate::budget::MAX_OCSP_BYTES;
 use crate::crl::Current;
+use crate::description::VendorStatement;
 use crate::error::Failure;
 use crate::memo::Memo;
 use crate::shape;
@@ -155,6 +156,17 @@ impl OcspFile {
     pub(super) fn about<'s>(&'s self, subject: &'s Subject) -> impl Iterator<Item = &'s Answer> {
         let answers = self.answers.get(&subject.serial).map_or(&[][..], Vec::as_slice);
         answers.iter().filter(|answer| subject.issuer.iter().any(|issuer| answer.names(issuer)))
+    }
+
+    /// Each answer by the serial number that it is about, and the responder's certificates.
+    pub(super) fn describe(&self) -> Vec<VendorStatement> {
+        let answer = |(serial, answer): (&Vec<u8>, &Answer)| {
+            let about = format!("serial {} is {:?}", hex::encode(serial), answer.status);
+            VendorStatement::new("OCSP response", &about, Some(answer.from), answer.until)
+        };
+        let answers = self.answers.iter().flat_map(|(serial, all)| all.iter().map(move |one| (serial, one)));
+        let certificates = self.certificates.iter().map(|der| VendorStatement::certificate_der("certificate", der));
+        answers.map(answer).chain(certificates).collect()
     }
 
     /// Whether an answer of this response holds at `now`, by the issuer of the certificate that it is about.

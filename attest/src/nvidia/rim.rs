@@ -12,6 +12,7 @@ use super::part::Part;
 use super::report::Measurement;
 use super::xml::{self, Element};
 use crate::budget::MAX_RIM_ALTERNATIVES;
+use crate::description::VendorStatement;
 use crate::error::Failure;
 use crate::x509::{
     Curve, Window, check_chain_dates, check_links, common_name, find_anchor, millis, parse_chain, unknown_root,
@@ -91,6 +92,17 @@ impl Rim {
     /// Signer first.
     pub(super) fn chain(&self) -> Result<Vec<X509Certificate<'_>>, Failure> {
         parse_chain(&self.certificates)
+    }
+
+    /// The manifest, which holds as long as its signer's certificate, and the certificates.
+    pub(super) fn describe(&self) -> Vec<VendorStatement> {
+        let RimValues { part, product, version, golden } = &self.values;
+        let about = format!("{part:?} {product} {version}, {} measurements", golden.len());
+        let certificates = self.certificates.iter().map(|der| VendorStatement::certificate_der("certificate", der));
+        let certificates: Vec<VendorStatement> = certificates.collect();
+        let (from, until) = certificates.first().map_or((None, None), |signer| (signer.from, signer.until));
+        let manifest = VendorStatement::new("RIM", &about, from, until);
+        std::iter::once(manifest).chain(certificates).collect()
     }
 
     /// A failure that says which manifest it is about.

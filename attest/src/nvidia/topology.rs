@@ -56,8 +56,11 @@ struct Switch<'m> {
     facts: &'m SwitchFacts,
 }
 
-/// The same over claims that a set vouches for.
-pub(crate) fn compare<'m>(members: impl Iterator<Item = &'m PlatformClaims>) -> Result<NvidiaTopology, EvidenceError> {
+/// The same over claims alone: a comparison, and no proof that any of them is genuine.
+///
+/// # Errors
+/// As [`nvidia_topology`].
+pub fn compare<'m>(members: impl Iterator<Item = &'m PlatformClaims>) -> Result<NvidiaTopology, EvidenceError> {
     let (mut gpus, mut switches) = (Vec::new(), Vec::new());
     for claims in members.filter_map(|claims| claims.nvidia.as_deref()) {
         gpus.extend(claims.gpu().map(|facts| Gpu { pdi: claims.pdi, facts }));

@@ -16,6 +16,7 @@ use weighbridge_attest_types::{AzureEvidence, Canonical as _, EvidenceKind, Plat
 use super::sev_snp::SevSnp;
 use super::tdx::Tdx;
 use crate::budget::{MAX_HCL_BYTES, MAX_TDX_QUOTE_BYTES, MAX_TPM_ATTEST_BYTES};
+use crate::description::VendorStatement;
 use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure};
 use crate::scheme::{RawEvidence, Scheme};
@@ -40,6 +41,7 @@ pub(crate) struct TdQuoteFile(Vec<u8>);
 
 impl Scheme for AzureHcl {
     const KIND: &'static str = EvidenceKind::AZURE_HCL;
+    const CHAIN_BESIDE: bool = false;
     type Evidence<'a> = HclEvidence;
     type Endorsement = TdQuoteFile;
 
@@ -61,6 +63,12 @@ impl Scheme for AzureHcl {
         let is_quote = matches!(bytes, [4 | 5, 0, 2, 0, 0x81, 0, 0, 0, ..]);
         let unreadable = |error: EvidenceError| Failure::new("td-quote-unreadable", error.to_string());
         is_quote.then(|| Ok(TdQuoteFile(Tdx::canonical(bytes).map_err(unreadable)?.to_vec())))
+    }
+
+    /// A quote names no dates of its own; its platform's collateral has them.
+    fn describe(endorsement: &TdQuoteFile) -> Vec<VendorStatement> {
+        let about = format!("TDX quote of {} bytes for an Azure VM", endorsement.0.len());
+        vec![VendorStatement::timeless("TDX quote", &about)]
     }
 
     fn verify(

@@ -5,6 +5,7 @@ mod verify;
 
 use weighbridge_attest_types::{EvidenceKind, PlatformClaims, TrustAnchors, UnixMillis};
 
+use crate::description::VendorStatement;
 use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure};
 use crate::nvidia::{Evidence, NvidiaFile, Part, recognise};
@@ -15,6 +16,7 @@ pub(super) struct NvidiaGpu;
 
 impl Scheme for NvidiaGpu {
     const KIND: &'static str = EvidenceKind::NVIDIA_GPU;
+    const CHAIN_BESIDE: bool = true;
     type Evidence<'a> = Evidence<'a>;
     type Endorsement = NvidiaFile;
 
@@ -28,6 +30,10 @@ impl Scheme for NvidiaGpu {
 
     fn recognise(bytes: &[u8]) -> Option<Result<NvidiaFile, Failure>> {
         recognise(bytes)
+    }
+
+    fn describe(endorsement: &NvidiaFile) -> Vec<VendorStatement> {
+        endorsement.describe()
     }
 
     fn verify(

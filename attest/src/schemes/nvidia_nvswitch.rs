@@ -5,6 +5,7 @@ mod verify;
 
 use weighbridge_attest_types::{EvidenceKind, PlatformClaims, TrustAnchors, UnixMillis};
 
+use crate::description::VendorStatement;
 use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure};
 use crate::nvidia::{Evidence, NvidiaFile, Part, recognise};
@@ -15,6 +16,7 @@ pub(super) struct NvidiaSwitch;
 
 impl Scheme for NvidiaSwitch {
     const KIND: &'static str = EvidenceKind::NVIDIA_NVSWITCH;
+    const CHAIN_BESIDE: bool = true;
     type Evidence<'a> = Evidence<'a>;
     type Endorsement = NvidiaFile;
 
@@ -29,6 +31,10 @@ impl Scheme for NvidiaSwitch {
     /// The GPU's line in the table comes first and has recognised them already.
     fn recognise(bytes: &[u8]) -> Option<Result<NvidiaFile, Failure>> {
         recognise(bytes)
+    }
+
+    fn describe(endorsement: &NvidiaFile) -> Vec<VendorStatement> {
+        endorsement.describe()
     }
 
     fn verify(

@@ -19,6 +19,7 @@ use weighbridge_attest_types::{EvidenceKind, PlatformClaims, TrustAnchors, UnixM
 
 pub(crate) use self::chain::check_root;
 
+use crate::description::VendorStatement;
 use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure};
 use crate::scheme::{RawEvidence, Scheme};
@@ -28,6 +29,7 @@ pub(super) struct SevSnp;
 
 impl Scheme for SevSnp {
     const KIND: &'static str = EvidenceKind::SEV_SNP;
+    const CHAIN_BESIDE: bool = false;
     type Evidence<'a> = report::SnpReport<'a>;
     type Endorsement = endorsement::AmdFile;
 
@@ -45,6 +47,10 @@ impl Scheme for SevSnp {
 
     fn recognise(bytes: &[u8]) -> Option<Result<endorsement::AmdFile, Failure>> {
         endorsement::recognise(bytes)
+    }
+
+    fn describe(endorsement: &endorsement::AmdFile) -> Vec<VendorStatement> {
+        endorsement.describe()
     }
 
     fn verify(

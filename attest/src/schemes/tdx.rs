@@ -14,6 +14,7 @@ mod verify;
 
 use weighbridge_attest_types::{EvidenceKind, PlatformClaims, TrustAnchors, UnixMillis};
 
+use crate::description::VendorStatement;
 use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure};
 use crate::event_log::{self, EventLog};
@@ -49,6 +50,7 @@ impl TdxFile {
 
 impl Scheme for Tdx {
     const KIND: &'static str = EvidenceKind::TDX;
+    const CHAIN_BESIDE: bool = false;
     type Evidence<'a> = quote::TdxQuote<'a>;
     type Endorsement = TdxFile;
 
@@ -69,6 +71,14 @@ impl Scheme for Tdx {
             return Some(read.map(|candidate| TdxFile::Collateral(Box::new(candidate))));
         }
         Some(event_log::recognise(bytes)?.map(|log| TdxFile::EventLog(Box::new(log))))
+    }
+
+    fn describe(endorsement: &TdxFile) -> Vec<VendorStatement> {
+        match endorsement {
+            TdxFile::Collateral(candidate) => candidate.describe(),
+            // Registers alone tell whether it is true.
+            TdxFile::EventLog(log) => vec![VendorStatement::timeless("event log", &log.describe())],
+        }
     }
 
     fn verify(

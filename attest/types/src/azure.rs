@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use crate::codec::{Canonical, CodecError, Decoder, Encoder, put_list, take_list};
+use crate::digest::as_hex;
 use crate::{Digest32, Domain};
 
 /// PCRs of one bank (TCG PC Client platform profile).
@@ -92,7 +93,7 @@ impl Canonical for TpmPcr {
 }
 
 /// Claims of an Azure VM. The platform inside has claims of its own beside these.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AzureClaims {
     /// Version of the blob.
     pub version: u32,
@@ -111,9 +112,10 @@ pub struct AzureClaims {
 }
 
 /// Claims of one TPM quote, signed by the key in the blob.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TpmQuoteClaims {
     /// The question that it answers.
+    #[serde(serialize_with = "as_hex")]
     pub extra_data: Vec<u8>,
     /// Indices of the quoted PCRs of the bank SHA-256, ascending.
     pub selection: Vec<u8>,

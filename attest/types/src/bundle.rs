@@ -1,5 +1,5 @@
 //! **Duty.** The one-file container: deterministic bytes, the manifest of members first, every byte accounted for.
-//! A node's export is the same container under another magic. **Does not know** what members mean.
+//! A node's export and an archive of endorsements are the same container under other magics. **Does not know** what members mean.
 //! **Spec.** PROTOCOL §7: magic, `u32` version, count, then per member name, `u64` size and SHA-256, then the bytes of
 //! all members in the same (ascending) order, nothing after.
 
@@ -20,6 +20,7 @@ const MAX_NAME_BYTES: usize = 200;
 const VERSION: u32 = 1;
 const MAGIC_BUNDLE: [u8; 8] = *b"WEIGHBRG";
 const MAGIC_EXPORT: [u8; 8] = *b"WEIGHNOD";
+const MAGIC_ENDORSEMENTS: [u8; 8] = *b"WEIGHEND";
 
 /// Why bytes are not a container.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -88,6 +89,12 @@ impl Bundle {
     #[must_use]
     pub const fn new_export() -> Self {
         Self { magic: MAGIC_EXPORT, members: BTreeMap::new() }
+    }
+
+    /// An empty archive of endorsements.
+    #[must_use]
+    pub const fn new_endorsements() -> Self {
+        Self { magic: MAGIC_ENDORSEMENTS, members: BTreeMap::new() }
     }
 
     /// Adds a member.
@@ -171,6 +178,14 @@ impl Bundle {
     /// [`BundleError`].
     pub fn parse_export(bytes: &[u8]) -> Result<Self, BundleError> {
         Self::parse(bytes, MAGIC_EXPORT, "node export")
+    }
+
+    /// Parses an archive of endorsements.
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub fn parse_endorsements(bytes: &[u8]) -> Result<Self, BundleError> {
+        Self::parse(bytes, MAGIC_ENDORSEMENTS, "archive of endorsements")
     }
 
     fn parse(bytes: &[u8], magic: [u8; 8], what: &'static str) -> Result<Self, BundleError> {

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::{as_hex, as_optional_hex};
 use crate::{AzureClaims, Device, EvidenceKind, NvidiaClaims, SnpClaims, TdxClaims, UnixMillis};
 
 /// How much a line of a report may lean on. It comes from the trust anchor, never from the evidence.
@@ -64,14 +65,15 @@ pub enum TcbStatus {
 pub struct ChipFamily(pub String);
 
 /// What the evidence says it is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum BoundValue {
     /// 64 bytes of `report_data` (CPU TEEs).
-    ReportData([u8; 64]),
+    ReportData(#[serde(serialize_with = "as_hex")] [u8; 64]),
     /// A 32-byte request nonce (GPUs).
-    Nonce([u8; 32]),
+    Nonce(#[serde(serialize_with = "as_hex")] [u8; 32]),
     /// `extraData` of a TPM quote: a nonce, or SHA-256 of the `report_data` that other carriers have (PROTOCOL §3).
-    ExtraData(Vec<u8>),
+    ExtraData(#[serde(serialize_with = "as_hex")] Vec<u8>),
     /// It answers nobody: what it says may have been said at any time.
     Nothing,
 }
@@ -85,8 +87,8 @@ pub struct NotChecked {
     pub why: String,
 }
 
-/// Normalised claims; policy speaks only these.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Normalised claims; policy speaks only these. They are printed and never read back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlatformClaims {
     /// Evidence format.
     pub kind: EvidenceKind,
@@ -112,6 +114,7 @@ pub struct PlatformClaims {
     /// elsewhere.
     pub migratable: Option<bool>,
     /// Launch measurement (MRTD, SEV-SNP's `measurement`), where there is one.
+    #[serde(serialize_with = "as_optional_hex")]
     pub measurement: Option<Vec<u8>>,
     /// Earliest end of everything that was used.
     pub valid_until: UnixMillis,

@@ -1,6 +1,8 @@
 //! **Duty.** Digests as types. **Knows** SHA-2 and the order of the Goldilocks field. **Does not know** Poseidon.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256, Sha512};
@@ -80,6 +82,34 @@ impl Canonical for PoseidonDigest {
     fn decode(input: &mut Decoder<'_>) -> Result<Self, CodecError> {
         Self::from_le_bytes(input.array()?).ok_or(CodecError::NotCanonical("Poseidon digest"))
     }
+}
+
+/// For a field of bytes that is printed and never read back.
+pub(crate) fn as_hex<S: Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&hex::encode(bytes))
+}
+
+/// The same where the bytes may be absent.
+pub(crate) fn as_optional_hex<S: Serializer>(
+    bytes: &Option<impl AsRef<[u8]>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    bytes.as_ref().map(hex::encode).serialize(serializer)
+}
+
+/// The same for several.
+pub(crate) fn as_hex_list<S: Serializer>(items: &[impl AsRef<[u8]>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(items.iter().map(hex::encode))
+}
+
+/// The same for bytes under numbers.
+pub(crate) fn as_hex_map<S: Serializer>(items: &BTreeMap<u16, Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(items.iter().map(|(number, bytes)| (number, hex::encode(bytes))))
+}
+
+/// A shared list as a list.
+pub(crate) fn as_list<T: Serialize, S: Serializer>(items: &Arc<[T]>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(items.iter())
 }
 
 /// Hex in text and JSON: what a person compares.

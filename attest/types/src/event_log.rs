@@ -3,8 +3,13 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
+use crate::digest::{as_hex, as_list};
+
 /// Whether a log stands behind what is said about the registers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum EventLogState {
     /// None was given.
     Missing,
@@ -16,7 +21,7 @@ pub enum EventLogState {
 
 /// Events of one type in one register. Registers cover digests alone: a type is what the log calls it, but for events
 /// whose digest also covers their content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct EventCount {
     /// RTMR 0 to 3.
     pub register: u8,
@@ -29,18 +34,19 @@ pub struct EventCount {
 }
 
 /// A run-time event whose digest covers type, name and content.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NamedEvent {
     /// RTMR 0 to 3.
     pub register: u8,
     /// Its name.
     pub name: String,
     /// Its content.
+    #[serde(serialize_with = "as_hex")]
     pub payload: Vec<u8>,
 }
 
 /// What is known about the registers. Events are shared: one log may stand behind thousands of quotes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EventLogClaims {
     /// Whether a log counts.
     pub state: EventLogState,
@@ -48,8 +54,10 @@ pub struct EventLogClaims {
     /// a log without events for it explains it.
     pub explained: [bool; 4],
     /// Ascending by register and type.
+    #[serde(serialize_with = "as_list")]
     pub events: Arc<[EventCount]>,
     /// In the order of the log.
+    #[serde(serialize_with = "as_list")]
     pub named: Arc<[NamedEvent]>,
 }
 

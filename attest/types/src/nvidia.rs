@@ -6,9 +6,10 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::Grade;
+use crate::digest::{as_hex, as_hex_list, as_hex_map, as_optional_hex};
 
 /// Most parts of a version that are compared. Source: ours; NVIDIA's have five.
 const MAX_VERSION_PARTS: usize = 8;
@@ -24,6 +25,12 @@ impl Pdi {
     #[must_use]
     pub const fn reversed(self) -> Self {
         Self(u64::from_be_bytes(self.0).to_le_bytes())
+    }
+}
+
+impl Serialize for Pdi {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -85,7 +92,8 @@ impl PartialOrd for FirmwareVersion {
 }
 
 /// A switch of the firmware: 0xAA on, 0x55 off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum NvidiaStatus {
     /// On.
     On,
@@ -96,7 +104,8 @@ pub enum NvidiaStatus {
 }
 
 /// How GPUs are given to a VM (field 36).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum NvidiaMode {
     /// One by one.
     SingleGpu,
@@ -109,13 +118,14 @@ pub enum NvidiaMode {
 }
 
 /// What only GPUs report. Older firmware leaves fields out: `None` is "not reported", never "off".
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct GpuFacts {
     /// Driver (field 3).
     pub driver_version: Option<FirmwareVersion>,
     /// Chip (field 35), such as `GB100`.
     pub chip_info: Option<String>,
     /// Board (field 14).
+    #[serde(serialize_with = "as_optional_hex")]
     pub board_id: Option<[u8; 4]>,
     /// Chip SKU (15).
     pub chip_sku: Option<String>,
@@ -138,13 +148,14 @@ pub struct GpuFacts {
 }
 
 /// What only switches report.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct SwitchFacts {
     /// Its own identifier (22); the certificates say the same.
     pub pdi: Option<Pdi>,
     /// GPUs that it connects (26), as reported.
     pub gpu_pdis: Vec<Pdi>,
     /// Which GPU stands behind each of its ports (26).
+    #[serde(serialize_with = "as_hex")]
     pub port_map: Vec<u8>,
     /// Ports that are switched off (23).
     pub disabled_ports: Option<u16>,
@@ -155,7 +166,8 @@ pub struct SwitchFacts {
 }
 
 /// What a report says by its kind.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum NvidiaPart {
     /// A GPU.
     Gpu(Box<GpuFacts>),
@@ -164,7 +176,8 @@ pub enum NvidiaPart {
 }
 
 /// Which firmware a reference manifest (RIM) is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum RimSlot {
     /// A GPU's driver, with the firmware that it loads.
     Driver,
@@ -187,7 +200,7 @@ impl RimSlot {
 }
 
 /// A manifest that was given, holds, and was compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AppliedRim {
     /// What it is for.
     pub slot: RimSlot,
@@ -202,7 +215,7 @@ pub struct AppliedRim {
 }
 
 /// A manifest that is needed and was not given.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MissingRim {
     /// What it would be for.
     pub slot: RimSlot,
@@ -211,15 +224,17 @@ pub struct MissingRim {
 }
 
 /// A measurement that is not what its manifest allows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MeasurementDifference {
     /// Index as in manifests: 0 is the report's block 1.
     pub index: u8,
     /// Which manifest speaks of it.
     pub slot: RimSlot,
     /// What it allows.
+    #[serde(serialize_with = "as_hex_list")]
     pub allowed: Vec<[u8; 48]>,
     /// What the report says; `None` when it has no such block.
+    #[serde(serialize_with = "as_optional_hex")]
     pub found: Option<[u8; 48]>,
     /// What is known to cause a difference here, as a sentence.
     pub known_cause: Option<&'static str>,
@@ -238,7 +253,7 @@ pub enum ReferenceStatus {
 }
 
 /// Measurements held against reference values.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct ReferenceValues {
     /// Manifests that were compared.
     pub applied: Vec<AppliedRim>,
@@ -276,7 +291,7 @@ impl ReferenceValues {
 
 /// What is known about revocation of the certificates below the roots. The device's own leaf is left out: nobody answers
 /// for it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct NvidiaRevocation {
     /// Certificates with a current "not revoked".
     pub good: Vec<String>,
@@ -287,7 +302,7 @@ pub struct NvidiaRevocation {
 }
 
 /// Claims of one report. A plain value; the scheme vouches for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NvidiaClaims {
     /// From the BROM certificate.
     pub pdi: Pdi,
@@ -298,14 +313,17 @@ pub struct NvidiaClaims {
     /// VBIOS (GPU) or BIOS (switch), as text (field 6).
     pub vbios_version: Option<FirmwareVersion>,
     /// Firmware identity (20); when present it is the leaf certificate's.
+    #[serde(serialize_with = "as_optional_hex")]
     pub fwid: Option<[u8; 48]>,
     /// Version of the fields' layout (34).
     pub opaque_version: Option<u16>,
     /// All measurements; position is the index as in manifests.
+    #[serde(serialize_with = "as_hex_list")]
     pub measurements: Vec<[u8; 48]>,
     /// How often measurements were extended (12).
     pub extend_counters: Vec<u32>,
     /// Fields whose layout nobody published, by type, as received.
+    #[serde(serialize_with = "as_hex_map")]
     pub uninterpreted: BTreeMap<u16, Vec<u8>>,
     /// What depends on the kind.
     pub part: NvidiaPart,

@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 
 use crate::Requirement;
+use crate::digest::{as_hex, as_optional_hex};
 
 /// A product line, named by the certificate chain. Bergamo and Siena stand under Genoa.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -134,7 +135,7 @@ impl PartialOrd for SnpGuestPolicy {
 }
 
 /// Claims of one report. A plain value; the scheme vouches for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SnpClaims {
     /// From the certificate chain.
     pub product: SnpProduct,
@@ -147,8 +148,10 @@ pub struct SnpClaims {
     /// Version of the guest, as its launcher numbers it.
     pub guest_svn: u32,
     /// Chosen by the launcher.
+    #[serde(serialize_with = "as_hex")]
     pub family_id: [u8; 16],
     /// Chosen by the launcher.
+    #[serde(serialize_with = "as_hex")]
     pub image_id: [u8; 16],
     /// Privilege level that asked for the report: 0 is the highest, 3 the lowest.
     pub vmpl: u32,
@@ -159,10 +162,13 @@ pub struct SnpClaims {
     /// TCBs.
     pub tcb: SnpTcbs,
     /// Data that the host gave at launch.
+    #[serde(serialize_with = "as_hex")]
     pub host_data: [u8; 32],
     /// SHA-384 of the key that signed the guest's identity; zero without one.
+    #[serde(serialize_with = "as_hex")]
     pub id_key_digest: [u8; 48],
     /// SHA-384 of the key that certified the former, if it was given.
+    #[serde(serialize_with = "as_optional_hex")]
     pub author_key_digest: Option<[u8; 48]>,
     /// Mitigations at launch and now (version 5).
     pub mitigations: Option<[u64; 2]>,

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::{as_hex, as_hex_list, as_optional_hex};
 use crate::{EventLogClaims, Requirement, TcbStatus, UnixMillis};
 
 /// What a trust domain may do and what may be done to it (TDX module ABI 348551-008US, table 3.23).
@@ -69,13 +70,16 @@ pub enum TdxBody {
 }
 
 /// The TDX module that measured the TD.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct TdxModule {
     /// Measurement.
+    #[serde(serialize_with = "as_hex")]
     pub mrseam: [u8; 48],
     /// Its signer; zero for Intel's own.
+    #[serde(serialize_with = "as_hex")]
     pub mr_signer_seam: [u8; 48],
     /// Its attributes.
+    #[serde(serialize_with = "as_hex")]
     pub attributes: [u8; 8],
     /// Major version at launch (`tee_tcb_svn[1]`); 0 for the first modules, which have no identity of their own.
     pub version: u8,
@@ -84,37 +88,44 @@ pub struct TdxModule {
 }
 
 /// What the extended body adds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TdxExtension {
     /// Index of the nested VM that asked; 0 for the TD itself.
     pub vmid: u8,
     /// Random identity of the TD.
+    #[serde(serialize_with = "as_hex")]
     pub td_id: [u8; 32],
     /// Provisioning data of devices.
+    #[serde(serialize_with = "as_hex")]
     pub dev_info: [u8; 48],
     /// Service TDs bound at creation.
     pub initial_service_td: TdxServiceTd,
     /// Service TDs bound now.
     pub current_service_td: TdxServiceTd,
     /// CPUSVN where the TD was created.
+    #[serde(serialize_with = "as_hex")]
     pub initial_cpu_svn: [u8; 16],
     /// TCB of the module where the TD was created.
+    #[serde(serialize_with = "as_hex")]
     pub initial_tee_tcb_svn: [u8; 16],
     /// FMSPC where the TD was created, as the module writes it.
+    #[serde(serialize_with = "as_hex")]
     pub initial_fmspc: [u8; 12],
 }
 
 /// Bound service TDs, by hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct TdxServiceTd {
     /// Zero when none is bound.
+    #[serde(serialize_with = "as_hex")]
     pub hash: [u8; 48],
     /// Their attributes.
+    #[serde(serialize_with = "as_hex")]
     pub attributes: [u8; 8],
 }
 
 /// Where Intel's signed statements put this platform.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TdxTcb {
     /// Of the TCB that the TD was launched on, merged with module and Quoting Enclave.
     pub status: TcbStatus,
@@ -141,19 +152,23 @@ pub struct TdxTcb {
 }
 
 /// What the PCK certificate says about the platform.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TdxPlatform {
     /// Family, model, stepping, platform, custom SKU.
+    #[serde(serialize_with = "as_hex")]
     pub fmspc: [u8; 6],
     /// Id of the Provisioning Certification Enclave.
+    #[serde(serialize_with = "as_hex")]
     pub pce_id: [u8; 2],
     /// Its version.
     pub pce_svn: u16,
     /// SGX TCB components.
+    #[serde(serialize_with = "as_hex")]
     pub cpu_svn: [u8; 16],
     /// 0 standard, 1 scalable, 2 scalable with integrity.
     pub sgx_type: u8,
     /// Changes when the platform is set up anew; certificates of the Processor CA have none.
+    #[serde(serialize_with = "as_optional_hex")]
     pub instance: Option<[u8; 16]>,
     /// More packages can be added.
     pub dynamic: Option<bool>,
@@ -164,7 +179,7 @@ pub struct TdxPlatform {
 }
 
 /// Claims of one quote. A plain value; the scheme vouches for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TdxClaims {
     /// 4 or 5.
     pub quote_version: u16,
@@ -175,22 +190,30 @@ pub struct TdxClaims {
     /// Extended features that the TD may use.
     pub xfam: u64,
     /// Launch measurement.
+    #[serde(serialize_with = "as_hex")]
     pub mrtd: [u8; 48],
     /// Run-time measurement registers.
+    #[serde(serialize_with = "as_hex_list")]
     pub rtmr: [[u8; 48]; 4],
     /// Chosen by whoever launched the TD.
+    #[serde(serialize_with = "as_hex")]
     pub mr_config_id: [u8; 48],
     /// Chosen by whoever launched the TD.
+    #[serde(serialize_with = "as_hex")]
     pub mr_owner: [u8; 48],
     /// Chosen by whoever launched the TD.
+    #[serde(serialize_with = "as_hex")]
     pub mr_owner_config: [u8; 48],
     /// The module.
     pub module: TdxModule,
     /// TCB at launch.
+    #[serde(serialize_with = "as_hex")]
     pub tee_tcb_svn: [u8; 16],
     /// TCB now; TDX 1.5.
+    #[serde(serialize_with = "as_optional_hex")]
     pub current_tee_tcb_svn: Option<[u8; 16]>,
     /// MRSERVICETD; TDX 1.5.
+    #[serde(serialize_with = "as_optional_hex")]
     pub mr_service_td: Option<[u8; 48]>,
     /// The extended body.
     pub extension: Option<Box<TdxExtension>>,

@@ -71,7 +71,7 @@ impl Outcome {
 
 /// Bytes before signatures, signatures before endorsements, policy last: a later class says nothing about a bundle
 /// that fails an earlier one.
-const fn rank(culprit: Culprit) -> u8 {
+pub(crate) const fn rank(culprit: Culprit) -> u8 {
     match culprit {
         Culprit::Internal => 0,
         Culprit::Usage => 1,

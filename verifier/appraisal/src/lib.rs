@@ -14,6 +14,7 @@
     )
 )]
 
+mod appraise;
 mod assemble;
 mod check;
 mod coverage;
@@ -22,6 +23,7 @@ mod ingest;
 mod levels;
 mod nodes;
 mod policy;
+mod policy_file;
 mod proof;
 mod report;
 mod text;
@@ -31,8 +33,13 @@ mod verdict;
 mod verify_bundle;
 
 pub use self::time::{BeaconError, CLOCK_SKEW_MILLIS, TimestampError, TimestampToken, beacon_time};
+pub use appraise::{
+    Appraisal, Asked, DeviceAppraisal, DeviceBinding, DeviceFinding, EvidencePiece, FindingStatus,
+    Grounds as EvidenceGrounds, MAX_EVIDENCE, PolicyName, Roster, Tier, TrustVector, appraise_devices, appraise_set,
+};
 pub use assemble::{AssembleError, AssembleParts, ChainOrder, assemble};
 pub use check::{Check, CheckStatus, Outcome};
 pub use policy::{UnmetRule, unmet_rules};
+pub use policy_file::{MAX_POLICY_BYTES, PolicyFileError, parse_policy};
 pub use report::RULES;
 pub use verify_bundle::{AppraisalTime, VerifyOptions, verify_bundle};

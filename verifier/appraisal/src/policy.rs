@@ -16,6 +16,9 @@ use weighbridge_attest_types::{
 
 pub use self::rules::UnmetRule;
 
+pub(crate) use self::nvidia::{culprit, reference_anchors};
+pub(crate) use self::rules::{Ruling, Turned};
+
 use self::rules::{Rules, reason};
 
 use crate::check::{CheckResult, Checks, Finding};
@@ -123,7 +126,7 @@ pub(crate) fn appraise<'a>(nodes: Vec<CheckedNode<'a>>, checks: &mut Checks) -> 
 
 fn appraise_set(evidence: &BoundEvidence<'_>, policy: &AppraisalPolicy, checks: &mut Checks) -> bool {
     let mut unmet = unmet_rules(evidence.set().cpu(), policy);
-    unmet.extend(evidence.set().devices().iter().flat_map(|claims| accelerator_rules(claims, policy)));
+    unmet.extend(evidence.set().devices().iter().flat_map(|claims| accelerator_rules(claims, policy).unmet()));
     if let Some(why) = not_applicable(evidence.set().cpu()) {
         checks.record(evidence.path(), "policy-not-applicable", Err(Finding::skipped(why)));
     }
@@ -142,6 +145,19 @@ fn appraise_set(evidence: &BoundEvidence<'_>, policy: &AppraisalPolicy, checks: 
 /// has no claim for.
 #[must_use]
 pub fn unmet_rules(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<UnmetRule> {
+    cpu_rules(claims, policy).unmet()
+}
+
+/// Every rule that is asked of one platform, with how it turned out. Only accelerators have a chip family: whatever has
+/// none is held to the rules of CPU platforms, and fails those it has no claim for.
+pub(crate) fn rulings(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<Ruling> {
+    match claims.chip_family {
+        Some(_) => accelerator_rules(claims, policy).rulings(),
+        None => cpu_rules(claims, policy).rulings(),
+    }
+}
+
+fn cpu_rules<'a>(claims: &'a PlatformClaims, policy: &AppraisalPolicy) -> Rules<'a> {
     let AppraisalPolicy { id: _, version: _, debug, migratable, measurement, sev_snp, tdx, nvidia: _ } = policy;
     let mut rules = Rules::about(claims);
     rules.apply("policy-debug", "debug", debug, claims.debug.as_ref());
@@ -155,7 +171,7 @@ pub fn unmet_rules(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<Unm
     if platform != Platform::Tdx {
         snp::apply(sev_snp, &mut rules);
     }
-    rules.unmet()
+    rules
 }
 
 /// Whose rules a CPU platform is held to.
@@ -189,7 +205,7 @@ fn not_applicable(claims: &PlatformClaims) -> Option<&'static str> {
 }
 
 /// All rules that an accelerator's claims do not meet.
-fn accelerator_rules(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<UnmetRule> {
+fn accelerator_rules<'a>(claims: &'a PlatformClaims, policy: &AppraisalPolicy) -> Rules<'a> {
     let AppraisalPolicy { debug, nvidia, .. } = policy;
     let mut rules = Rules::about(claims);
     // GPU reports of today do not say whether debugging is on; one that says so is held to the rule.
@@ -198,7 +214,7 @@ fn accelerator_rules(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<U
     }
     // There are no other accelerators; one would have none of these claims, and fail.
     nvidia::apply(nvidia, &mut rules);
-    rules.unmet()
+    rules
 }
 
 /// Bytes that are no policy are malformed; another policy is simply not ours.
@@ -224,4 +240,4 @@ fn waivers(policy: &AppraisalPolicy) -> impl Iterator<Item = (String, &str)> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

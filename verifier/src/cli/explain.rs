@@ -22,14 +22,15 @@ use crate::prose::{beside, sentence, wrapped};
 use crate::visible::visible;
 
 const COLUMNS: usize = 100;
-const NOTICE: &str = "Nothing was verified: this retells an archived answer. Give the bundle to have it judged again.";
+const NOTICE: &str =
+    "Nothing was verified: this retells an archived answer. Give the bundle or the evidence to have it judged again.";
 
 /// Says in plain words what a bundle, an archived answer or a code means
 #[derive(Debug, Args)]
 #[command(after_help = "Examples: weighbridge explain run.weighbridge; weighbridge explain ledger-chain; \
     weighbridge explain codes")]
 pub(super) struct ExplainArgs {
-    /// A bundle, a report.json, an answer of verify --format json, a code, or `codes` for the list of all codes
+    /// A bundle, a report.json, an answer of verify or appraise --format json, a code, or `codes` for the list of all codes
     #[arg(value_name = "FILE|CODE")]
     what: PathBuf,
     /// Folder of additional trust anchors (*.anchor.json), for a bundle
@@ -42,7 +43,7 @@ pub(super) struct ExplainArgs {
     pub(super) format: Format,
 }
 
-/// The object that `verify --format json` printed.
+/// The object that `verify --format json` or `appraise --format json` printed.
 #[derive(Debug, Deserialize)]
 struct Answer {
     verdict: String,
@@ -144,12 +145,14 @@ fn all() -> impl Iterator<Item = &'static Explanation> {
 }
 
 fn list() -> String {
-    let [checks, errors, daemon] = EXPLANATIONS;
+    let [checks, errors, daemon, evidence, nvidia] = EXPLANATIONS;
     let lines = |rows: &[Explanation]| -> String {
         rows.iter().map(|row| beside(&format!("  {:<28}", row.code), row.looks_at, COLUMNS, 30)).collect()
     };
     let tables = [
         ("checks of a bundle", checks),
+        ("what is found about evidence", evidence),
+        ("what is found about GPUs and switches", nvidia),
         ("errors of commands", errors),
         ("errors of weighbridged and its socket", daemon),
     ];
@@ -266,9 +269,12 @@ fn answer_text(answer: &Answer) -> String {
         let reasons = answer.reasons.iter().map(|reason| (reason.code.as_str(), "reason", reason.message.as_str()));
         text.push_str(&section("Why", reasons));
     }
-    for (status, title) in
-        [("fail", "What failed"), ("unknown", "What is not known"), ("skipped", "What was not looked at")]
-    {
+    for (status, title) in [
+        ("fail", "What failed"),
+        ("unknown", "What is not known"),
+        ("skipped", "What was not looked at"),
+        ("not-checked", "What was not checked"),
+    ] {
         let found = seen(status).map(|check| (check.code.as_str(), check.path.as_str(), check.message.as_str()));
         text.push_str(&section(title, found));
     }

@@ -208,7 +208,8 @@ pub(super) fn last_line(outcome: &Outcome, culprit: Culprit, hints: &[&str], pai
     text
 }
 
-fn mark(status: CheckStatus, paint: Paint) -> String {
+/// How a status is drawn.
+pub(super) fn mark(status: CheckStatus, paint: Paint) -> String {
     match status {
         CheckStatus::Pass => paint.good("✓"),
         CheckStatus::Fail => paint.bad("✗"),
@@ -217,13 +218,14 @@ fn mark(status: CheckStatus, paint: Paint) -> String {
     }
 }
 
-const fn remedy(culprit: Culprit) -> &'static str {
+/// What to do about a class.
+pub(super) const fn remedy(culprit: Culprit) -> &'static str {
     match culprit {
         Culprit::Internal => "this is a fault of weighbridge; please report it with the output above",
         Culprit::Usage => "check the command line",
         Culprit::Malformed => "malformed: ask the sender for a fresh copy and compare its SHA-256",
         Culprit::Unsupported => "unsupported: a newer weighbridge may know this form of evidence",
-        Culprit::Untrusted => "untrusted: do not rely on this bundle; the provider must send evidence that holds",
+        Culprit::Untrusted => "untrusted: do not rely on it; whoever sent it must send evidence that holds",
         Culprit::Rejected => "rejected: the evidence is genuine, but the policy does not accept what it says",
         Culprit::Unavailable => "unavailable: something the check needs is missing for now; try again with it",
     }

@@ -247,7 +247,7 @@ fn of_file(path: &Path) -> impl Fn(StatementError) -> CliError {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the door: keys and ECDSA signatures need the system's randomness")]
-fn randomness() -> SystemRandom {
+pub(super) fn randomness() -> SystemRandom {
     SystemRandom::new()
 }
 

@@ -68,6 +68,17 @@ impl SigningKey {
         }
     }
 
+    /// In the form of JOSE and COSE: 64 bytes, of ECDSA r and s side by side.
+    pub(crate) fn sign_fixed(&self, bytes: &[u8], random: &dyn SecureRandom) -> Result<[u8; 64], StatementError> {
+        let signature = self.sign(bytes, random)?;
+        let fixed = match self {
+            Self::Ed25519(_) => signature.try_into().ok(),
+            Self::P256(_) => fixed_of_der(&signature),
+        };
+        // Our own signature of a known form: what does not fit is as good as none.
+        fixed.ok_or(StatementError::Random)
+    }
+
     pub(crate) fn sign(&self, bytes: &[u8], random: &dyn SecureRandom) -> Result<Vec<u8>, StatementError> {
         match self {
             Self::Ed25519(key) => Ok(key.sign(bytes).as_ref().to_vec()),
@@ -114,6 +125,28 @@ impl VerifyingKey {
     }
 }
 
+/// `SEQUENCE { INTEGER r, INTEGER s }` as two numbers of 32 bytes.
+fn fixed_of_der(der: &[u8]) -> Option<[u8; 64]> {
+    let [0x30, length, rest @ ..] = der else { return None };
+    let (r, rest) = integer(rest)?;
+    let (s, rest_of_all) = integer(rest)?;
+    let fits = rest_of_all.is_empty() && usize::from(*length) + 2 == der.len();
+    let mut fixed = [0; 64];
+    for (place, number) in [(32, r), (64, s)] {
+        let start = place - number.len();
+        fixed.get_mut(start..place)?.copy_from_slice(number);
+    }
+    fits.then_some(fixed)
+}
+
+/// A positive number without its leading zero, at most 32 bytes of it, and what follows.
+fn integer(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [0x02, length, rest @ ..] = der else { return None };
+    let (number, rest) = rest.split_at_checked(usize::from(*length))?;
+    let number = number.strip_prefix(&[0]).unwrap_or(number);
+    (number.len() <= 32).then_some((number, rest))
+}
+
 /// A fresh Ed25519 key as PEM.
 pub(crate) fn generate(random: &dyn SecureRandom) -> Result<String, StatementError> {
     let mut seed = [0; 32];
@@ -142,4 +175,27 @@ fn from_pem(text: &[u8], label: &'static str) -> Result<Vec<u8>, StatementError>
     let body = body.strip_suffix(&format!("-----END {label}-----")).ok_or_else(refused)?;
     let base64: String = body.lines().map(str::trim).collect();
     STANDARD.decode(base64).map_err(|_| refused())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_brought_to_their_length() {
+        let der = |r: &[u8], s: &[u8]| {
+            let integer = |n: &[u8]| [&[0x02, u8::try_from(n.len()).unwrap()], n].concat();
+            let body = [integer(r), integer(s)].concat();
+            [&[0x30, u8::try_from(body.len()).unwrap()], body.as_slice()].concat()
+        };
+        let high = [&[0][..], &[0x80; 32]].concat();
+        let fixed = fixed_of_der(&der(&high, &[7])).unwrap();
+        assert_eq!((&fixed[..32], &fixed[32..63], fixed[63]), (&[0x80; 32][..], &[0; 31][..], 7));
+        let long = der(&[1; 33], &[7]);
+        let mut more = der(&[1], &[2]);
+        more.push(0);
+        for wrong in [&b""[..], &[0x30, 0], &long, &more] {
+            assert_eq!(fixed_of_der(wrong), None);
+        }
+    }
 }

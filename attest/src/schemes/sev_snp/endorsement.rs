@@ -7,6 +7,7 @@ use super::table;
 use super::vek::{VekFacts, read_facts, signer_of};
 use crate::budget::{MAX_CHAIN_BYTES, MAX_CRL_BYTES};
 use crate::crl::RevocationList;
+use crate::description::VendorStatement;
 use crate::error::Failure;
 use crate::pem::pem_certificates;
 use crate::x509::common_name;
@@ -28,6 +29,14 @@ pub(crate) struct AmdFile {
     pub(super) certificates: Vec<AmdCertificate>,
     /// In the order of the file.
     pub(super) lists: Vec<RevocationList>,
+}
+
+impl AmdFile {
+    /// Each certificate, and each list.
+    pub(super) fn describe(&self) -> Vec<VendorStatement> {
+        let certificates = self.certificates.iter().map(AmdCertificate::describe);
+        certificates.chain(self.lists.iter().map(RevocationList::describe)).collect()
+    }
 }
 
 /// A certificate, and what it takes to know whether it is the one that a report needs: a bundle has thousands of
@@ -61,6 +70,14 @@ impl AmdCertificate {
             _ => return Err(unreadable("its subject is no name of AMD's (ARK-…, SEV-…)".to_owned())),
         };
         Ok(Self { der: der.to_vec(), subject: certificate.subject().as_raw().to_vec(), claims })
+    }
+
+    fn describe(&self) -> VendorStatement {
+        let statement = VendorStatement::certificate_der("certificate", &self.der);
+        match &self.claims {
+            Claims::Vek(Ok(facts)) => VendorStatement { about: facts.describe(), ..statement },
+            Claims::Vek(Err(_)) | Claims::Root | Claims::Issuer => statement,
+        }
     }
 
     /// Again: it was read once, when it was recognised.

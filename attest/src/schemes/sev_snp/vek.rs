@@ -26,6 +26,22 @@ pub(super) struct VekFacts {
     pub(super) csp_id: Option<String>,
 }
 
+impl VekFacts {
+    /// Chip and TCB, for people who keep such certificates.
+    pub(super) fn describe(&self) -> String {
+        let Self { signer, product, tcb, hwid, csp_id } = self;
+        let fmc = tcb.fmc.map_or_else(String::new, |fmc| format!("fmc {fmc} "));
+        let SnpTcb { fmc: _, bootloader, tee, snp, microcode } = tcb;
+        let tcb = format!("TCB {fmc}bootloader {bootloader} tee {tee} snp {snp} microcode {microcode}");
+        let whose = match (signer, hwid, csp_id) {
+            (SnpSigner::Vcek, Some(hwid), _) => format!("VCEK of {} chip {}", product.as_str(), hex::encode(hwid)),
+            (_, _, csp_id) => format!("VLEK of {} for {}", product.as_str(), csp_id.as_deref().unwrap_or("nobody")),
+        };
+        // A chip id has 128 characters: what tells two certificates of one chip apart comes first.
+        format!("{tcb}, {whose}")
+    }
+}
+
 /// The kind of key that a certificate's name claims.
 pub(super) fn signer_of(certificate: &X509Certificate<'_>) -> Option<SnpSigner> {
     match common_name(certificate)? {

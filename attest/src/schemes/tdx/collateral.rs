@@ -18,6 +18,7 @@ use super::quote::TdxQuote;
 use super::tcb::{QeIdentity, TcbInfo};
 use crate::anchors::INTEL_SGX_ROOT;
 use crate::budget::{MAX_COLLATERAL_BYTES, MAX_COLLATERAL_CANDIDATES};
+use crate::description::VendorStatement;
 use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure, Failures};
 use crate::pem::pem_certificates;
@@ -143,6 +144,33 @@ pub(in crate::schemes) struct Candidate {
     fmspc: [u8; 6],
     info: TcbInfo,
     identity: QeIdentity,
+}
+
+impl Candidate {
+    /// The two statements, the two lists and the certificates of their signers.
+    pub(super) fn describe(&self) -> Vec<VendorStatement> {
+        let Self { raw, fmspc, info, identity } = self;
+        let dated = |what, about: &str, from: &str, until: &str| {
+            VendorStatement::new(what, about, parse_date(from), parse_date(until))
+        };
+        let platform = format!("FMSPC {}, TCB evaluation {}", hex::encode(fmspc), info.tcb_evaluation_data_number);
+        let enclave = format!("{}, TCB evaluation {}", identity.id, identity.tcb_evaluation_data_number);
+        let mut statements = vec![
+            dated("TCB info", &platform, &info.issue_date, &info.next_update),
+            dated("QE identity", &enclave, &identity.issue_date, &identity.next_update),
+            VendorStatement::list_der("revocation list", &raw.root_ca_crl),
+            VendorStatement::list_der("revocation list", &raw.pck_crl),
+        ];
+        for chain in [&raw.tcb_info_issuer_chain, &raw.qe_identity_issuer_chain, &raw.pck_crl_issuer_chain] {
+            let ders = pem_certificates(chain.as_bytes()).unwrap_or_default();
+            for statement in ders.iter().map(|der| VendorStatement::certificate_der("certificate", der)) {
+                if !statements.contains(&statement) {
+                    statements.push(statement);
+                }
+            }
+        }
+        statements
+    }
 }
 
 /// Recognises collateral by content: a JSON object that has a `tcb_info`. What is recognised must also be readable.

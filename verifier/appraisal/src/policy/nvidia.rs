@@ -9,12 +9,13 @@ use weighbridge_attest_types::{
 use super::rules::{Rules, reason, together};
 
 const CODE: &str = "policy-nvidia";
+const MEASUREMENTS: &str = "policy-gpu-measurements";
 
 /// A certificate on hold is not trusted, unless policy says so: what fails here is not liked later, it is not believed.
 const HOLD: &str = "policy-nvidia-hold";
 
 /// Whose fault it is that a rule is not met.
-pub(super) fn culprit(code: &str) -> Culprit {
+pub(crate) fn culprit(code: &str) -> Culprit {
     match code {
         HOLD => Culprit::Untrusted,
         _ => Culprit::Rejected,
@@ -22,7 +23,7 @@ pub(super) fn culprit(code: &str) -> Culprit {
 }
 
 /// Anchors that reference values hang on, beside the device's own.
-pub(super) fn reference_anchors(claims: &PlatformClaims) -> impl Iterator<Item = (Grade, &str)> {
+pub(crate) fn reference_anchors(claims: &PlatformClaims) -> impl Iterator<Item = (Grade, &str)> {
     let applied = claims.nvidia.iter().flat_map(|nvidia| &nvidia.reference_values.applied);
     applied.map(|rim| (rim.grade, rim.anchor.as_str()))
 }
@@ -40,7 +41,7 @@ pub(super) fn apply(wanted: &NvidiaRules, rules: &mut Rules<'_>) {
         ls10_bios,
     } = wanted;
     let Some(claims) = rules.claims().nvidia.as_deref() else {
-        return rules.refuse(CODE, "the evidence has none of the claims of NVIDIA's kinds");
+        return rules.refuse(CODE, "claims of NVIDIA", "the evidence has none of the claims of NVIDIA's kinds");
     };
     refuse_mismatch(claims, rules);
     let compared = claims.reference_values.is_complete();
@@ -78,7 +79,7 @@ fn refuse_mismatch(claims: &NvidiaClaims, rules: &mut Rules<'_>) {
     if !differences.is_empty() {
         let each: Vec<String> = differences.iter().map(shown).collect();
         let what = format!("measurements differ from the vendor's manifest: {}", each.join("; "));
-        rules.refuse("policy-gpu-measurements", &what);
+        rules.refuse(MEASUREMENTS, "measurements", &what);
     }
 }
 
@@ -121,79 +122,18 @@ pub(super) fn waivers(rules: &NvidiaRules) -> Vec<(String, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use weighbridge_attest_types::{
-        AppliedRim, AppraisalPolicy, BoundValue, ChipFamily, Device, Digest32, EvidenceKind, FirmwareVersion, GpuFacts,
-        MissingRim, NvidiaPart, NvidiaRevocation, Pdi, ReferenceValues, Requirement, RimSlot, UnixMillis,
+        AppraisalPolicy, EvidenceKind, GpuFacts, MissingRim, NvidiaPart, ReferenceValues, Requirement, RimSlot,
     };
 
     use super::super::accelerator_rules;
+    use super::super::tests::{gpu, version};
     use super::*;
-
-    fn version(text: &str) -> FirmwareVersion {
-        FirmwareVersion(text.to_owned())
-    }
-
-    fn matched() -> ReferenceValues {
-        let rim = |slot, text: &str| AppliedRim {
-            slot,
-            id: None,
-            version: version(text),
-            anchor: "rim root".to_owned(),
-            grade: Grade::Attested,
-        };
-        let applied = vec![rim(RimSlot::Driver, "550.90.07"), rim(RimSlot::Vbios, "96.00.9F.00.01")];
-        ReferenceValues { applied, missing: vec![], matched: 33, differences: vec![] }
-    }
-
-    fn gpu(change: impl FnOnce(&mut NvidiaClaims)) -> PlatformClaims {
-        let facts = GpuFacts {
-            driver_version: Some(version("550.90.07")),
-            protected_pcie: Some(NvidiaStatus::Off),
-            ..GpuFacts::default()
-        };
-        let mut claims = NvidiaClaims {
-            pdi: Pdi([1; 8]),
-            hw_model: "GH100 A01 GSP BROM".to_owned(),
-            ueid: "7".to_owned(),
-            vbios_version: Some(version("96.00.9F.00.01")),
-            fwid: Some([3; 48]),
-            opaque_version: None,
-            measurements: vec![[0; 48]; 64],
-            extend_counters: vec![],
-            uninterpreted: BTreeMap::new(),
-            part: NvidiaPart::Gpu(Box::new(facts)),
-            reference_values: matched(),
-            revocation: NvidiaRevocation::default(),
-        };
-        change(&mut claims);
-        PlatformClaims {
-            kind: EvidenceKind::new(EvidenceKind::NVIDIA_GPU),
-            device: Some(Device(Digest32([0xab; 32]))),
-            grade: Grade::Attested,
-            anchor: "device root".to_owned(),
-            bound_value: BoundValue::Nonce([0; 32]),
-            chip_family: Some(ChipFamily("GH100".to_owned())),
-            tcb_status: None,
-            advisories: vec![],
-            debug: None,
-            sept_ve_disable: None,
-            migratable: None,
-            measurement: None,
-            valid_until: UnixMillis(0),
-            not_checked: vec![],
-            snp: None,
-            tdx: None,
-            azure: None,
-            nvidia: Some(Box::new(claims)),
-        }
-    }
 
     fn codes(claims: &PlatformClaims, change: impl FnOnce(&mut NvidiaRules)) -> Vec<&'static str> {
         let mut policy = AppraisalPolicy::built_in();
         change(&mut policy.nvidia);
-        accelerator_rules(claims, &policy).iter().map(|failure| failure.code).collect()
+        accelerator_rules(claims, &policy).unmet().iter().map(|failure| failure.code).collect()
     }
 
     fn waived<T>() -> Requirement<T> {
@@ -228,7 +168,7 @@ mod tests {
     #[test]
     fn every_differing_index_is_named_with_both_values_and_its_known_cause() {
         let claims = gpu(|claims| claims.reference_values.differences = vec![difference(9), difference(52)]);
-        let failures = accelerator_rules(&claims, &AppraisalPolicy::built_in());
+        let failures = accelerator_rules(&claims, &AppraisalPolicy::built_in()).unmet();
         let index = |index: u8| {
             format!(
                 "index {index} (VBIOS) is 0909090909090909…, allowed 0101010101010101… or 0202020202020202… (known)"

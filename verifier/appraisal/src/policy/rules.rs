@@ -17,23 +17,48 @@ pub struct UnmetRule {
     pub message: String,
 }
 
+/// How one rule turned out for one platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ruling {
+    pub(crate) code: &'static str,
+    pub(crate) turned: Turned,
+    /// The rule in a word or two.
+    pub(crate) rule: String,
+    /// Why: what was found, or the reason of the waiver.
+    pub(crate) message: String,
+}
+
+/// Met, waived by name, or not met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turned {
+    Met,
+    Waived,
+    Failed,
+}
+
 /// Applies rules to one platform's claims.
 pub(super) struct Rules<'a> {
     claims: &'a PlatformClaims,
-    unmet: Vec<UnmetRule>,
+    rulings: Vec<Ruling>,
 }
 
 impl<'a> Rules<'a> {
     pub(super) const fn about(claims: &'a PlatformClaims) -> Self {
-        Self { claims, unmet: Vec::new() }
+        Self { claims, rulings: Vec::new() }
     }
 
     pub(super) const fn claims(&self) -> &'a PlatformClaims {
         self.claims
     }
 
+    /// How each rule turned out, in the order asked.
+    pub(super) fn rulings(self) -> Vec<Ruling> {
+        self.rulings
+    }
+
     pub(super) fn unmet(self) -> Vec<UnmetRule> {
-        self.unmet
+        let failed = self.rulings.into_iter().filter(|ruling| ruling.turned == Turned::Failed);
+        failed.map(|Ruling { code, message, .. }| UnmetRule { code, message }).collect()
     }
 
     /// An absent claim meets only a waiver.
@@ -44,17 +69,27 @@ impl<'a> Rules<'a> {
         wanted: &Requirement<T>,
         found: Option<&T>,
     ) {
-        if !wanted.is_met_by(found) {
-            let found = found.map_or_else(|| "nothing".to_owned(), |found| format!("{found:?}"));
-            self.refuse(code, &format!("{rule} is {found}; policy wants {}", wish(wanted)));
+        let shown = found.map_or_else(|| "nothing".to_owned(), |found| format!("{found:?}"));
+        match wanted.is_met_by(found) {
+            true => self.admit(code, rule, wanted, &shown),
+            false => self.refuse(code, rule, &format!("{rule} is {shown}; policy wants {}", wish(wanted))),
         }
     }
 
+    /// Writes down that a rule was met by what was found, or waived.
+    pub(super) fn admit<T>(&mut self, code: &'static str, rule: &str, wanted: &Requirement<T>, found: &str) {
+        let (turned, message) = match wanted {
+            Requirement::Waived { reason } => (Turned::Waived, reason.clone()),
+            _ => (Turned::Met, format!("{rule} is {found}, as policy wants it")),
+        };
+        self.rulings.push(Ruling { code, turned, rule: rule.to_owned(), message });
+    }
+
     /// Writes an unmet rule down, with the device.
-    pub(super) fn refuse(&mut self, code: &'static str, what: &str) {
+    pub(super) fn refuse(&mut self, code: &'static str, rule: &str, what: &str) {
         let device = self.claims.device.map_or_else(|| "of unknown identity".to_owned(), text::short);
         let message = format!("{} {device}: {what}", self.claims.kind);
-        self.unmet.push(UnmetRule { code, message });
+        self.rulings.push(Ruling { code, turned: Turned::Failed, rule: rule.to_owned(), message });
     }
 }
 

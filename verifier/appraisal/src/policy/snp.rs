@@ -10,7 +10,7 @@ const CODE: &str = "policy-snp";
 /// Claims of that kind always carry the answers; claims without them meet none of these rules.
 pub(super) fn apply(wanted: &SnpRules, rules: &mut Rules<'_>) {
     let Some(claims) = rules.claims().snp.as_deref() else {
-        return rules.refuse(CODE, "the evidence has none of the claims of SEV-SNP");
+        return rules.refuse(CODE, "claims of SEV-SNP", "the evidence has none of the claims of SEV-SNP");
     };
     let tcb = wanted.tcb(claims.product);
     rules.apply(CODE, "reported TCB", &tcb.reported, Some(&claims.tcb.reported));

@@ -7,18 +7,17 @@ use super::rules::{Rules, reason, together, wish};
 use crate::text;
 
 const CODE: &str = "policy-tdx";
+const STATUS_CODE: &str = "policy-tcb-status";
 const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
 
 /// Claims of that kind always carry the answers; claims without them meet none of these rules.
 pub(super) fn apply(wanted: &TdxRules, rules: &mut Rules<'_>) {
     let Some(claims) = rules.claims().tdx.as_deref() else {
-        return rules.refuse(CODE, "the evidence has none of the claims of TDX");
+        return rules.refuse(CODE, "claims of TDX", "the evidence has none of the claims of TDX");
     };
     apply_status(wanted, claims, rules);
     apply_attributes(wanted, claims, rules);
-    for advisory in &rules.claims().advisories {
-        rules.apply(CODE, "an advisory", &wanted.advisories, Some(advisory));
-    }
+    apply_advisories(wanted, rules);
     let number = claims.tcb.evaluation_number;
     rules.apply(CODE, "TCB evaluation number", &wanted.evaluation_number, Some(&number));
     let [rtmr0, rtmr1, rtmr2, rtmr3] = &claims.rtmr;
@@ -52,20 +51,32 @@ fn apply_status(wanted: &TdxRules, claims: &TdxClaims, rules: &mut Rules<'_>) {
         [] => String::new(),
         all => format!(" (advisories {})", text::list(all)),
     };
-    let mut refuse = |what: &str, status: TcbStatus| {
+    let mut rule = |what: &str, status: TcbStatus, without_age: TcbStatus| {
+        if is_allowed(status, without_age) {
+            let found = format!("{status:?}{advisories}");
+            return rules.admit(STATUS_CODE, what, &wanted.tcb_status, &found);
+        }
         let wish = status_wish(&wanted.tcb_status, claims, wanted.out_of_date_grace_days);
-        rules.refuse("policy-tcb-status", &format!("{what} is {status:?}{advisories}; policy wants {wish}"));
+        rules.refuse(STATUS_CODE, what, &format!("{what} is {status:?}{advisories}; policy wants {wish}"));
     };
-    let launch_passes = is_allowed(status, status_without_age);
-    if !launch_passes {
-        refuse("TCB status", status);
-    }
+    rule("TCB status", status, status_without_age);
     // The same status twice is told once; without its age it may still be another.
     if let (Some(now), Some(without_age)) = (current_status, current_status_without_age)
-        && !is_allowed(now, without_age)
-        && (launch_passes || now != status)
+        && (now, without_age) != (status, status_without_age)
+        && (is_allowed(now, without_age) || is_allowed(status, status_without_age) || now != status)
     {
-        refuse("TCB status now", now);
+        rule("TCB status now", now, without_age);
+    }
+}
+
+/// Each advisory that applies.
+fn apply_advisories(wanted: &TdxRules, rules: &mut Rules<'_>) {
+    let found = &rules.claims().advisories;
+    if found.is_empty() || reason(&wanted.advisories).is_some() {
+        return rules.admit(CODE, "advisories", &wanted.advisories, &text::list(found));
+    }
+    for advisory in found {
+        rules.apply(CODE, "an advisory", &wanted.advisories, Some(advisory));
     }
 }
 

@@ -1,7 +1,8 @@
 use weighbridge_attest_types::{
-    BoundValue, Device, Digest32, EventLogClaims, EventLogState, Requirement, SnpClaims, SnpGuestPolicy, SnpProduct,
-    SnpRules, SnpSigner, SnpTcb, SnpTcbs, TcbStatus, TdAttributes, TdxBody, TdxClaims, TdxModule, TdxPlatform,
-    TdxRules, TdxTcb,
+    AppliedRim, BoundValue, ChipFamily, Device, Digest32, EventLogClaims, EventLogState, FirmwareVersion, GpuFacts,
+    NvidiaClaims, NvidiaPart, NvidiaRevocation, NvidiaStatus, Pdi, ReferenceValues, Requirement, RimSlot, SnpClaims,
+    SnpGuestPolicy, SnpProduct, SnpRules, SnpSigner, SnpTcb, SnpTcbs, TcbStatus, TdAttributes, TdxBody, TdxClaims,
+    TdxModule, TdxPlatform, TdxRules, TdxTcb,
 };
 
 use super::*;
@@ -54,7 +55,7 @@ fn tdx_claims() -> TdxClaims {
     }
 }
 
-fn tdx_with(change: impl Fn(&mut TdxClaims)) -> PlatformClaims {
+pub(crate) fn tdx_with(change: impl Fn(&mut TdxClaims)) -> PlatformClaims {
     let mut claims = tdx_claims();
     change(&mut claims);
     PlatformClaims {
@@ -79,13 +80,13 @@ fn tdx_with(change: impl Fn(&mut TdxClaims)) -> PlatformClaims {
     }
 }
 
-fn tdx() -> PlatformClaims {
+pub(crate) fn tdx() -> PlatformClaims {
     tdx_with(|_| {})
 }
 
-const TCB: SnpTcb = SnpTcb { fmc: None, bootloader: 4, tee: 0, snp: 24, microcode: 219 };
+pub(crate) const TCB: SnpTcb = SnpTcb { fmc: None, bootloader: 4, tee: 0, snp: 24, microcode: 219 };
 
-fn snp() -> PlatformClaims {
+pub(crate) fn snp() -> PlatformClaims {
     let claims = SnpClaims {
         product: SnpProduct::Milan,
         signer: SnpSigner::Vcek,
@@ -105,6 +106,65 @@ fn snp() -> PlatformClaims {
     };
     let kind = EvidenceKind::new(EvidenceKind::SEV_SNP);
     PlatformClaims { kind, tcb_status: None, sept_ve_disable: None, snp: Some(Box::new(claims)), tdx: None, ..tdx() }
+}
+
+pub(crate) fn version(text: &str) -> FirmwareVersion {
+    FirmwareVersion(text.to_owned())
+}
+
+fn matched() -> ReferenceValues {
+    let rim = |slot, text: &str| AppliedRim {
+        slot,
+        id: None,
+        version: version(text),
+        anchor: "rim root".to_owned(),
+        grade: Grade::Attested,
+    };
+    let applied = vec![rim(RimSlot::Driver, "550.90.07"), rim(RimSlot::Vbios, "96.00.9F.00.01")];
+    ReferenceValues { applied, missing: vec![], matched: 33, differences: vec![] }
+}
+
+pub(crate) fn gpu(change: impl FnOnce(&mut NvidiaClaims)) -> PlatformClaims {
+    let facts = GpuFacts {
+        driver_version: Some(version("550.90.07")),
+        protected_pcie: Some(NvidiaStatus::Off),
+        ..GpuFacts::default()
+    };
+    let mut claims = NvidiaClaims {
+        pdi: Pdi([1; 8]),
+        hw_model: "GH100 A01 GSP BROM".to_owned(),
+        ueid: "7".to_owned(),
+        vbios_version: Some(version("96.00.9F.00.01")),
+        fwid: Some([3; 48]),
+        opaque_version: None,
+        measurements: vec![[0; 48]; 64],
+        extend_counters: vec![],
+        uninterpreted: BTreeMap::new(),
+        part: NvidiaPart::Gpu(Box::new(facts)),
+        reference_values: matched(),
+        revocation: NvidiaRevocation::default(),
+    };
+    change(&mut claims);
+    PlatformClaims {
+        kind: EvidenceKind::new(EvidenceKind::NVIDIA_GPU),
+        device: Some(Device(Digest32([0xab; 32]))),
+        grade: Grade::Attested,
+        anchor: "device root".to_owned(),
+        bound_value: BoundValue::Nonce([0; 32]),
+        chip_family: Some(ChipFamily("GH100".to_owned())),
+        tcb_status: None,
+        advisories: vec![],
+        debug: None,
+        sept_ve_disable: None,
+        migratable: None,
+        measurement: None,
+        valid_until: UnixMillis(0),
+        not_checked: vec![],
+        snp: None,
+        tdx: None,
+        azure: None,
+        nvidia: Some(Box::new(claims)),
+    }
 }
 
 fn codes(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<&'static str> {
