@@ -12,7 +12,7 @@ use plonky2::util::timing::TimingTree;
 use weighbridge_attest_types::{Domain, GOLDILOCKS_ORDER, PoseidonDigest};
 use weighbridge_commitments::poseidon;
 
-use crate::meter::{MeterPublic, MeterRow};
+use crate::meter::MeterRow;
 use crate::statement::{Assignment, Built, Circuit, Field, Statement};
 
 /// Adds one to a wire and all its copies. Of use only on wires that no public input is merged with: plonky2 hashes the
@@ -106,25 +106,6 @@ pub(crate) fn digest(seed: u64) -> PoseidonDigest {
 pub(crate) fn rows(count: u64) -> Vec<MeterRow> {
     let row = |i| MeterRow { reading: [1000 + i, 999_999_999 - i, 7, i], salt: [i, 1, 2, 3], public: [i, 5, 6, 7, 8] };
     (0..count).map(row).collect()
-}
-
-/// What a prover without any native check would claim: heads and sums of whatever the rows say, in the field.
-#[expect(clippy::cast_possible_truncation, reason = "reduced below p")]
-pub(crate) fn unchecked_public(start: PoseidonDigest, start_index: u64, rows: &[MeterRow]) -> MeterPublic {
-    let (mut end, mut index, mut gflop) = (start, start_index, 0u64);
-    for row in rows {
-        index += 1;
-        let reading: Vec<u64> = row.reading.into_iter().chain(row.salt).collect();
-        let meter = poseidon(Domain::Meter, &reading);
-        let mut input = vec![index];
-        input.extend(end.elements());
-        input.extend(meter.elements());
-        input.extend(row.public);
-        end = poseidon(Domain::Head, &input);
-        // In the field, as a circuit without range checks would.
-        gflop = ((u128::from(gflop) + u128::from(row.reading[0])) % u128::from(GOLDILOCKS_ORDER)) as u64;
-    }
-    MeterPublic { start, start_index, end, end_index: index, gflop }
 }
 
 /// A digest with one element changed.

@@ -53,6 +53,16 @@ pub enum Domain {
     TensorNode,
     /// The BLAKE3 root over canonical tensors.
     FastRoot,
+    /// Where a proof over ledgers begins or ends.
+    MeterState,
+    /// One more chain in the list of closed chains.
+    ChainList,
+    /// A verifier key among those that may be folded.
+    VerifierKey,
+    /// What a threshold statement is about beside its chains.
+    StatementContext,
+    /// Name of one piece of proving work.
+    ProofJob,
 }
 
 impl Domain {
@@ -85,6 +95,11 @@ impl Domain {
             Self::TensorLeaf => "weighbridge/tensor-leaf/v1",
             Self::TensorNode => "weighbridge/tensor-node/v1",
             Self::FastRoot => "weighbridge/fast-root/v1",
+            Self::MeterState => "weighbridge/meter-state/v1",
+            Self::ChainList => "weighbridge/chain-list/v1",
+            Self::VerifierKey => "weighbridge/verifier-key/v1",
+            Self::StatementContext => "weighbridge/statement-context/v1",
+            Self::ProofJob => "weighbridge/proof-job/v1",
         }
     }
 
