@@ -109,12 +109,6 @@ impl State {
         Self { genesis, closed: ChainList::default(), open: None, totals: [0; COMPONENTS] }
     }
 
-    /// After all chains of a run.
-    #[cfg(test)]
-    pub(crate) fn end(genesis: Digest32, closed: ChainList, totals: [u64; COMPONENTS]) -> Self {
-        Self { genesis, closed, open: None, totals }
-    }
-
     /// The elements in circuit order. A state without an open chain has zeros in its place.
     pub(crate) fn elements(&self) -> Vec<u64> {
         let zeros = OpenChain { start: PoseidonDigest::default(), head: PoseidonDigest::default(), index: 0 };

@@ -27,6 +27,7 @@ pub(crate) struct Step {
 }
 
 /// Elements of [`Step`].
+#[cfg(test)]
 pub(crate) const STEP_ELEMENTS: usize = 12;
 
 /// A proof of the common shape.

@@ -1,6 +1,5 @@
 //! **Duty.** `threshold` as constraints, one function per property of docs/CONSTRAINTS.md.
 
-use plonky2::field::types::Field as _;
 use plonky2::hash::hash_types::HashOutTarget;
 use plonky2::iop::target::{BoolTarget, Target};
 use plonky2::iop::witness::WitnessWrite as _;
@@ -12,7 +11,7 @@ use crate::Violation;
 use crate::aggregation::{KeyTargets, StepTargets, in_set, proof_of_shape, step_of};
 use crate::gadgets::{assert_at_most, assert_below_power, connect_digest, constant_digest, set};
 use crate::state::{COMPONENTS, StateTargets, TOTAL_BITS};
-use crate::statement::{Assignment, Builder, CircuitId, EXTENSION, Field, FieldLayout, Statement};
+use crate::statement::{Assignment, Builder, CircuitId, EXTENSION, FieldLayout, Statement};
 
 const GENESIS_ELEMENTS: usize = 5;
 const CHAIN_ELEMENTS: usize = 5;
