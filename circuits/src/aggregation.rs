@@ -5,6 +5,8 @@ mod fold;
 mod keys;
 mod shape;
 mod statement;
+#[cfg(test)]
+mod tests;
 mod wrap;
 
 pub(crate) use fold::step_of;

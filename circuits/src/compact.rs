@@ -2,6 +2,9 @@
 //! what it could tell about its witness is what that proof tells anyway. **Knows** another rate: fewer queries of a
 //! longer code. **Does not know** totals. **Spec.** CIRCUITS §7; decision 0057 (the same bits, conjectured and provable).
 
+#[cfg(test)]
+mod tests;
+
 use plonky2::fri::FriConfig;
 use plonky2::fri::reduction_strategies::FriReductionStrategy;
 use plonky2::iop::target::Target;

@@ -1,6 +1,8 @@
 //! **Duty.** Breaking a witness *behind* the generators: an honest generator that refuses proves nothing about
 //! soundness, so these tests run the generators, overwrite wires, and ask whether the proof still holds.
 
+pub(crate) mod tree;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use plonky2::field::types::{Field as _, PrimeField64};
@@ -24,6 +26,12 @@ pub(crate) fn bump(witness: &mut PartitionWitness<'_, Field>, target: Target) {
     let index = target.index(witness.num_wires, witness.degree);
     let value = &mut witness.values[witness.representative_map[index]];
     *value = value.map(|value| value + Field::ONE);
+}
+
+/// Puts a value on a wire and all its copies.
+pub(crate) fn set_wire(witness: &mut PartitionWitness<'_, Field>, target: Target, value: u64) {
+    let index = target.index(witness.num_wires, witness.degree);
+    witness.values[witness.representative_map[index]] = Some(Field::from_noncanonical_u64(value));
 }
 
 /// Runs all generators, and where one computes another value than an input that is already set, the input stays: what a
@@ -84,7 +92,7 @@ pub(crate) fn holds(
 
 /// Whether every constraint of every row holds over these inputs, with wires overwritten after all generators ran: what
 /// [`holds`] asks, without committing to anything. Copies of a wire share one value here, so that copy constraints hold
-/// by construction; `tests_of_testing` compares both ways.
+/// by construction; `rows_and_proofs_refuse_alike` compares both ways.
 pub(crate) fn satisfied(
     data: &Built,
     assignment: Assignment,

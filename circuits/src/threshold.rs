@@ -4,6 +4,8 @@
 mod circuit;
 mod relation;
 mod statement;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use relation::{Component, MAX_RELATIONS, Relation, TotalRelation};
 pub use statement::ThresholdPublic;

@@ -15,8 +15,8 @@ use crate::statement::{Assignment, Builder, CircuitId, EXTENSION, Statement};
 
 #[derive(Debug)]
 pub(crate) struct FoldTargets {
-    step: StepTargets,
-    children: [ChildTargets; 2],
+    pub(super) step: StepTargets,
+    pub(super) children: [ChildTargets; 2],
 }
 
 /// A child's proof and key.

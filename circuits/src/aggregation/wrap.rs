@@ -16,8 +16,8 @@ use crate::statement::{
 
 #[derive(Debug)]
 pub(crate) struct WrapTargets {
-    step: StepTargets,
-    proof: ProofWithPublicInputsTarget<EXTENSION>,
+    pub(super) step: StepTargets,
+    pub(super) proof: ProofWithPublicInputsTarget<EXTENSION>,
 }
 
 /// [`Step`] among the public inputs.
@@ -81,7 +81,7 @@ impl<const SEGMENTS: usize, const INTERVALS: usize> Statement for Wrap<SEGMENTS,
 }
 
 /// leaf-holds: the proof checks under the key of the one leaf circuit, a constant.
-fn leaf_holds(builder: &mut Builder, leaf: &VerifierKey) -> ProofWithPublicInputsTarget<EXTENSION> {
+pub(super) fn leaf_holds(builder: &mut Builder, leaf: &VerifierKey) -> ProofWithPublicInputsTarget<EXTENSION> {
     let key = builder.constant_verifier_data(&leaf.verifier_only);
     let proof = builder.add_virtual_proof_with_pis(&leaf.common);
     builder.verify_proof::<Config>(&proof, &key, &leaf.common);
