@@ -10,7 +10,7 @@ mod tests;
 mod wrap;
 
 pub(crate) use fold::step_of;
-pub(crate) use keys::{KEY_PLACES, KeySet, KeyTargets, in_set, key_elements};
+pub(crate) use keys::{KeySet, KeyTargets, in_set, key_elements};
 pub(crate) use shape::{Shape, proof_of_shape};
 pub(crate) use statement::{Child, Fold, FoldWitness, Step, Wrap};
 pub(crate) use wrap::StepTargets;

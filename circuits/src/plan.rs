@@ -4,6 +4,8 @@
 
 mod cut;
 mod job;
+#[cfg(test)]
+mod tests;
 mod weighed;
 
 pub use cut::LeafChoice;

@@ -147,7 +147,8 @@ impl State {
         *open = OpenChain { start: open.start, head: row.next_head(index, open.head), index };
         for (total, component) in self.totals.iter_mut().zip(COMPONENT_IN_READING) {
             let sum = total.checked_add(row.reading[component]).filter(|sum| sum >> TOTAL_BITS == 0);
-            let why = || Violation::new("running-totals", format!("a total reaches 2^{TOTAL_BITS} at interval {index}"));
+            let why =
+                || Violation::new("running-totals", format!("a total reaches 2^{TOTAL_BITS} at interval {index}"));
             *total = sum.ok_or_else(why)?;
         }
         Ok(())

@@ -101,11 +101,7 @@ pub(crate) fn config(blinded: bool) -> CircuitConfig {
 }
 
 /// An inner proof speaks of the public inputs that the witness names.
-pub(crate) fn proof_says(
-    property: &'static str,
-    proof: &Proven,
-    public: &impl FieldLayout,
-) -> Result<(), Violation> {
+pub(crate) fn proof_says(property: &'static str, proof: &Proven, public: &impl FieldLayout) -> Result<(), Violation> {
     let named = public.to_elements();
     let says: Vec<u64> = proof.public_inputs.iter().map(PrimeField64::to_canonical_u64).collect();
     if says == named { Ok(()) } else { Err(Violation::new(property, "the inner proof speaks of something else")) }

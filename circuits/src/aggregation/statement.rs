@@ -59,7 +59,10 @@ impl Child {
     pub(crate) fn check(&self, keys: &KeySet, root: PoseidonDigest) -> Result<(), Violation> {
         proof_says("proof-holds", &self.proof, &self.step)?;
         if keys.place_of(&self.key).is_none() || keys.root() != root {
-            return Err(Violation::new("key-in-set", "a proof of a circuit that is not among those that may be folded"));
+            return Err(Violation::new(
+                "key-in-set",
+                "a proof of a circuit that is not among those that may be folded",
+            ));
         }
         if self.step.keys != root {
             return Err(Violation::new("same-keys", "a proof that leans on another set of verifier keys"));

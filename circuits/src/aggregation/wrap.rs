@@ -10,9 +10,7 @@ use super::statement::{Step, Wrap};
 use crate::Violation;
 use crate::gadgets::{public_digest, set_digest};
 use crate::meter::{LONG_SEGMENTS, SEGMENT_INTERVALS, SHORT_SEGMENTS};
-use crate::statement::{
-    Assignment, Builder, CircuitId, Config, EXTENSION, Proven, Statement, VerifierKey, proof_says,
-};
+use crate::statement::{Assignment, Builder, CircuitId, Config, EXTENSION, Proven, Statement, VerifierKey, proof_says};
 
 #[derive(Debug)]
 pub(crate) struct WrapTargets {

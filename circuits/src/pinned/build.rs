@@ -61,7 +61,8 @@ fn circuits_and_keys_are_pinned() {
     pin_key(&wrap_long);
     pin_key(&wrap_short);
     pin_key(&fold);
-    let keys = FoldedKeys::of(wrap_long.data.verifier_data(), wrap_short.data.verifier_data(), fold.data.verifier_data());
+    let keys =
+        FoldedKeys::of(wrap_long.data.verifier_data(), wrap_short.data.verifier_data(), fold.data.verifier_data());
     let threshold = Circuit::<Threshold>::build(&Trusted { shape, root: keys.root });
     pin_circuit(JobKind::Threshold, &threshold);
     pin_key(&threshold);

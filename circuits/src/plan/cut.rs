@@ -51,16 +51,22 @@ pub(crate) struct Leaf {
 
 /// Cuts a run into leaves.
 pub(super) fn leaves(run: &Weighed<'_>, choice: LeafChoice) -> Result<Vec<Leaf>, Violation> {
+    leaves_of(run, |segments| shape_for(segments, choice))
+}
+
+/// The same for leaves of any shape; all of them have segments of one length.
+pub(super) fn leaves_of(run: &Weighed<'_>, shape_for: impl Fn(usize) -> LeafShape) -> Result<Vec<Leaf>, Violation> {
+    let intervals = shape_for(1).intervals;
     let stretches: Vec<Stretch> =
-        run.chains().iter().enumerate().flat_map(|(chain, witness)| cut(chain, witness, SEGMENT_INTERVALS)).collect();
+        run.chains().iter().enumerate().flat_map(|(chain, witness)| cut(chain, witness, intervals)).collect();
     let mut state = State::initial(run.genesis());
     let mut rest = stretches.as_slice();
     let mut leaves = Vec::new();
     while !rest.is_empty() {
-        let shape = shape_for(rest.len(), choice);
+        let shape = shape_for(rest.len());
         let (mine, others) = rest.split_at(shape.segments.min(rest.len()));
-        let leaf = Leaf::new(shape, state, mine.to_vec(), run.chains())?;
-        state = leaf.witness(run.chains()).to()?;
+        let (leaf, next) = Leaf::new(shape, state, mine.to_vec(), run.chains())?;
+        state = next;
         leaves.push(leaf);
         rest = others;
     }
@@ -85,29 +91,21 @@ fn cut(chain: usize, witness: &ChainWitness, intervals: usize) -> Vec<Stretch> {
 }
 
 impl Leaf {
+    /// The leaf, and the state that it leads to.
     fn new(
         shape: LeafShape,
         from: State,
         stretches: Vec<Stretch>,
         chains: &[ChainWitness],
-    ) -> Result<Self, Violation> {
-        let unknown = Transition { from: from.digest(), to: from.digest() };
-        let mut leaf = Self { shape, transition: unknown, from, stretches };
-        leaf.transition = leaf.witness(chains).transition()?;
-        Ok(leaf)
+    ) -> Result<(Self, State), Violation> {
+        let to = witness(from, &stretches, chains).to()?;
+        let transition = Transition { from: from.digest(), to: to.digest() };
+        Ok((Self { shape, transition, from, stretches }, to))
     }
 
     /// What the circuit is given.
     pub(crate) fn witness(&self, chains: &[ChainWitness]) -> MeterWitness {
-        let segment = |stretch: &Stretch| {
-            let chain = &chains[stretch.chain];
-            Segment {
-                begins: (stretch.from == 0).then_some(chain.start),
-                rows: (stretch.from..stretch.from + stretch.count).map(|interval| chain.row(interval)).collect(),
-                ends: stretch.ends,
-            }
-        };
-        MeterWitness { from: self.from, segments: self.stretches.iter().map(segment).collect() }
+        witness(self.from, &self.stretches, chains)
     }
 
     /// Everything that the witness holds, as one digest.
@@ -127,4 +125,16 @@ impl Leaf {
         }
         sha256(&bytes)
     }
+}
+
+fn witness(from: State, stretches: &[Stretch], chains: &[ChainWitness]) -> MeterWitness {
+    let segment = |stretch: &Stretch| {
+        let chain = &chains[stretch.chain];
+        Segment {
+            begins: (stretch.from == 0).then_some(chain.start),
+            rows: (stretch.from..stretch.from + stretch.count).map(|interval| chain.row(interval)).collect(),
+            ends: stretch.ends,
+        }
+    };
+    MeterWitness { from, segments: stretches.iter().map(segment).collect() }
 }

@@ -70,7 +70,10 @@ pub struct Plan<'a> {
 /// Totals and openings stay out of logs.
 impl fmt::Debug for Plan<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plan").field("jobs", &self.jobs.len()).field("statement", &self.statement).finish_non_exhaustive()
+        f.debug_struct("Plan")
+            .field("jobs", &self.jobs.len())
+            .field("statement", &self.statement)
+            .finish_non_exhaustive()
     }
 }
 

@@ -152,4 +152,3 @@ fn high_bound(builder: &mut Builder, total: Target, count: Target, high: Target)
     let total = builder.add(total, count);
     assert_at_most(builder, total, high, TOTAL_BITS);
 }
-

@@ -8,7 +8,7 @@ use super::{honest, open, refused, small, transition};
 use crate::meter::{Meter, MeterRow, MeterWitness, Segment, Transition};
 use crate::state::{ChainClaim, ChainList, State, TOTAL_BITS};
 use crate::statement::{Circuit, Statement as _};
-use crate::testing::{bump, changed_element, claim_holds, digest, forged_holds, proof_holds, rows, set_wire};
+use crate::testing::{bump, changed_element, claim_holds, digest, forged_holds, proof_holds, set_wire};
 
 #[test]
 fn breaks_state_opens() {
