@@ -17,6 +17,15 @@ pub const THRESHOLD_PROOF_BYTES: usize = include!("../fixtures/threshold.proof-b
 /// Size of a published proof in its compact form.
 pub const COMPACT_PROOF_BYTES: usize = include!("../fixtures/compact.proof-bytes");
 
+/// A published proof with what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThresholdProof {
+    /// The statement.
+    pub public: ThresholdPublic,
+    /// The proof, in either form.
+    pub proof: Vec<u8>,
+}
+
 /// A statement whose proof was checked; the only constructor is [`check_threshold`]. By itself it says nothing about a
 /// run: genesis, chains and context are whatever the prover named, until a reader compares them with recomputed ledgers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,12 +87,12 @@ pub(crate) fn read_key(bytes: &[u8]) -> Result<VerifierKey, ProofError> {
         .map_err(|error| ProofError::VerifierKey(format!("{error:?}")))
 }
 
-fn threshold_key() -> Result<&'static VerifierKey, ProofError> {
+pub(crate) fn threshold_key() -> Result<&'static VerifierKey, ProofError> {
     static KEY: OnceLock<Result<VerifierKey, ProofError>> = OnceLock::new();
     KEY.get_or_init(|| read_key(include_bytes!("../fixtures/threshold.verifier"))).as_ref().map_err(Clone::clone)
 }
 
-fn compact_key() -> Result<&'static VerifierKey, ProofError> {
+pub(crate) fn compact_key() -> Result<&'static VerifierKey, ProofError> {
     static KEY: OnceLock<Result<VerifierKey, ProofError>> = OnceLock::new();
     KEY.get_or_init(|| read_key(include_bytes!("../fixtures/compact.verifier"))).as_ref().map_err(Clone::clone)
 }

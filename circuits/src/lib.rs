@@ -21,7 +21,7 @@ mod testing;
 mod threshold;
 
 pub use catalog::{CATALOG, CircuitEntry, circuit_digests};
-pub use checking::{COMPACT_PROOF_BYTES, CheckedProof, THRESHOLD_PROOF_BYTES, check_threshold};
+pub use checking::{COMPACT_PROOF_BYTES, CheckedProof, THRESHOLD_PROOF_BYTES, ThresholdProof, check_threshold};
 pub use error::{ProofError, ProveError};
 pub use plan::{ChainWitness, Job, JobId, JobKind, LeafChoice, Plan, Weighed};
 pub use proving::Prover;

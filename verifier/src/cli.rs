@@ -7,6 +7,7 @@ mod console;
 mod explain;
 mod inspect;
 mod judgement;
+mod meter;
 mod object;
 mod outcome;
 mod profiles;
@@ -49,6 +50,8 @@ enum Command {
     Report(report::ReportArgs),
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
+    #[command(subcommand)]
+    Meter(meter::MeterCommand),
     Commit(commit::CommitArgs),
     Inspect(inspect::InspectArgs),
     Explain(explain::ExplainArgs),
@@ -132,6 +135,7 @@ impl Command {
             Self::Verify(arguments) => arguments.run(console),
             Self::Report(arguments) => arguments.run(console),
             Self::Bundle(bundle::BundleCommand::Assemble(arguments)) => arguments.run(console),
+            Self::Meter(command) => command.run(console),
             Self::Commit(arguments) => arguments.run(console),
             Self::Inspect(arguments) => arguments.run(console),
             Self::Explain(arguments) => arguments.run(console),
@@ -146,6 +150,7 @@ impl Command {
             Self::Verify(arguments) => arguments.format,
             Self::Report(arguments) => return arguments.answers_json(),
             Self::Bundle(bundle::BundleCommand::Assemble(arguments)) => arguments.format,
+            Self::Meter(command) => command.format(),
             Self::Commit(arguments) => arguments.format,
             Self::Explain(arguments) => arguments.format,
             Self::Statement(arguments) => arguments.format(),

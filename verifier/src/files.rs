@@ -63,11 +63,23 @@ pub(crate) fn check_folder_of(path: &Path) -> Result<(), CliError> {
 /// # Errors
 /// [`CliError::Write`].
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    write_through_neighbour(path, bytes, 0o666)
+}
+
+/// The same for what its owner alone may read.
+///
+/// # Errors
+/// [`CliError::Write`].
+pub(crate) fn write_atomically_in_private(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    write_through_neighbour(path, bytes, 0o600)
+}
+
+fn write_through_neighbour(path: &Path, bytes: &[u8], mode: u32) -> Result<(), CliError> {
     let failed = |source| CliError::Write { path: path.to_owned(), source };
     let name = path.file_name().ok_or_else(|| failed(io::Error::from(io::ErrorKind::InvalidFilename)))?;
     let folder = folder_of(path);
     let temporary = folder.join(temporary_name(name));
-    let written = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    let written = write_new(&temporary, bytes, mode).and_then(|()| fs::rename(&temporary, path));
     if let Err(source) = written {
         // The name carries this process id: nobody else's file is removed.
         let _ = fs::remove_file(&temporary);
@@ -92,10 +104,18 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// Whether this is the temporary neighbour of a process that is gone: killed while it wrote.
+pub(crate) fn is_abandoned(name: &OsStr) -> bool {
+    let parts = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit_once('.'));
+    parts.is_some_and(|(_, process)| {
+        process.parse::<u32>().is_ok_and(|process| !Path::new("/proc").join(process.to_string()).exists())
+    })
 }
 
 fn temporary_name(name: &OsStr) -> std::ffi::OsString {
@@ -138,6 +158,25 @@ mod tests {
         let files = files_at(folder.path()).unwrap();
         assert_eq!(files, [folder.path().join("a"), folder.path().join("b")]);
         assert_eq!(files_at(&files[0]).unwrap(), [files[0].clone()]);
+    }
+
+    #[test]
+    fn half_a_file_of_a_process_that_is_gone_is_known() {
+        let own = temporary_name(OsStr::new("out"));
+        assert!(!is_abandoned(&own), "this process lives");
+        assert!(is_abandoned(OsStr::new(".out.4294967295.tmp")));
+        for other in ["out", ".out.tmp", ".out.x.tmp", "out.4294967295.tmp", ".hidden"] {
+            assert!(!is_abandoned(OsStr::new(other)), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_private_file_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        write_atomically_in_private(&path, b"x").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -118,6 +118,7 @@ impl MeterWitness {
     }
 
     /// The true public inputs: an honest prover's.
+    #[cfg(test)]
     pub(crate) fn transition(&self) -> Result<Transition, Violation> {
         Ok(Transition { from: self.from.digest(), to: self.to()?.digest() })
     }

@@ -33,5 +33,6 @@ mod verify_bundle;
 pub use self::time::{BeaconError, CLOCK_SKEW_MILLIS, TimestampError, TimestampToken, beacon_time};
 pub use assemble::{AssembleError, AssembleParts, ChainOrder, assemble};
 pub use check::{Check, CheckStatus, Outcome};
+pub use proof::{ProofFile, STATEMENT_SET, StatementSubject, check_proof_file};
 pub use report::RULES;
 pub use verify_bundle::{AppraisalTime, VerifyOptions, verify_bundle};

@@ -152,7 +152,8 @@ fn amount(report: &ThresholdReport) -> Vec<Entry> {
 fn estimate(report: &ThresholdReport) -> Vec<Entry> {
     let line = report.estimate.iter();
     let line = line.map(|line| ours(format!("{} FLOP ({}): {}", line.two_figures, line.basis.as_str(), line.source)));
-    let grid = report.declared.iter().filter_map(|line| line.two_figures.as_ref());
+    let declared = report.declared.iter().filter(|line| line.statement.starts_with("declared_"));
+    let grid = declared.filter_map(|line| line.two_figures.as_ref());
     line.chain(grid.map(|cell| ours(format!("{cell} FLOP (declared readings, sum proven)")))).collect()
 }
 
