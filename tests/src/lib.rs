@@ -3,8 +3,10 @@
 
 pub mod figures;
 pub mod parsers;
+pub mod pieces;
 mod program;
 mod sample_run;
+pub mod scale;
 pub mod vectors;
 
 use std::path::{Path, PathBuf};

@@ -153,7 +153,7 @@ pub(super) const ERRORS: &[Explanation] = &[
         "Use the witness that was exported together with this log.",
     ),
     row(
-        "declared-absent",
+        "reading-absent",
         "The amounts that the node declares.",
         "An interval declares none, and absent is not zero.",
         NODE,
