@@ -79,3 +79,7 @@ bless:
 # Everything CI runs.
 ci:
     .ci/run
+
+# How often the tile check is wrong, over K, formats and error models: writes docs/audit-rates.md (about ten minutes).
+rates:
+    cargo run --release --bin weighbridge-audit-rates

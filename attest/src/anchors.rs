@@ -31,6 +31,12 @@ const NVIDIA_DEVICE_ROOT: Digest32 = Digest32([
     0x03, 0x19, 0x6c, 0x62, 0x7c, 0x21, 0xdd, 0xd4, 0x8d, 0xd8, 0x5b, 0x06, 0xa4,
 ]);
 
+/// SHA-256 of the SubjectPublicKeyInfo of "NVIDIA CoRIM signing Root CA" (2023-03-16 … 2053-03-08): reference values.
+const NVIDIA_RIM_ROOT: Digest32 = Digest32([
+    0xde, 0xc1, 0xdc, 0x31, 0x64, 0x77, 0xaa, 0x85, 0x1e, 0xeb, 0xdf, 0x51, 0x32, 0x7a, 0xe9, 0xf8, 0x64, 0xbc, 0x8d,
+    0x89, 0x25, 0x46, 0x57, 0xed, 0x1e, 0x7e, 0xb9, 0x16, 0x8a, 0xf1, 0xe1, 0xa3,
+]);
+
 /// SHA-256 of the SubjectPublicKeyInfo of "ARK-Milan" (2020-10-22 … 2045-10-22).
 const AMD_MILAN_ROOT: Digest32 = Digest32([
     0x9f, 0x05, 0x6b, 0xee, 0x44, 0x37, 0x7e, 0x29, 0x30, 0x8c, 0xb5, 0xff, 0xa8, 0x95, 0xbd, 0xfb, 0x62, 0xd1, 0x88,
@@ -112,6 +118,7 @@ pub fn built_in_anchors() -> TrustAnchors {
     TrustAnchors {
         intel: vec![pinned("Intel SGX Root CA", INTEL_SGX_ROOT)],
         nvidia_device: vec![pinned("NVIDIA Device Identity CA", NVIDIA_DEVICE_ROOT)],
+        nvidia_rim: vec![pinned("NVIDIA CoRIM signing Root CA", NVIDIA_RIM_ROOT)],
         amd: vec![
             pinned("AMD ARK-Milan", AMD_MILAN_ROOT),
             pinned("AMD ARK-Genoa", AMD_GENOA_ROOT),
@@ -145,6 +152,7 @@ pub fn parse_anchor_file(bytes: &[u8], into: &mut TrustAnchors) -> Result<(), An
         AnchorKind::NvidiaDeviceRoot => {
             add_root(file, |root, at| check_root(root, Curve::P384, at), &mut into.nvidia_device)
         }
+        AnchorKind::NvidiaRimRoot => add_root(file, |root, at| check_root(root, Curve::P384, at), &mut into.nvidia_rim),
         AnchorKind::AmdRoot => add_root(file, check_amd_root, &mut into.amd),
         AnchorKind::TimeAuthority => add_authority(file, &mut into.time),
         AnchorKind::DrandChain => beacon::add(file, &mut into.beacons),
@@ -159,8 +167,9 @@ fn check_name(name: &str, anchors: &TrustAnchors) -> Result<(), AnchorFileError>
     if !fits {
         return Err(AnchorFileError::Name { name: name.escape_default().to_string() });
     }
-    let TrustAnchors { intel, nvidia_device, amd, time, beacons, timestamp } = anchors;
-    let certified = intel.iter().chain(nvidia_device).chain(amd).chain(timestamp).map(|anchor| &anchor.name);
+    let TrustAnchors { intel, nvidia_device, nvidia_rim, amd, time, beacons, timestamp } = anchors;
+    let certified = intel.iter().chain(nvidia_device).chain(nvidia_rim).chain(amd).chain(timestamp);
+    let certified = certified.map(|anchor| &anchor.name);
     let clocks = time.iter().map(|anchor| &anchor.name).chain(beacons.iter().map(|anchor| &anchor.name));
     let mut taken = certified.chain(clocks);
     match taken.any(|taken| taken.eq_ignore_ascii_case(name)) {
@@ -186,6 +195,7 @@ struct AnchorFile {
 enum AnchorKind {
     IntelSgxRoot,
     NvidiaDeviceRoot,
+    NvidiaRimRoot,
     AmdRoot,
     TimeAuthority,
     DrandChain,

@@ -4,7 +4,7 @@
 pub(crate) const MAX_TDX_QUOTE_BYTES: usize = 16 * 1024;
 
 /// Longest NVIDIA report. Source: the NVML buffer, `NVML_CC_GPU_ATTESTATION_REPORT_SIZE` = 8192.
-pub(crate) const MAX_GPU_REPORT_BYTES: usize = 8 * 1024;
+pub(crate) const MAX_NVIDIA_REPORT_BYTES: usize = 8 * 1024;
 
 /// Longest certificate chain, PEM or DER. Source: EVIDENCE §0 rule 5; genuine chains have about 5 KiB.
 pub(crate) const MAX_CHAIN_BYTES: usize = 16 * 1024;
@@ -41,3 +41,34 @@ pub(crate) const MAX_VEK_CANDIDATES: usize = 16;
 /// Most authorities of one name whose signature is tried. Source: ours; AMD has one per name, and each try costs an RSA
 /// signature per VEK.
 pub(crate) const MAX_NAMESAKES: usize = 4;
+
+/// Longest reference manifest (RIM). Source: EVIDENCE §0 rule 5; genuine ones have 18 to 26 KiB.
+pub(crate) const MAX_RIM_BYTES: usize = 256 * 1024;
+
+/// Deepest element of a manifest. Source: the profile's deepest element, a Transform, is the sixth.
+pub(crate) const MAX_XML_DEPTH: usize = 8;
+
+/// Most elements of a manifest. Source: genuine ones have 85: 64 measurements, the signature, four certificates.
+pub(crate) const MAX_XML_ELEMENTS: usize = 160;
+
+/// Most attributes of one element. Source: genuine ones have at most 13; canonical form adds four declarations.
+pub(crate) const MAX_XML_ATTRIBUTES: usize = 32;
+
+/// Most attributes of a whole manifest. Source: genuine ones have about 600.
+pub(crate) const MAX_XML_ATTRIBUTES_IN_ALL: usize = 1_536;
+
+/// Most alternatives of one measurement. Source: ours; genuine manifests have at most four.
+pub(crate) const MAX_RIM_ALTERNATIVES: usize = 16;
+
+/// Most manifests of one version that are tried for one report. Source: ours; a manifest is signed anew every two years.
+pub(crate) const MAX_RIM_CANDIDATES: usize = 8;
+
+/// Longest OCSP response. Source: ours; one answer with its responder's certificate has about 2 KiB, and a responder may
+/// answer for all devices of an authority at once.
+pub(crate) const MAX_OCSP_BYTES: usize = 64 * 1024;
+
+/// Most OCSP answers or revocation lists that are tried for one certificate. Source: ours; each costs two signatures.
+pub(crate) const MAX_STATUS_CANDIDATES: usize = 8;
+
+/// Longest text in a report. Source: genuine ones have at most 11 bytes with their final zero.
+pub(crate) const MAX_NVIDIA_TEXT_BYTES: usize = 64;

@@ -14,6 +14,8 @@ pub struct Endorsements {
     recognised: Vec<Recognised>,
     unrecognised: Vec<usize>,
     too_many: Option<Failure>,
+    /// Handed over for one piece of evidence, not for a fleet.
+    addressed: bool,
 }
 
 /// A file that some scheme knows as its own.
@@ -46,6 +48,18 @@ impl Endorsements {
             }
         }
         found
+    }
+
+    /// The same, handed over for one piece of evidence: a statement that is about something else is then no neighbour's,
+    /// and is refused where what it should have endorsed stays open.
+    pub(crate) const fn addressed(mut self) -> Self {
+        self.addressed = true;
+        self
+    }
+
+    /// Whether all were handed over for one piece of evidence.
+    pub(crate) const fn are_addressed(&self) -> bool {
+        self.addressed
     }
 
     /// Places of the files that no scheme knows: junk, or for a technology that nothing here has learned.

@@ -15,19 +15,24 @@
 
 mod anchors;
 mod budget;
+mod crl;
 mod endorsements;
 mod error;
+mod memo;
+mod nvidia;
 mod pem;
 mod reader;
 mod scheme;
 mod schemes;
 mod set;
+mod shape;
 mod verified;
 mod x509;
 
 pub use anchors::{AnchorFileError, built_in_anchors, parse_anchor_file};
 pub use endorsements::Endorsements;
 pub use error::{EvidenceError, Failure, Failures};
+pub use nvidia::{NvidiaTopology, SwitchSide, nvidia_topology};
 pub use pem::pem_certificates;
 pub use scheme::RawEvidence;
 pub use schemes::{canonical_slice, kinds, verify};

@@ -30,6 +30,12 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    /// Takes `count` bytes as an input of their own, under the same code.
+    pub(crate) fn inside(&mut self, count: usize, what: &str) -> Result<Self, EvidenceError> {
+        let code = self.code;
+        self.take(count, what).map(|bytes| Self::new(bytes, code))
+    }
+
     /// Takes a fixed-size array.
     pub(crate) fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N], EvidenceError> {
         let taken = self.take(N, what)?;

@@ -1,6 +1,7 @@
 //! **Duty.** THE table of schemes: one line each, walked by [`verify`]. **Spec.** HOUSE §4 (Add a TEE).
 
 mod nvidia_gpu;
+mod nvidia_nvswitch;
 mod sev_snp;
 mod tdx;
 
@@ -13,9 +14,15 @@ use crate::verified::Verified;
 
 pub(crate) use self::sev_snp::check_root as check_amd_root;
 
-static SCHEMES: &[Entry] = &[entry::<nvidia_gpu::NvidiaGpu>(), entry::<sev_snp::SevSnp>(), entry::<tdx::Tdx>()];
+static SCHEMES: &[Entry] = &[
+    entry::<nvidia_gpu::NvidiaGpu>(),
+    entry::<nvidia_nvswitch::NvidiaSwitch>(),
+    entry::<sev_snp::SevSnp>(),
+    entry::<tdx::Tdx>(),
+];
 
-/// Verifies one piece of evidence: is it genuine at `now`, under which anchor, and what does it say?
+/// Verifies one piece of evidence: is it genuine at `now`, under which anchor, and what does it say? The endorsements are
+/// taken to be for this piece alone; for a fleet, see [`crate::verify_set_with`].
 ///
 /// # Errors
 /// [`EvidenceError`] with every failure found in its class. A status such as an old TCB is a claim, not an error.
@@ -26,7 +33,7 @@ pub fn verify(
     anchors: &TrustAnchors,
     now: UnixMillis,
 ) -> Result<Verified<PlatformClaims>, EvidenceError> {
-    verify_with(kind, raw, &Endorsements::recognise(endorsements), anchors, now)
+    verify_with(kind, raw, &Endorsements::recognise(endorsements).addressed(), anchors, now)
 }
 
 /// The same with endorsements that were parsed before.

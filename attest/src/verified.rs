@@ -4,6 +4,7 @@
 use weighbridge_attest_types::{Binding, BoundValue, PlatformClaims, UnixMillis};
 
 use crate::error::{EvidenceError, Failure};
+use crate::nvidia::{NvidiaTopology, compare_topology as compare};
 
 /// Vendor-signed at `now`, under a named anchor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +92,14 @@ impl BoundSet {
     #[must_use]
     pub const fn binding(&self) -> &Binding {
         &self.binding
+    }
+
+    /// Whether its GPUs and switches name each other: see [`crate::nvidia_topology`].
+    ///
+    /// # Errors
+    /// [`EvidenceError::Untrusted`] with every difference.
+    pub fn nvidia_topology(&self) -> Result<NvidiaTopology, EvidenceError> {
+        compare(self.devices.iter())
     }
 
     /// Earliest end of everything that was used for any member.

@@ -60,7 +60,8 @@ pub(crate) fn check_path<'c, 'a>(
 ) -> Result<TrustedPath<'c, 'a>, Vec<Failure>> {
     let mut failures = Vec::new();
     for (index, certificate) in certificates.iter().enumerate() {
-        check_certificate(certificate, index, curve, window, &mut failures);
+        failures.extend(check_dates(certificate, index, window));
+        check_certificate(certificate, index, curve, &mut failures);
         let issuer = certificates.get(index.saturating_add(1)).unwrap_or(certificate);
         check_link(certificate, issuer, curve, &mut failures);
     }
@@ -78,10 +79,28 @@ pub(crate) fn check_path<'c, 'a>(
 
 /// What a certificate must be to stand at the end of a chain: a self-signed authority.
 pub(crate) fn check_root(root: &X509Certificate<'_>, curve: Curve, window: &mut Window) -> Vec<Failure> {
-    let mut failures = Vec::new();
-    check_certificate(root, 1, curve, window, &mut failures);
+    let mut failures: Vec<Failure> = check_dates(root, 1, window).into_iter().collect();
+    check_certificate(root, 1, curve, &mut failures);
     check_link(root, root, curve, &mut failures);
     failures
+}
+
+/// What of a chain does not depend on time or anchors, leaf first, root last: names, signatures, constraints, key usage.
+/// Whoever keeps the answer checks dates and anchor with [`check_chain_dates`] and [`find_anchor`].
+pub(crate) fn check_links(certificates: &[X509Certificate<'_>], curve: Curve) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    for (index, certificate) in certificates.iter().enumerate() {
+        check_certificate(certificate, index, curve, &mut failures);
+        let issuer = certificates.get(index.saturating_add(1)).unwrap_or(certificate);
+        check_link(certificate, issuer, curve, &mut failures);
+    }
+    failures
+}
+
+/// The dates of a whole chain.
+pub(crate) fn check_chain_dates(certificates: &[X509Certificate<'_>], window: &mut Window) -> Vec<Failure> {
+    let dates = certificates.iter().enumerate();
+    dates.filter_map(|(index, certificate)| check_dates(certificate, index, window)).collect()
 }
 
 impl<'c, 'a> TrustedPath<'c, 'a> {
@@ -109,6 +128,11 @@ impl Window {
             return Some(Failure::new("not-yet-valid", format!("{what} is not valid before {}", show(from))));
         }
         (self.now > until).then(|| Failure::new("expired", format!("{what} ended at {}", show(until))))
+    }
+
+    /// Takes over the end of what was admitted elsewhere, at the same instant.
+    pub(crate) fn narrow(&mut self, other: &Self) {
+        self.until = self.until.min(other.until);
     }
 
     /// The instant asked about.
@@ -208,10 +232,7 @@ pub(crate) fn check_crl<'c>(
         failures
             .push(Failure::new("crl-issuer", format!("{what} is by {:?}, not by {:?}", text(theirs), text(wanted))));
     }
-    let (tbs, inner) = (list.tbs_cert_list.as_ref(), &list.tbs_cert_list.signature);
-    let envelope = Envelope { whole: list.as_raw(), tbs, inner, signature: &list.signature_value };
-    let signed = envelope.is_signed_by(curve, issuer.public_key());
-    if !signed || !may(issuer, KeyRole::ListSigner) {
+    if !is_list_signed(&list, issuer, curve) || !may(issuer, KeyRole::ListSigner) {
         failures.push(Failure::new("crl-signature", format!("the signature of {what} does not hold")));
     }
     // A critical extension narrows what a list speaks of (partial, indirect or delta lists): none is understood here.
@@ -227,6 +248,13 @@ pub(crate) fn check_crl<'c>(
         Some(until) if failures.is_empty() => Ok(CheckedCrl { list, until }),
         _ => Err(failures),
     }
+}
+
+/// Whether a list, in its one DER spelling, is signed by this key.
+pub(crate) fn is_list_signed(list: &CertificateRevocationList<'_>, issuer: &X509Certificate<'_>, curve: Curve) -> bool {
+    let (tbs, inner) = (list.tbs_cert_list.as_ref(), &list.tbs_cert_list.signature);
+    let envelope = Envelope { whole: list.as_raw(), tbs, inner, signature: &list.signature_value };
+    envelope.is_signed_by(curve, issuer.public_key())
 }
 
 impl CheckedCrl<'_> {
@@ -256,16 +284,14 @@ fn parse_certificate(der: &[u8]) -> Result<X509Certificate<'_>, String> {
     }
 }
 
-fn check_certificate(
-    certificate: &X509Certificate<'_>,
-    index: usize,
-    curve: Curve,
-    window: &mut Window,
-    failures: &mut Vec<Failure>,
-) {
-    let name = display_name(certificate, index);
+fn check_dates(certificate: &X509Certificate<'_>, index: usize, window: &mut Window) -> Option<Failure> {
     let validity = certificate.validity();
-    failures.extend(window.admit(&name, millis(validity.not_before), millis(validity.not_after)));
+    let (from, until) = (millis(validity.not_before), millis(validity.not_after));
+    window.admit(&display_name(certificate, index), from, until)
+}
+
+fn check_certificate(certificate: &X509Certificate<'_>, index: usize, curve: Curve, failures: &mut Vec<Failure>) {
+    let name = display_name(certificate, index);
     if certificate.version() != X509Version::V3 || !curve.is_key_of(certificate.public_key()) {
         failures.push(Failure::new("certificate-algorithm", format!("{name} is not version 3 with a {curve:?} key")));
     }
@@ -284,7 +310,7 @@ fn check_certificate(
 }
 
 /// RFC 5280 §6.1.3 (a): the issuer's name and signature. A root is its own issuer.
-fn check_link(
+pub(crate) fn check_link(
     certificate: &X509Certificate<'_>,
     issuer: &X509Certificate<'_>,
     curve: Curve,
@@ -376,7 +402,14 @@ pub(crate) fn path_length(certificate: &X509Certificate<'_>) -> Option<usize> {
 }
 
 pub(crate) fn unknown_or_repeated_extension<'c>(extensions: &'c [X509Extension<'c>]) -> Option<&'c Oid<'c>> {
-    let understood = [OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_KEY_USAGE];
+    unexpected_extension(extensions, &[OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_KEY_USAGE])
+}
+
+/// An extension that is repeated, or critical and not among those that the caller understands (RFC 5280 §4.2).
+pub(crate) fn unexpected_extension<'c>(
+    extensions: &'c [X509Extension<'c>],
+    understood: &[Oid<'_>],
+) -> Option<&'c Oid<'c>> {
     let mut seen: Vec<&Oid<'_>> = Vec::new();
     for extension in extensions {
         if seen.contains(&&extension.oid) || (extension.critical && !understood.contains(&extension.oid)) {

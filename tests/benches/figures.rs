@@ -14,10 +14,15 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use weighbridge_appraisal::{AppraisalTime, VerifyOptions, verify_bundle};
 use weighbridge_attest::{built_in_anchors, parse_anchor_file};
-use weighbridge_attest_types::{ThresholdReport, TrustAnchors};
+use weighbridge_attest_types::{PoseidonDigest, ThresholdReport, TrustAnchors};
+use weighbridge_audit::{
+    FlopTree, Format, Key, OperationClass, OperationPolicy, OperationRecord, TileKind, TileVerdict, TreeBuilder,
+    Weight, check_tile,
+};
 use weighbridge_circuits::{JobKind, LeafChoice, check_threshold};
 use weighbridge_commitments::{Effort, algebraic_root, commit_checkpoint, fast_root};
 use weighbridge_tests::pieces::{Pieces, generated_chain};
+use weighbridge_tests::tiles::synthetic;
 use weighbridge_tests::{program, run};
 
 /// Bytes of the checkpoint that is committed: large beside what a processor caches.
@@ -36,6 +41,7 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args().without_plots();
     calibration(&mut criterion);
     commit(&mut criterion);
+    audit(&mut criterion);
     prove(&mut criterion);
     match DemoBundle::read() {
         Some(demo) => verify_and_report(&mut criterion, &demo),
@@ -93,6 +99,69 @@ fn checkpoint(folder: &Path, bytes: usize) -> PathBuf {
     let written = safetensors::serialize([("large", large), ("small", small)], None);
     std::fs::write(&path, written.expect("tensors can be written")).expect("the folder can be written");
     path
+}
+
+/// A product of 1,024 × 1,024 × 1,024 in bf16: 4,096 tiles, and three tensors of 2 MiB in its trace.
+const SIDE_OF_PRODUCT: u64 = 1024;
+const PRODUCTS: u32 = 8;
+const TRACE_BYTES: u64 = 3 * 2 * SIDE_OF_PRODUCT * SIDE_OF_PRODUCT * PRODUCTS as u64;
+
+/// The native audit: a unit's tree over its trace, one draw found and opened in it, and one tile judged.
+fn audit(criterion: &mut Criterion) {
+    let records: Vec<OperationRecord> = (0..PRODUCTS).map(record).collect();
+    let leaves = || records.iter().flat_map(|record| record.leaves().expect("a lawful shape"));
+    let mut group = criterion.benchmark_group("audit");
+    group.sample_size(SAMPLES).measurement_time(Duration::from_secs(5)).warm_up_time(Duration::from_millis(300));
+    group.throughput(Throughput::Bytes(TRACE_BYTES));
+    group.bench_function("tree", |bencher| {
+        bencher.iter(|| {
+            let mut tree = TreeBuilder::new();
+            leaves().for_each(|leaf| tree.push(leaf.expect("a tile")).expect("ascending keys"));
+            tree.finish().expect("leaves")
+        });
+    });
+
+    let tree = FlopTree::new(leaves().map(|leaf| leaf.expect("a tile")).collect()).expect("ascending keys");
+    let total = tree.root().sums.flops().0;
+    let mut point = 0u128;
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("draw", |bencher| {
+        bencher.iter(|| {
+            point = (point + total / 7 * 3) % total;
+            let place = tree.find(point, Weight::Flop).expect("below the total");
+            let leaf = tree.leaves()[place];
+            let record = records.iter().find(|record| record.key == leaf.min.operation()).expect("its operation");
+            let path = tree.path(place).expect("a leaf");
+            let opened = path.open(record.leaf(leaf.min.tile()).expect("a tile"), tree.root()).expect("a path");
+            assert!(opened.holds(point, Weight::Flop));
+        });
+    });
+    for (name, operands, k) in [
+        ("tile-bf16-1k", Format::Bf16, 1024),
+        ("tile-bf16-16k", Format::Bf16, 16_384),
+        ("tile-f32-1k", Format::F32, 1024),
+    ] {
+        let product = synthetic((16, k, 16), operands, operands, 1);
+        let (a, b, c) = product.tile(16, (0, 0));
+        let policy = OperationPolicy::of(operands, operands);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| assert!(matches!(check_tile(&a, &b, &c, &policy), TileVerdict::Accepted(_))));
+        });
+    }
+    group.finish();
+}
+
+fn record(operation: u32) -> OperationRecord {
+    OperationRecord {
+        key: Key::new((0, 1), (0, 0, operation), (0, 0)).expect("a key"),
+        kind: TileKind::Product { class: OperationClass::FORWARD, k: SIDE_OF_PRODUCT },
+        rows: SIDE_OF_PRODUCT,
+        cols: SIDE_OF_PRODUCT,
+        side: 16,
+        transposed: [false; 2],
+        roots: [PoseidonDigest::default(); 3],
+        salt: [0; 28],
+    }
 }
 
 /// Processor time of one piece of each kind over generated ledgers, as the kernel accounts it: how many cores there are

@@ -58,7 +58,11 @@ pub(crate) fn desk() -> &'static Desk {
             write(format!("node-{number}.witness"), witness.to_bytes())
         };
         let witnesses = sample.nodes.iter().enumerate().map(witness).collect();
-        let endorsements = write("collateral.json".to_owned(), sample.world.collateral_json());
+        let endorsements = path("endorsements");
+        std::fs::create_dir(&endorsements).expect("a folder");
+        for (number, file) in sample.world.endorsements().into_iter().enumerate() {
+            write(format!("endorsements/{number}"), file);
+        }
         sample.world.write_trust_roots(&path("trust-roots")).expect("anchors are written");
         let desk = Desk {
             weighbridge: program("weighbridge"),
@@ -180,7 +184,7 @@ fn what_cannot_be_read_is_named_with_a_remedy() {
     let ran = run(&mut desk().command(&["verify", "/nowhere/run.weighbridge"]));
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains("/nowhere/run.weighbridge"), "{}", ran.stderr);
-    let text = run(desk().command(&["verify"]).arg(&desk().endorsements));
+    let text = run(desk().command(&["verify"]).arg(desk().endorsements.join("0")));
     assert_eq!(text.code, Some(3), "a file that is no bundle");
 }
 

@@ -84,9 +84,10 @@ fn framing() -> Value {
 
 fn domains() -> Value {
     use Domain::{
-        Device, DeviceSet, Entry, Evidence, FastRoot, Genesis, GpuNonce, GpuNonceKey, Head, Head0, Meter, Public,
-        ReportData, ReportDataKey, Salt, Seed, Spec, TensorLeaf, TensorNode, TileLeaf, TileNode, TimeNonce,
-        TimeReceipt, TimeStamp, Window,
+        AuditPolicy, Batch, BatchItem, BatchLog, BatchLogNode, BatchNode, DataNode, DataOrder, DataRecord, DataSet,
+        Device, DeviceSet, Draw, Entry, Evidence, FastRoot, FlopLeaf, FlopNode, Genesis, GpuNonce, GpuNonceKey, Head,
+        Head0, Meter, NumericPolicy, Operation, Public, ReportData, ReportDataKey, Salt, Seed, Spec, TensorLeaf,
+        TensorNode, TileLeaf, TileNode, TimeNonce, TimeReceipt, TimeStamp, Tolerance, Traces, Trial, UnitLeaf, Window,
     };
     let all = [
         Genesis,
@@ -114,6 +115,25 @@ fn domains() -> Value {
         TensorLeaf,
         TensorNode,
         FastRoot,
+        Trial,
+        DataRecord,
+        DataNode,
+        DataSet,
+        DataOrder,
+        BatchItem,
+        BatchNode,
+        Batch,
+        BatchLog,
+        BatchLogNode,
+        NumericPolicy,
+        AuditPolicy,
+        Tolerance,
+        Operation,
+        FlopLeaf,
+        UnitLeaf,
+        FlopNode,
+        Draw,
+        Traces,
     ];
     let row = |domain: Domain| json!({ "domain": domain.as_str(), "element": domain.element().to_string() });
     all.into_iter().map(row).collect()

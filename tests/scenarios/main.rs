@@ -1,17 +1,23 @@
 //! **Duty.** Scenarios across rooms, one test binary: what a user, an operator or an attacker does, end to end.
 //! **Knows** every crate of the tree. **Does not know** how they do it: it looks at results. **Spec.** PROTOCOL.
 
+mod audit;
+mod audit_replay;
+mod audit_tiles;
 mod collect;
 mod commands;
 mod daemon;
 mod golden;
+mod golden_audit;
 mod help;
 mod hostile_evidence;
 mod misfortunes;
 mod mutations;
+mod nvidia;
 mod oms;
 mod readme;
 mod real_evidence;
+mod real_nvidia;
 mod real_snp;
 mod report;
 mod simulated_evidence;

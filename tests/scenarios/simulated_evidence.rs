@@ -81,6 +81,7 @@ fn a_simulated_quote_gives_whole_claims_of_its_anchors_grade() {
         valid_until: world.collateral_options().next_update,
         not_checked: found.not_checked.clone(),
         snp: None,
+        nvidia: None,
     };
     assert_eq!(found, expected);
     assert_eq!(open(&found), ["tdx-second-chain", "tdx-event-log"]);
@@ -216,9 +217,10 @@ fn a_simulated_gpu_report_is_judged_by_its_firmware_identity_too() {
     let found = claims(verify_gpu(&world, |_| {}));
     assert_eq!((found.device, found.grade), (Some(world.gpu(0, 0).device()), Grade::Simulated));
     assert_eq!(found.chip_family, Some(ChipFamily("GH100".to_owned())));
-    assert_eq!(open(&found), ["gpu-rim", "gpu-ocsp", "gpu-cc-mode"]);
+    // One manifest is missing for the driver, and one for the VBIOS.
+    assert_eq!(open(&found), ["gpu-rim", "gpu-rim", "gpu-ocsp", "gpu-cc-mode"]);
     let older = claims(verify_gpu(&world, |options| options.fwid = None));
-    assert_eq!(open(&older), ["gpu-rim", "gpu-ocsp", "gpu-cc-mode", "gpu-fwid"]);
+    assert_eq!(open(&older), ["gpu-fwid", "gpu-rim", "gpu-rim", "gpu-ocsp", "gpu-cc-mode"]);
     let other = refused(verify_gpu(&world, |options| options.fwid = Some([1; 48])));
     assert_eq!(other, (Culprit::Untrusted, vec!["gpu-fwid-differs"]));
     let blocks = refused(verify_gpu(&world, |options| options.measurements.truncate(63)));

@@ -33,7 +33,7 @@ pub(crate) fn assembled_with(
     let reading = |node: &SampleNode| NodeWitness { node_key: node.node_key(), rows: node.rows.clone() };
     let parts = AssembleParts {
         exports: run.exports(),
-        endorsements: vec![run.world.collateral_json()],
+        endorsements: run.world.endorsements(),
         proof: proven.then(|| run.prove(BOUND)),
         readings: run.nodes.iter().filter(|_| open).map(reading).collect(),
         declarations,
@@ -41,4 +41,11 @@ pub(crate) fn assembled_with(
         anchors: anchors_of(&run.world),
     };
     assemble(parts).map_err(|error| error.to_string())
+}
+
+/// The endorsement of a bundle that is the collateral of its TDX platforms; the others are manifests.
+pub(crate) fn collateral_of(bundle: &Bundle) -> String {
+    let mut endorsements = bundle.iter().filter(|(name, _)| name.starts_with("endorsements/"));
+    let found = endorsements.find(|(_, bytes)| bytes.first() == Some(&b'{'));
+    found.expect("collateral is JSON").0.to_owned()
 }

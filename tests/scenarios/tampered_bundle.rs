@@ -6,6 +6,7 @@ mod chains;
 mod evidence;
 mod ledgers;
 mod levels;
+mod nvidia;
 mod statements;
 mod times;
 mod tokens;
@@ -26,7 +27,7 @@ use weighbridge_circuits::{Component, Relation, ThresholdProof, ThresholdPublic,
 use weighbridge_tests::{SAMPLE_START, SampleRun};
 use weighbridge_tests_simulator::World;
 
-use crate::support::{BOUND, anchors_of, assembled};
+use crate::support::{BOUND, anchors_of, assembled, collateral_of};
 
 struct Honest {
     run: SampleRun,
@@ -210,6 +211,7 @@ fn every_check_is_in_the_table_and_every_breaker_of_the_table_exists() {
         include_str!("tampered_bundle/evidence.rs"),
         include_str!("tampered_bundle/ledgers.rs"),
         include_str!("tampered_bundle/levels.rs"),
+        include_str!("tampered_bundle/nvidia.rs"),
         include_str!("tampered_bundle/statements.rs"),
         include_str!("tampered_bundle/times.rs"),
         include_str!("tampered_bundle/tokens.rs"),

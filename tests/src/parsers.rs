@@ -9,10 +9,12 @@ mod captures;
 mod mutation;
 mod samples;
 mod seeds;
+mod traces;
 
 use weighbridge_attest_types::{
     EvidenceSet, IntervalPublic, LedgerEntry, NodeLedger, NodeWitness, RunManifest, SignedNonce, SignedReceipt,
 };
+use weighbridge_audit::{AuditPolicy, NumericPolicy, Tolerance};
 use weighbridge_circuits::ThresholdPublic;
 
 use crate::parsers::attempts as of;
@@ -89,6 +91,10 @@ pub static PARSERS: &[Parser] = &[
     row("tdx-collateral", Form::Json, of::tdx_collateral, samples::tdx_collateral).rounds(SIGNED),
     row("gpu-report", Form::Binary, of::gpu_report, samples::gpu_report).rounds(SIGNED),
     row("gpu-chain", Form::Binary, of::gpu_chain, samples::gpu_chain).rounds(SIGNED).sealed(),
+    row("switch-report", Form::Binary, of::switch_report, samples::switch_report).rounds(SIGNED),
+    row("rim", Form::Text, of::rim, samples::rim).rounds(SIGNED),
+    row("ocsp", Form::Binary, of::ocsp, samples::ocsp).rounds(SIGNED),
+    row("revocation-list", Form::Binary, of::revocation_list, samples::revocation_list).rounds(SIGNED),
     row("certificate", Form::Binary, of::certificate, samples::certificate),
     row("pem", Form::Text, of::pem, samples::pem),
     row("anchor", Form::Json, of::anchor, samples::anchor),
@@ -96,12 +102,19 @@ pub static PARSERS: &[Parser] = &[
     row("profile", Form::Json, of::profile, samples::profile),
     row("report", Form::Json, of::report, samples::report),
     row("safetensors", Form::Binary, of::safetensors, samples::safetensors).rounds(SIGNED),
+    row("trace-graph", Form::Json, traces::graph, traces::graphs),
+    row("trace-tensors", Form::Binary, traces::file, traces::files),
+    row("captured-step", Form::Json, traces::captured, traces::captured_graphs),
     row("config", Form::Text, of::config, samples::config),
     row("daemon-request", Form::Json, of::daemon_request, samples::daemon_request),
     row("daemon-answer", Form::Json, of::daemon_answer, samples::daemon_answer),
     row("threshold-public", Form::Binary, of::canonical::<ThresholdPublic>, samples::threshold_public),
     row("threshold-proof", Form::Binary, of::threshold_proof, samples::threshold_proof).rounds(COSTLY).sealed(),
     row("proof-file", Form::Binary, of::proof_file, samples::proof_file).rounds(SIGNED),
+    row("numeric-policy", Form::Binary, of::canonical::<NumericPolicy>, samples::numeric_policy),
+    row("audit-policy", Form::Binary, of::canonical::<AuditPolicy>, samples::audit_policy),
+    row("tolerance", Form::Binary, of::canonical::<Tolerance>, samples::tolerance),
+    row("tile", Form::Binary, of::tile, samples::tile).rounds(SIGNED),
     row("verify-bundle", Form::Container, of::verify_bundle, samples::small_bundle).rounds(COSTLY).sealed(),
 ];
 

@@ -60,6 +60,8 @@ pub struct Appraisal {
     pub also_acceptable: Vec<String>,
     /// The detail that must show.
     pub status: Option<String>,
+    /// Indexes of measurements that must be told as different.
+    pub mismatch_indexes: Option<Vec<u8>>,
     /// Advisory ids that must show.
     pub advisories: Option<Vec<String>>,
     /// Times between which the same verdict holds.

@@ -220,7 +220,7 @@ def section_framing(rows, _):
 
 def section_domains(rows, _):
     names = [row["domain"] for row in rows]
-    expect("domains: each once", len(set(names)), 25)
+    expect("domains: each once", len(set(names)), 44)
     for row in rows:
         expect(f"domain {row['domain']}", str(domain_element(row["domain"])), row["element"])
 

@@ -1,6 +1,7 @@
 //! **Duty.** Subcommands, and the one edge where an outcome becomes text, JSON and an exit code.
 //! **Does not know** how anything is checked. **Spec.** PROTOCOL §8; ECOSYSTEM §4 (exit codes, CLI).
 
+mod audit;
 mod bundle;
 mod commit;
 mod console;
@@ -53,6 +54,8 @@ enum Command {
     #[command(subcommand)]
     Meter(meter::MeterCommand),
     Commit(commit::CommitArgs),
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     Inspect(inspect::InspectArgs),
     Explain(explain::ExplainArgs),
     #[command(subcommand)]
@@ -137,6 +140,7 @@ impl Command {
             Self::Bundle(bundle::BundleCommand::Assemble(arguments)) => arguments.run(console),
             Self::Meter(command) => command.run(console),
             Self::Commit(arguments) => arguments.run(console),
+            Self::Audit(audit::AuditCommand::Trial(arguments)) => arguments.run(console),
             Self::Inspect(arguments) => arguments.run(console),
             Self::Explain(arguments) => arguments.run(console),
             Self::Statement(arguments) => arguments.run(console),
@@ -152,6 +156,7 @@ impl Command {
             Self::Bundle(bundle::BundleCommand::Assemble(arguments)) => arguments.format,
             Self::Meter(command) => command.format(),
             Self::Commit(arguments) => arguments.format,
+            Self::Audit(audit::AuditCommand::Trial(arguments)) => arguments.format,
             Self::Explain(arguments) => arguments.format,
             Self::Statement(arguments) => arguments.format(),
             // Whoever reads JSON wants a verdict, and these commands have none to give.

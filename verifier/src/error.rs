@@ -12,6 +12,8 @@ use weighbridge_attest::AnchorFileError;
 use weighbridge_attest_types::{
     BundleError, CodecError, Culprit, DeclarationsError, Flops, NodeKey, ProfileError, built_in_profiles,
 };
+use weighbridge_audit::trace::TraceError;
+use weighbridge_audit::trial::TrialError;
 use weighbridge_circuits::{Component, ProveError};
 use weighbridge_commitments::CommitError;
 use weighbridge_ledger::LedgerError;
@@ -304,6 +306,24 @@ pub enum CliError {
     /// A checkpoint.
     #[error(transparent)]
     Commit(CommitError),
+    /// A graph or tensors that are no trace.
+    #[error("{} is no trace", path.display())]
+    Trace {
+        /// Which folder or file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: TraceError,
+    },
+    /// A trace from which nothing can be drawn.
+    #[error("no rehearsal of {}", path.display())]
+    Trial {
+        /// Which folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: TrialError,
+    },
     /// A model's files, their signature or its key.
     #[error("{}", path.display())]
     Oms {
@@ -395,6 +415,8 @@ impl CliError {
             Self::NoDefaultStatement(source) | Self::Prove(source) => source.culprit(),
             Self::Assemble(source) => source.culprit(),
             Self::Commit(source) => source.culprit(),
+            Self::Trace { source, .. } => source.culprit(),
+            Self::Trial { source, .. } => source.culprit(),
             Self::Oms { source, .. } => source.culprit(),
             Self::OneModel | Self::NamelessSignature => Culprit::Usage,
             Self::Html(source) => source.culprit(),
@@ -445,6 +467,8 @@ impl CliError {
             Self::Prove(_) => "not-proven",
             Self::Assemble(_) => "not-assembled",
             Self::Commit(_) => "checkpoint-refused",
+            Self::Trace { .. } => "trace-refused",
+            Self::Trial { .. } => "trial-not-held",
             Self::Oms { source, .. } => source.code(),
             Self::OneModel | Self::NamelessSignature => "command-line",
             Self::Html(_) => "page-not-written",
@@ -527,6 +551,9 @@ impl CliError {
             Self::NothingToExplain { .. } => "check the path, or list all codes: weighbridge explain codes",
             Self::NotExplainable { .. } => "give a bundle, its report.json, or what verify --format json printed",
             Self::NotAccepted { .. } => "look at every failed check: weighbridge explain BUNDLE",
+            Self::Trace { .. } => "capture the step again, or look up the format: docs/trace-format.md",
+            Self::Trial { source: TrialError::NoProduct, .. } => "capture a step that has a matrix product",
+            Self::Trial { .. } => "check that nothing changes the files meanwhile",
             Self::Prove(_) | Self::Assemble(_) | Self::Commit(_) | Self::Html(_) | Self::Output(_) | Self::Json(..) => {
                 return None;
             }

@@ -67,7 +67,7 @@ pub(crate) fn beside(head: &str, text: &str, width: usize, indent: usize) -> Str
 
 /// The status of a threshold, in words.
 pub(crate) const fn status(line: &ProfileLine) -> &'static str {
-    match line.status.as_str().as_bytes() {
+    match line.status.as_bytes() {
         b"in-force" => "in force",
         b"future" => "not yet in force",
         b"rescinded" => "no longer in force",

@@ -44,12 +44,16 @@ fn refused(change: impl Fn(&mut Value)) -> AnchorFileError {
 #[test]
 fn built_in_roots_are_attested_and_no_time_authority_is_built_in() {
     let anchors = built_in_anchors();
-    let certified = anchors.intel.iter().chain(&anchors.nvidia_device).chain(&anchors.amd);
-    assert!(certified.clone().all(|anchor| anchor.grade == Grade::Attested) && certified.count() == 5);
-    let pins = [&anchors.intel[0].spki_sha256, &anchors.nvidia_device[0].spki_sha256].map(ToString::to_string);
+    let nvidia = anchors.nvidia_device.iter().chain(&anchors.nvidia_rim);
+    let certified = anchors.intel.iter().chain(nvidia).chain(&anchors.amd);
+    assert!(certified.clone().all(|anchor| anchor.grade == Grade::Attested) && certified.count() == 6);
+    let pins = [&anchors.intel[0], &anchors.nvidia_device[0], &anchors.nvidia_rim[0]];
+    let pins = pins.map(|anchor| anchor.spki_sha256.to_string());
     assert_eq!(pins[0], "a0af031289f5d5d4132f9186068a7fc13628633ba235777472e29b6b6c67a49e");
     assert_eq!(pins[1], "a90c4eb5acfd3e3d03a25db6a26b84f720ad0503196c627c21ddd48dd85b06a4");
-    assert_eq!((anchors.intel.len(), anchors.nvidia_device.len(), anchors.time.len()), (1, 1, 0));
+    assert_eq!(pins[2], "dec1dc316477aa851eebdf51327ae9f864bc8d89254657ed1e7eb9168af1e1a3");
+    let counts = (anchors.intel.len(), anchors.nvidia_device.len(), anchors.nvidia_rim.len(), anchors.time.len());
+    assert_eq!(counts, (1, 1, 1, 0));
     let amd: Vec<String> = anchors.amd.iter().map(|anchor| anchor.spki_sha256.to_string()).collect();
     assert_eq!(
         amd,
@@ -70,9 +74,17 @@ fn each_kind_of_file_adds_one_simulated_anchor() {
     nvidia["name"] = json!("simulated NVIDIA root");
     nvidia["certificate_pem"] = json!(root_pem(&PKCS_ECDSA_P384_SHA384, authority()));
     parse(&nvidia, &mut anchors).unwrap();
+    // The root for reference values is a kind of its own, whatever its key.
+    nvidia["kind"] = json!("nvidia-rim-root");
+    nvidia["name"] = json!("simulated RIM root");
+    parse(&nvidia, &mut anchors).unwrap();
     let time = json!({ "format": FORMAT, "name": "clock", "grade": "simulated", "kind": "time-authority", "key": "07".repeat(32) });
     parse(&time, &mut anchors).unwrap();
-    let added = [(&anchors.intel[1], "simulated Intel root"), (&anchors.nvidia_device[1], "simulated NVIDIA root")];
+    let added = [
+        (&anchors.intel[1], "simulated Intel root"),
+        (&anchors.nvidia_device[1], "simulated NVIDIA root"),
+        (&anchors.nvidia_rim[1], "simulated RIM root"),
+    ];
     for (added, name) in added {
         assert_eq!((added.grade, added.name.as_str()), (Grade::Simulated, name));
         assert!(added.der.is_some());

@@ -1,69 +1,41 @@
-//! **Duty.** NVIDIA GPU attestation reports, Hopper and Blackwell: signature, device chain, firmware identity, nonce.
-//! **Does not know** reference measurements yet, and cannot know whether CC mode is on: the report does not say.
-//! **Spec.** EVIDENCE §1.1–1.3.
+//! **Duty.** NVIDIA GPU attestation reports, Hopper and Blackwell. **Does not know** whether CC mode is on: the report
+//! does not say. **Spec.** EVIDENCE §1; what is common with switches is in `nvidia`.
 
-mod chain;
-mod claims;
-mod spdm;
 mod verify;
-
-use std::convert::Infallible;
 
 use weighbridge_attest_types::{EvidenceKind, PlatformClaims, TrustAnchors, UnixMillis};
 
-use crate::budget::{MAX_CHAIN_BYTES, MAX_CHAIN_CERTIFICATES};
 use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure};
+use crate::nvidia::{Evidence, NvidiaFile, Part, recognise};
 use crate::scheme::{RawEvidence, Scheme};
 use crate::verified::Verified;
 
-/// Leaf, BROM, provisioner, identity, root.
-const CHAIN_CERTIFICATES: usize = 5;
-
 pub(super) struct NvidiaGpu;
-
-/// A parsed report with the certificates that came along.
-pub(super) struct GpuEvidence<'a> {
-    report: spdm::GpuReport<'a>,
-    certificates: &'a [Vec<u8>],
-}
 
 impl Scheme for NvidiaGpu {
     const KIND: &'static str = EvidenceKind::NVIDIA_GPU;
-    type Evidence<'a> = GpuEvidence<'a>;
-    /// Reference measurements are not read yet.
-    type Endorsement = Infallible;
+    type Evidence<'a> = Evidence<'a>;
+    type Endorsement = NvidiaFile;
 
-    fn parse(raw: RawEvidence<'_>) -> Result<GpuEvidence<'_>, EvidenceError> {
-        let total = raw.certificates.iter().fold(0usize, |total, der| total.saturating_add(der.len()));
-        if raw.certificates.len() > MAX_CHAIN_CERTIFICATES || total > MAX_CHAIN_BYTES {
-            let message = format!("a chain of {} certificates and {total} bytes is too long", raw.certificates.len());
-            return Err(EvidenceError::Malformed(Failure::new("gpu-chain-size", message).into()));
-        }
-        let report = spdm::GpuReport::parse(raw.body)?;
-        // A chain of another length cannot hold, whatever is signed in it.
-        if raw.certificates.len() != CHAIN_CERTIFICATES || raw.certificates.iter().any(Vec::is_empty) {
-            let sizes: Vec<usize> = raw.certificates.iter().map(Vec::len).collect();
-            let message = format!("a device chain has {CHAIN_CERTIFICATES} certificates, this one has sizes {sizes:?}");
-            return Err(EvidenceError::Untrusted(Failure::new("gpu-chain-length", message).into()));
-        }
-        Ok(GpuEvidence { report, certificates: raw.certificates })
+    fn parse(raw: RawEvidence<'_>) -> Result<Evidence<'_>, EvidenceError> {
+        Evidence::parse(Part::Gpu, raw)
     }
 
     fn canonical(body: &[u8]) -> Result<&[u8], EvidenceError> {
-        Ok(spdm::GpuReport::parse(body)?.canonical())
+        Evidence::canonical(Part::Gpu, body)
     }
 
-    fn recognise(_bytes: &[u8]) -> Option<Result<Infallible, Failure>> {
-        None
+    fn recognise(bytes: &[u8]) -> Option<Result<NvidiaFile, Failure>> {
+        recognise(bytes)
     }
 
     fn verify(
-        evidence: &GpuEvidence<'_>,
-        _endorsements: &Endorsements,
+        evidence: &Evidence<'_>,
+        endorsements: &Endorsements,
         anchors: &TrustAnchors,
         now: UnixMillis,
     ) -> Result<Verified<PlatformClaims>, EvidenceError> {
-        verify::verify(evidence, anchors, now)
+        verify::verify(evidence, endorsements, anchors, now)
     }
 }

@@ -94,6 +94,8 @@ pub struct TrustAnchors {
     pub intel: Vec<CertificateAnchor>,
     /// NVIDIA device identity roots.
     pub nvidia_device: Vec<CertificateAnchor>,
+    /// NVIDIA roots for reference values (RIM).
+    pub nvidia_rim: Vec<CertificateAnchor>,
     /// AMD root keys (ARK), one per product line.
     pub amd: Vec<CertificateAnchor>,
     /// Time authorities.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Device, EvidenceKind, SnpClaims, UnixMillis};
+use crate::{Device, EvidenceKind, NvidiaClaims, SnpClaims, UnixMillis};
 
 /// How much a line of a report may lean on. It comes from the trust anchor, never from the evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -115,4 +115,6 @@ pub struct PlatformClaims {
     pub not_checked: Vec<NotChecked>,
     /// What only SEV-SNP reports say; `None` elsewhere.
     pub snp: Option<Box<SnpClaims>>,
+    /// What only NVIDIA reports say; `None` elsewhere.
+    pub nvidia: Option<Box<NvidiaClaims>>,
 }

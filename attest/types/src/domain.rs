@@ -63,6 +63,44 @@ pub enum Domain {
     StatementContext,
     /// Name of one piece of proving work.
     ProofJob,
+    /// Draws of a rehearsal of an audit.
+    Trial,
+    /// A leaf of a data set's tree: one record.
+    DataRecord,
+    /// An inner node of a data set's tree.
+    DataNode,
+    /// A data set: its tree and the number of its records.
+    DataSet,
+    /// The committed order of records, and its permutations.
+    DataOrder,
+    /// A leaf of a batch's tree: one record at its place.
+    BatchItem,
+    /// An inner node of a batch's tree.
+    BatchNode,
+    /// A batch: its unit, its tree and a salt.
+    Batch,
+    /// A leaf of the log of batches: one unit and its batch.
+    BatchLog,
+    /// An inner node of the log of batches.
+    BatchLogNode,
+    /// A numeric policy: formats and error models by class of operation.
+    NumericPolicy,
+    /// An audit policy: modes, strata, deadlines.
+    AuditPolicy,
+    /// A tolerance of replays.
+    Tolerance,
+    /// One operation of a work unit, as the leaves of its tiles name it.
+    Operation,
+    /// A leaf of the FLOP tree: one tile.
+    FlopLeaf,
+    /// A leaf of the FLOP tree over work units: one unit.
+    UnitLeaf,
+    /// An inner node of a FLOP tree.
+    FlopNode,
+    /// One draw of a sample.
+    Draw,
+    /// The trace roots of a window's replayed units.
+    Traces,
 }
 
 impl Domain {
@@ -100,6 +138,25 @@ impl Domain {
             Self::VerifierKey => "weighbridge/verifier-key/v1",
             Self::StatementContext => "weighbridge/statement-context/v1",
             Self::ProofJob => "weighbridge/proof-job/v1",
+            Self::Trial => "weighbridge/trial/v1",
+            Self::DataRecord => "weighbridge/data-record/v1",
+            Self::DataNode => "weighbridge/data-node/v1",
+            Self::DataSet => "weighbridge/data-set/v1",
+            Self::DataOrder => "weighbridge/data-order/v1",
+            Self::BatchItem => "weighbridge/batch-item/v1",
+            Self::BatchNode => "weighbridge/batch-node/v1",
+            Self::Batch => "weighbridge/batch/v1",
+            Self::BatchLog => "weighbridge/batch-log/v1",
+            Self::BatchLogNode => "weighbridge/batch-log-node/v1",
+            Self::NumericPolicy => "weighbridge/numeric-policy/v1",
+            Self::AuditPolicy => "weighbridge/audit-policy/v1",
+            Self::Tolerance => "weighbridge/tolerance/v1",
+            Self::Operation => "weighbridge/operation/v1",
+            Self::FlopLeaf => "weighbridge/flop-leaf/v1",
+            Self::UnitLeaf => "weighbridge/unit-leaf/v1",
+            Self::FlopNode => "weighbridge/flop-node/v1",
+            Self::Draw => "weighbridge/draw/v1",
+            Self::Traces => "weighbridge/traces/v1",
         }
     }
 

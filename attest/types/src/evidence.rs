@@ -26,6 +26,8 @@ impl EvidenceKind {
     pub const SEV_SNP: &'static str = "sev-snp";
     /// NVIDIA GPU attestation reports.
     pub const NVIDIA_GPU: &'static str = "nvidia-gpu";
+    /// NVIDIA NVSwitch attestation reports.
+    pub const NVIDIA_NVSWITCH: &'static str = "nvidia-nvswitch";
 
     /// Wraps a name of one's own, such as [`EvidenceKind::TDX`]. Names from outside come in by decoding, which refuses
     /// all but 1 to 32 of `a`–`z`, `0`–`9` and `-`.

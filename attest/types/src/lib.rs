@@ -18,6 +18,8 @@ mod entry;
 mod evidence;
 mod identity;
 mod interval;
+mod nvidia;
+mod nvidia_rules;
 mod policy;
 mod profile;
 mod report;
@@ -54,6 +56,11 @@ pub use identity::{Device, NodeKey, device_set_digest};
 pub use interval::{
     CheckpointCommitment, DeviceTime, FileDigest, IntervalPublic, MAX_INTERVAL_MILLIS, MIN_INTERVAL_MILLIS, QuotedHead,
 };
+pub use nvidia::{
+    AppliedRim, FirmwareVersion, GpuFacts, MeasurementDifference, MissingRim, NvidiaClaims, NvidiaMode, NvidiaPart,
+    NvidiaRevocation, NvidiaStatus, Pdi, ReferenceStatus, ReferenceValues, RimSlot, SwitchFacts,
+};
+pub use nvidia_rules::{GpuVersionRules, NvidiaRules};
 pub use policy::{AppraisalPolicy, Requirement};
 pub use profile::{
     Citation, Compare, Counts, Deadline, Fraction, MAX_PROFILE_BYTES, OperationKind, ProfileError, ProfileStatus,

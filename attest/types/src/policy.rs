@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{SnpRules, TcbStatus};
+use crate::{NvidiaRules, SnpRules, TcbStatus};
 
 /// What a claim must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,20 +40,19 @@ pub struct AppraisalPolicy {
     pub tcb_status: Requirement<TcbStatus>,
     /// Launch measurement of the node image, hex.
     pub measurement: Requirement<String>,
-    /// Reference measurements of the GPU (RIM).
-    pub gpu_reference_values: Requirement<bool>,
     /// What only SEV-SNP guests are asked.
     pub sev_snp: SnpRules,
+    /// What NVIDIA GPUs and switches are asked.
+    pub nvidia: NvidiaRules,
 }
 
 impl AppraisalPolicy {
     /// The built-in default (PROTOCOL §6). What this depth cannot check is waived by name, and printed.
     #[must_use]
     pub fn built_in() -> Self {
-        let waived = |reason: &str| Requirement::Waived { reason: reason.to_owned() };
         Self {
             id: "weighbridge-default".to_owned(),
-            version: 2,
+            version: 3,
             debug: Requirement::Equals(false),
             sept_ve_disable: Requirement::Equals(true),
             migratable: Requirement::Equals(false),
@@ -62,8 +61,8 @@ impl AppraisalPolicy {
                 reason: "no reference values for node images are published yet: what the image says stays declared"
                     .to_owned(),
             },
-            gpu_reference_values: waived("GPU reference measurements (RIM) are not appraised yet"),
             sev_snp: SnpRules::waived("AMD publishes no TCB status, and no minima or launch values are agreed on yet"),
+            nvidia: NvidiaRules::built_in(),
         }
     }
 }

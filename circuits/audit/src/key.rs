@@ -58,6 +58,33 @@ impl Key {
         }
     }
 
+    /// The key of the work unit: the same place without operation and tile.
+    #[must_use]
+    pub const fn unit(self) -> Self {
+        Self { operation: 0, tile_row: 0, tile_col: 0, ..self }
+    }
+
+    /// The key of the operation: the same place without tile.
+    #[must_use]
+    pub const fn operation(self) -> Self {
+        Self { tile_row: 0, tile_col: 0, ..self }
+    }
+
+    /// The same operation at another tile.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn with_tile(self, (tile_row, tile_col): (u32, u32)) -> Result<Self, KeyError> {
+        let Self { attempt, step, rank, micro_batch, operation, .. } = self;
+        Self::new((attempt, step), (rank, micro_batch, operation), (tile_row, tile_col))
+    }
+
+    /// Row and column of the tile, counted in tiles.
+    #[must_use]
+    pub const fn tile(self) -> (u32, u32) {
+        (self.tile_row, self.tile_col)
+    }
+
     /// As it is hashed and compared: three elements below 2⁵⁶.
     #[must_use]
     pub fn elements(self) -> [u64; 3] {

@@ -15,6 +15,45 @@
     )
 )]
 
+mod approx;
+pub mod boundary;
+pub mod dataset;
+mod draw;
+mod flop_tree;
+mod gemm;
 mod key;
+pub mod link;
+mod number;
+mod replay;
+mod statistics;
+pub mod trace;
+pub mod trial;
+mod update;
+mod window;
 
+pub use draw::{Draw, Seed};
+pub use flop_tree::{
+    DrawnTile, FlopTree, MAX_LEAVES, MAX_PATH, MAX_SUM, Node, Opened, OpeningError, OperationRecord, Path, PathError,
+    RecordError, Side, Step, Sums, SumsError, TileKind, TileOpening, TraceError, TreeBuilder, TreeError, UnitOpening,
+    UnitRecord, Weight, agrees_with_ledger,
+};
+pub use gemm::{
+    Accumulator, Encoded, ErrorModel, LooseExponent, MAX_CLASSES, MAX_FACTOR, MAX_K, MAX_PARTS, MAX_SIDE,
+    NumericPolicy, Operand, OperationClass, OperationPolicy, PartialSums, PartsError, PolicyError, ShapeError, Strip,
+    Tile, TileDoubt, TileFacts, TileRefusal, TileVerdict, WINDOW_BITS, Windows, check_claimed, check_tile,
+};
 pub use key::{Key, KeyError};
+pub use number::{Format, NotFinite, Number};
+pub use replay::{
+    Environment, MAX_TENSORS, MAX_TEXT_BYTES, MAX_TOLERANCES, ReplayGrade, ReplayRefusal, Span, State, StoredTensor,
+    TensorDifference, TensorTolerance, Tolerance, ToleranceError, check_bit_exact, check_within_tolerance,
+};
+pub use statistics::{
+    Correctness, MAX_FAILURES, Risk, Sequential, SequentialTest, StatisticsError, StratumOutcome, TileTotals,
+    bad_share_upper, draws_to_detect, draws_to_detect_share, poisson_upper,
+};
+pub use window::{
+    AuditMode, AuditPolicy, BeaconChain, ChallengedWindow, ClosedWindow, CommittedWindow, MAX_STRATA, Outcome,
+    RandomnessGrade, RandomnessRule, ReplayedWindow, Response, Revealed, Stratum, StratumCount, TraceCommitment,
+    TracedWindow, WindowChain, WindowError, WindowPolicyError, window_root,
+};

@@ -21,6 +21,7 @@ mod error;
 mod fast;
 mod files;
 mod merkle;
+mod path;
 mod poseidon;
 mod roots;
 mod safetensors;
@@ -30,8 +31,9 @@ mod tile;
 pub use checkpoint::{CheckpointDigests, algebraic_root, commit_checkpoint, fast_root, file_digests};
 pub use crew::Effort;
 pub use error::{CommitError, HeaderError};
+pub use path::{MAX_PATH, MerklePath, merkle_path, merkle_root};
 pub use poseidon::{digest_elements, pack7, poseidon, salt_elements};
-pub use safetensors::{HeaderSummary, check_header};
+pub use safetensors::{HeaderSummary, TensorPlace, check_header, header_length, tensor_places};
 pub use spec::commit_spec;
 
 #[cfg(test)]

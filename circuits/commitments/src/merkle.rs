@@ -80,12 +80,17 @@ impl TreeBuilder {
     }
 
     fn node(&self, level: u64, left: PoseidonDigest, right: PoseidonDigest) -> PoseidonDigest {
-        let mut elements = Vec::with_capacity(9);
-        elements.push(level);
-        elements.extend(left.elements());
-        elements.extend(right.elements());
-        poseidon(self.node_domain, &elements)
+        join(self.node_domain, level, left, right)
     }
+}
+
+/// One node over its two children.
+pub(crate) fn join(node_domain: Domain, level: u64, left: PoseidonDigest, right: PoseidonDigest) -> PoseidonDigest {
+    let mut elements = Vec::with_capacity(9);
+    elements.push(level);
+    elements.extend(left.elements());
+    elements.extend(right.elements());
+    poseidon(node_domain, &elements)
 }
 
 #[cfg(test)]

@@ -107,11 +107,48 @@ pub fn check_header(header: &[u8], data_length: u64) -> Result<HeaderSummary, He
     Ok(HeaderSummary { tensors: tensors.len() as u64, bytes })
 }
 
-/// Reads the `u64` before the header.
+/// Where one tensor of a safetensors file lies, for whoever reads its elements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorPlace {
+    /// Its name.
+    pub name: String,
+    /// The format's name of its data type, such as `BF16`.
+    pub dtype: &'static str,
+    /// Bits of one element.
+    pub bits: u64,
+    /// Dimensions, outermost first; none for a scalar.
+    pub shape: Vec<u64>,
+    /// First byte, from the start of the data.
+    pub offset: u64,
+    /// Length in bytes.
+    pub bytes: u64,
+}
+
+/// Checks a header as [`check_header`] does, and tells where each tensor lies, in the order of their bytes.
+///
+/// # Errors
+/// [`HeaderError`].
+pub fn tensor_places(header: &[u8], data_length: u64) -> Result<Vec<TensorPlace>, HeaderError> {
+    let found = header.len() as u64;
+    if found > MAX_HEADER_BYTES {
+        return Err(HeaderError::TooLarge { found, cap: MAX_HEADER_BYTES });
+    }
+    let place = |Tensor { name, dtype, shape, offset, bytes, .. }| TensorPlace {
+        name: String::from(name),
+        dtype: dtype.name,
+        bits: dtype.bits,
+        shape: shape.into_vec(),
+        offset,
+        bytes,
+    };
+    Ok(parse_header(header, data_length)?.into_iter().map(place).collect())
+}
+
+/// Reads the `u64` before the header: the header's length in bytes.
 ///
 /// # Errors
 /// [`HeaderError::TooLarge`] over the cap, [`HeaderError::Truncated`] when the file cannot hold such a header.
-pub(crate) fn header_length(prefix: [u8; 8], file_length: u64) -> Result<u64, HeaderError> {
+pub fn header_length(prefix: [u8; 8], file_length: u64) -> Result<u64, HeaderError> {
     let found = u64::from_le_bytes(prefix);
     if found > MAX_HEADER_BYTES {
         return Err(HeaderError::TooLarge { found, cap: MAX_HEADER_BYTES });

@@ -13,6 +13,8 @@ mod model;
 mod output;
 mod progress;
 mod ranks;
+#[cfg(test)]
+mod replay;
 mod reporter;
 mod seeded;
 mod spec;

@@ -182,9 +182,11 @@ impl<'a> Stage<'a> {
         let seed = random().map(u64::from_le_bytes).map_err(fault.unavailable())?;
         let world = World::new(seed, unix_now());
         world.write_trust_roots(&output.trust_roots()).map_err(fault.unavailable())?;
-        let collateral = output.endorsements().join("tdx-collateral.json");
-        fs::write(collateral, world.collateral_json()).map_err(fault.unavailable())?;
-        screen.line("1 platform   development roots and vendor collateral written (trust-roots/, endorsements/)");
+        let names = ["tdx-collateral.json", "gpu-driver-rim.swidtag", "gpu-vbios-rim.swidtag"];
+        for (name, file) in names.iter().zip(world.endorsements()) {
+            fs::write(output.endorsements().join(name), file).map_err(fault.unavailable())?;
+        }
+        screen.line("1 platform   development roots, collateral and manifests written (trust-roots/, endorsements/)");
 
         let spec = TrainingSpec::wine(options.steps);
         let data = WineTable::load();

@@ -221,7 +221,7 @@ fn breaker_evidence_genuine_by_expired_endorsements() {
 #[test]
 fn breaker_evidence_genuine_without_endorsements() {
     let mut bundle = honest().plain.clone();
-    bundle.replace("endorsements/0000", None);
+    bundle.replace(&collateral_of(&bundle), None);
     let outcome = verified(&bundle);
     assert!(outcome.failures().all(|check| check.code == "evidence-genuine"));
     assert_eq!(outcome.culprit(), Some(Culprit::Unavailable));
@@ -272,7 +272,7 @@ fn breaker_evidence_genuine_by_a_revoked_platform() {
     let revoked = vec![run.nodes[1].platform.platform().pck_serial()];
     let options = CollateralOptions { revoked, ..run.world.collateral_options() };
     let mut bundle = honest().plain.clone();
-    bundle.replace("endorsements/0000", Some(run.world.collateral_json_with(&options)));
+    bundle.replace(&collateral_of(&bundle), Some(run.world.collateral_json_with(&options)));
     refused(&bundle, Culprit::Untrusted, &["evidence-genuine"]);
 }
 
@@ -282,7 +282,7 @@ fn breaker_evidence_genuine_by_a_revocation_list_from_the_future() {
     let later = UnixMillis(run.appraisal_instant().0 + 60_000);
     let options = CollateralOptions { crl_issued: later, ..run.world.collateral_options() };
     let mut bundle = honest().plain.clone();
-    bundle.replace("endorsements/0000", Some(run.world.collateral_json_with(&options)));
+    bundle.replace(&collateral_of(&bundle), Some(run.world.collateral_json_with(&options)));
     refused(&bundle, Culprit::Untrusted, &["evidence-genuine"]);
 }
 

@@ -198,16 +198,19 @@ fn breaker_member_parses_by_a_report_with_an_unknown_field() {
 #[test]
 fn breaker_endorsements_by_junk_and_by_order() {
     let mut junk = honest().plain.clone();
-    junk.replace("endorsements/0001", Some(b"{\"hello\": 1}".to_vec()));
+    junk.replace("endorsements/0003", Some(b"{\"hello\": 1}".to_vec()));
     let outcome = verified(&junk);
     assert!(outcome.failures().all(|check| check.code == "endorsements"));
     assert_eq!(outcome.culprit(), Some(Culprit::Malformed));
     let mut twice = honest().plain.clone();
-    twice.replace("endorsements/0001", twice.get("endorsements/0000").map(<[u8]>::to_vec));
+    twice.replace("endorsements/0003", twice.get("endorsements/0002").map(<[u8]>::to_vec));
     refused(&twice, Culprit::Malformed, &["endorsements"]);
-    // Known by its content and unreadable; in its sorted place, before the genuine one.
+    // Known by its content and unreadable; in its sorted place, before the genuine ones.
     let mut unreadable = honest().plain.clone();
-    unreadable.replace("endorsements/0001", unreadable.get("endorsements/0000").map(<[u8]>::to_vec));
+    for number in (0..3).rev() {
+        let genuine = unreadable.get(&format!("endorsements/{number:04}")).map(<[u8]>::to_vec);
+        unreadable.replace(&format!("endorsements/{:04}", number + 1), genuine);
+    }
     unreadable.replace("endorsements/0000", Some(b"\n{\"tcb_info\": 3}".to_vec()));
     refused(&unreadable, Culprit::Untrusted, &["endorsements"]);
     let mut many = honest().plain.clone();

@@ -109,7 +109,7 @@ fn breaker_time_nonce_by_its_absence() {
     exports[0].replace("time/nonce", None);
     let parts = AssembleParts {
         exports,
-        endorsements: vec![run.world.collateral_json()],
+        endorsements: run.world.endorsements(),
         proof: None,
         readings: Vec::new(),
         declarations: None,

@@ -29,6 +29,40 @@ pub(crate) fn boolean(truth: bool) -> Vec<u8> {
     value(0x01, &[if truth { 0xff } else { 0x00 }])
 }
 
+/// BIT STRING without unused bits.
+pub(crate) fn bits(bytes: &[u8]) -> Vec<u8> {
+    value(0x03, &[&[0], bytes].concat())
+}
+
+/// INTEGER of big-endian bytes, not negative.
+pub(crate) fn big_integer(bytes: &[u8]) -> Vec<u8> {
+    let digits: Vec<u8> = bytes.iter().copied().skip_while(|byte| *byte == 0).collect();
+    let sign = digits.first().is_none_or(|first| *first >= 0x80);
+    value(0x02, &[if sign { &[0][..] } else { &[] }, &digits].concat())
+}
+
+/// The parts of a SEQUENCE, each as it stands.
+pub(crate) fn parts(sequence: &[u8]) -> Vec<&[u8]> {
+    let (_, mut rest) = sequence.split_at(header_bytes(sequence));
+    let mut parts = Vec::new();
+    while !rest.is_empty() {
+        let part;
+        (part, rest) = rest.split_at(header_bytes(rest) + content_bytes(rest));
+        parts.push(part);
+    }
+    parts
+}
+
+fn header_bytes(value: &[u8]) -> usize {
+    2 + if value[1] < 0x80 { 0 } else { usize::from(value[1] & 0x7f) }
+}
+
+fn content_bytes(value: &[u8]) -> usize {
+    let digits = &value[2..header_bytes(value)];
+    let long = digits.iter().fold(0usize, |length, digit| length << 8 | usize::from(*digit));
+    if digits.is_empty() { usize::from(value[1]) } else { long }
+}
+
 /// OBJECT IDENTIFIER with at least two arcs.
 pub(crate) fn oid(arcs: &[u64]) -> Vec<u8> {
     let (root, rest) = arcs.split_at(2);
@@ -65,6 +99,17 @@ mod tests {
         assert_eq!(hex::encode(integer(13)), "02010d");
         assert_eq!(hex::encode(enumerated(1)), "0a0101");
         assert_eq!(hex::encode(oid(&[2, 16, 840, 1, 101, 3, 4, 2, 2])), "0609608648016503040202");
+    }
+
+    #[test]
+    fn parts_of_a_sequence_stand_as_they_were_written() {
+        let (short, long) = (integer(7), octets(&[1; 300]));
+        assert_eq!(parts(&sequence(&[short.clone(), long.clone()])), [&short[..], &long]);
+        assert_eq!(hex::encode(big_integer(&[0, 0x80, 1])), "0203008001");
+        assert_eq!(
+            (hex::encode(big_integer(&[5])), hex::encode(bits(&[9]))),
+            ("020105".to_owned(), "03020009".to_owned())
+        );
     }
 
     #[test]

@@ -50,10 +50,20 @@ impl<K: SigningKey> CertificateAuthority<K> {
 
     /// A DER revocation list of this authority.
     pub(crate) fn revocation_list(&self, validity: Validity, revoked: &[Vec<u8>]) -> Vec<u8> {
+        self.revocation_list_for(validity, revoked, RevocationReason::KeyCompromise)
+    }
+
+    /// The same for another reason.
+    pub(crate) fn revocation_list_for(
+        &self,
+        validity: Validity,
+        revoked: &[Vec<u8>],
+        reason: RevocationReason,
+    ) -> Vec<u8> {
         let revoke = |serial: &Vec<u8>| RevokedCertParams {
             serial_number: SerialNumber::from_slice(serial),
             revocation_time: validity.from,
-            reason_code: Some(RevocationReason::KeyCompromise),
+            reason_code: Some(reason),
             invalidity_date: None,
         };
         let list = CertificateRevocationListParams {
@@ -70,6 +80,11 @@ impl<K: SigningKey> CertificateAuthority<K> {
     /// Its certificate.
     pub(crate) fn certificate(&self) -> &Certificate {
         &self.certificate
+    }
+
+    /// The key that signs below it.
+    pub(crate) fn key(&self) -> &K {
+        &self.key
     }
 
     /// Its certificate as DER.

@@ -268,6 +268,7 @@ fn anchor_files_name_what_they_are() {
     for (kind, field) in [
         ("intel-sgx-root", "certificate_pem"),
         ("nvidia-device-root", "certificate_pem"),
+        ("nvidia-rim-root", "certificate_pem"),
         ("time-authority", "key"),
         ("timestamp-authority-root", "certificate_pem"),
     ] {

@@ -18,8 +18,9 @@ use weighbridge_attest::{
 use weighbridge_attest_collect::certificates_of_pem;
 use weighbridge_attest_types::{
     AppraisalPolicy, BeaconToken, Bundle, Canonical, CheckpointCommitment, Declarations, EvidenceKind, EvidenceSet,
-    ThresholdProfile, ThresholdReport, TrustAnchors,
+    NvidiaClaims, ThresholdProfile, ThresholdReport, TrustAnchors,
 };
+use weighbridge_audit::{Format, OperationPolicy, Strip, Tile, TileVerdict, check_tile};
 use weighbridge_circuits::{ThresholdPublic, check_threshold};
 use weighbridge_commitments::{CheckpointDigests, Effort, commit_checkpoint};
 use weighbridge_daemon::Config;
@@ -145,6 +146,63 @@ pub(super) fn gpu_report(bytes: &[u8]) -> Seen {
     parsed
 }
 
+pub(super) fn switch_report(bytes: &[u8]) -> Seen {
+    let raw = RawEvidence { body: bytes, certificates: &honest().switch_certificates };
+    let verified = verify(EvidenceKind::NVIDIA_NVSWITCH, raw, &[]);
+    let parsed = canonical_part(EvidenceKind::NVIDIA_NVSWITCH, bytes);
+    assert!(verified.is_err() || parsed == Seen::Accepted, "verified, but it does not parse");
+    parsed
+}
+
+/// What an endorsement of NVIDIA's makes of an honest report. What is read says the same twice; what is recognised and not
+/// read makes everything untrusted.
+fn endorsement(bytes: &[u8]) -> (Seen, Option<NvidiaClaims>) {
+    let honest = honest();
+    let files = [bytes.to_vec()];
+    let found = Endorsements::recognise(&files);
+    let (known, read) = (found.unrecognised().is_empty(), found.unreadable().next().is_none());
+    let raw = RawEvidence { body: &honest.gpu_report, certificates: &honest.gpu_certificates };
+    let kind = EvidenceKind::new(EvidenceKind::NVIDIA_GPU);
+    let judge = || weighbridge_attest::verify(&kind, raw, &files, &honest.anchors, honest.at);
+    let verdict = judge();
+    assert!(verdict == judge(), "the same bytes, another answer");
+    // Junk, and what belongs to another vendor, says nothing about a GPU.
+    assert!(!known || read || verdict.is_err() || !is_nvidias(bytes), "a report holds beside what cannot be read");
+    let claims = verdict.ok().and_then(|verified| verified.claims().nvidia.clone());
+    (seen(known && read), claims.map(|claims| *claims))
+}
+
+fn is_nvidias(bytes: &[u8]) -> bool {
+    bytes.windows(16).any(|window| window == b"SoftwareIdentity")
+}
+
+/// A manifest: read alone, then held against an honest report of its firmware. Whatever was changed and is still read was
+/// signed as it is: the measurements match, or it is for something else.
+pub(super) fn rim(bytes: &[u8]) -> Seen {
+    let (seen, claims) = endorsement(bytes);
+    let values = claims.map(|claims| claims.reference_values).unwrap_or_default();
+    assert!(values.differences.is_empty(), "a changed manifest finds a difference");
+    seen
+}
+
+/// An answer about the certificate above an honest GPU's: whatever was changed, it is good as it was signed or not good.
+pub(super) fn ocsp(bytes: &[u8]) -> Seen {
+    let (seen, claims) = endorsement(bytes);
+    let good = claims.is_some_and(|claims| !claims.revocation.good.is_empty());
+    let honest = samples::ocsp().iter().any(|sample| sample == bytes);
+    assert!(!good || honest, "a changed answer says that a certificate is good");
+    seen
+}
+
+/// A list by the authority above an honest GPU's, or by AMD's or Intel's.
+pub(super) fn revocation_list(bytes: &[u8]) -> Seen {
+    let (seen, claims) = endorsement(bytes);
+    let good = claims.is_some_and(|claims| !claims.revocation.good.is_empty());
+    let honest = samples::revocation_list().iter().any(|sample| sample == bytes);
+    assert!(!good || honest, "a changed list says that a certificate is good");
+    seen
+}
+
 /// A device chain under an honest report; certificates come framed as in an evidence set.
 pub(super) fn gpu_chain(bytes: &[u8]) -> Seen {
     let Some(certificates) = samples::unframe(bytes) else { return Seen::Refused };
@@ -155,13 +213,14 @@ pub(super) fn gpu_chain(bytes: &[u8]) -> Seen {
 /// One DER certificate, through the only door that takes a lone one: an anchor file.
 pub(super) fn certificate(bytes: &[u8]) -> Seen {
     let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(bytes));
-    let accepted = ["intel-sgx-root", "nvidia-device-root", "amd-root", "timestamp-authority-root"].map(|kind| {
-        let file = serde_json::json!({
-            "format": "weighbridge/trust-anchor/v1", "name": "x", "grade": "simulated", "kind": kind,
-            "certificate_pem": pem,
+    let accepted = ["intel-sgx-root", "nvidia-device-root", "nvidia-rim-root", "amd-root", "timestamp-authority-root"]
+        .map(|kind| {
+            let file = serde_json::json!({
+                "format": "weighbridge/trust-anchor/v1", "name": "x", "grade": "simulated", "kind": kind,
+                "certificate_pem": pem,
+            });
+            anchor(file.to_string().as_bytes()) == Seen::Accepted
         });
-        anchor(file.to_string().as_bytes()) == Seen::Accepted
-    });
     seen(accepted.contains(&true))
 }
 
@@ -190,8 +249,10 @@ pub(super) fn anchor(bytes: &[u8]) -> Seen {
         assert!(anchors == before, "a refused anchor file left something behind");
         return Seen::Refused;
     }
-    let count = |TrustAnchors { intel, nvidia_device, amd, time, beacons, timestamp }: &TrustAnchors| {
-        [intel, nvidia_device, amd, timestamp].map(Vec::len).iter().sum::<usize>() + time.len() + beacons.len()
+    let count = |anchors: &TrustAnchors| {
+        let TrustAnchors { intel, nvidia_device, nvidia_rim, amd, time, beacons, timestamp } = anchors;
+        let certified = [intel, nvidia_device, nvidia_rim, amd, timestamp].map(Vec::len);
+        certified.iter().sum::<usize>() + time.len() + beacons.len()
     };
     assert_eq!(count(&anchors), count(&before) + 1, "one file, one anchor");
     assert!(parse_anchor_file(bytes, &mut anchors).is_err(), "the same anchor twice");
@@ -340,5 +401,30 @@ pub(super) fn verify_bundle(bytes: &[u8]) -> Seen {
         }
         (None, Some(_)) => Seen::Refused,
         (report, culprit) => panic!("a report ({}) and a culprit ({culprit:?})", report.is_some()),
+    }
+}
+
+/// Shape and formats in seven bytes, then the blocks. Whatever is accepted is a sound verdict about exactly these bytes.
+pub(super) fn tile(bytes: &[u8]) -> Seen {
+    let Some((&[left, right, output, rows, cols, low, high], blocks)) = bytes.split_first_chunk() else {
+        return Seen::Refused;
+    };
+    let format = |tag: u8| Format::from_bytes(&[tag]).ok();
+    let (Some(left), Some(right), Some(output)) = (format(left), format(right), format(output)) else {
+        return Seen::Refused;
+    };
+    let (rows, cols, k) = (usize::from(rows), usize::from(cols), usize::from(u16::from_le_bytes([low, high])));
+    let Some((a, rest)) = blocks.split_at_checked(rows * k * left.bytes()) else { return Seen::Refused };
+    let Some((b, c)) = rest.split_at_checked(cols * k * right.bytes()) else { return Seen::Refused };
+    let strips = (Strip::new(left, rows, k, a.to_vec()), Strip::new(right, cols, k, b.to_vec()));
+    let ((Ok(a), Ok(b)), Ok(c)) = (strips, Tile::new(output, rows, cols, c.to_vec())) else { return Seen::Refused };
+    let policy = OperationPolicy::of(left, output).with_right(right);
+    match check_tile(&a, &b, &c, &policy) {
+        TileVerdict::Accepted(facts) => {
+            assert_eq!(facts.entries as usize, rows * cols);
+            assert!(facts.informative * 2 >= facts.entries && facts.worst <= 256);
+            Seen::Accepted
+        }
+        TileVerdict::Refused(_) | TileVerdict::NotProven(_) => Seen::Refused,
     }
 }

@@ -15,6 +15,8 @@ pub fn captures(name: &str) -> Vec<Vec<u8>> {
         "tdx-quote" => files("tdx", |file| file.ends_with(".bin") || file.ends_with(".dat")),
         "tdx-collateral" => files("tdx", |file| file.starts_with("collateral") && file.ends_with(".json")),
         "gpu-report" => files("nvidia-gpu", |file| file.ends_with(".bin")),
+        "switch-report" => files("nvidia-nvswitch", |file| file.ends_with(".bin")),
+        "rim" => files("nvidia-gpu", |file| file.ends_with(".swidtag") || file.ends_with(".xml")),
         "pem" => files("nvidia-gpu", |file| file.ends_with(".pem")),
         _ => Vec::new(),
     }

@@ -14,6 +14,10 @@ use weighbridge_attest_types::{
     AppraisalPolicy, BeaconToken, Bundle, Canonical, Digest32, EvidenceSet, Flops, Member, NodeWitness, TrustAnchors,
     UnixMillis, built_in_profiles,
 };
+use weighbridge_audit::{
+    AuditMode, AuditPolicy, BeaconChain, ErrorModel, Format, NumericPolicy, OperationPolicy, RandomnessRule, Risk,
+    Stratum, TensorTolerance, Tolerance, Weight,
+};
 use weighbridge_circuits::{ThresholdProof, ThresholdPublic};
 use weighbridge_daemon::Config;
 use weighbridge_daemon_api::{
@@ -21,7 +25,10 @@ use weighbridge_daemon_api::{
     ReceiptRequest, RunEnded, RunStartRequest, RunStarted, StepReport, WorkUnitReport, paths,
 };
 
+use weighbridge_tests_simulator::{Certified, OcspHash, OcspOptions, OcspSigner, OcspStatus};
+
 use crate::SampleRun;
+use crate::tiles::{Matrix, synthetic};
 
 /// Recorded rounds and tokens.
 const TIME: &str = include_str!("../../vectors/time.json");
@@ -39,6 +46,8 @@ pub(super) struct Honest {
     pub(super) quote: Vec<u8>,
     pub(super) gpu_report: Vec<u8>,
     pub(super) gpu_certificates: Vec<Vec<u8>>,
+    pub(super) switch_report: Vec<u8>,
+    pub(super) switch_certificates: Vec<Vec<u8>>,
 }
 
 /// One node, one GPU, four intervals, one head quote: an attempt costs milliseconds.
@@ -53,12 +62,25 @@ pub(super) fn honest() -> &'static Honest {
         for file in run.world.trust_roots() {
             parse_anchor_file(&file.bytes, &mut anchors).expect("an anchor file");
         }
-        let endorsements = Endorsements::recognise(&[run.world.collateral_json()]);
+        let endorsements = Endorsements::recognise(&run.world.endorsements());
         let set = &run.nodes[0].key_set;
         let (quote, gpu) = (set.cpu.body.clone(), &set.devices[0]);
         let (gpu_report, gpu_certificates) = (gpu.report.clone(), gpu.certificates.clone());
         let at = run.appraisal_instant();
-        Honest { run, anchors, at, endorsements, quote, gpu_report, gpu_certificates }
+        let switch = run.world.switch(0, 0);
+        let switch_report = switch.report_with(switch.options(), [3; 32]);
+        let switch_certificates = switch.certificates().to_vec();
+        Honest {
+            run,
+            anchors,
+            at,
+            endorsements,
+            quote,
+            gpu_report,
+            gpu_certificates,
+            switch_report,
+            switch_certificates,
+        }
     })
 }
 
@@ -71,7 +93,7 @@ pub(super) fn small_bundle() -> Vec<Vec<u8>> {
     static BUNDLE: OnceLock<Vec<u8>> = OnceLock::new();
     let bytes = BUNDLE.get_or_init(|| {
         let Honest { run, anchors, at, .. } = honest();
-        let (exports, endorsements) = (run.exports(), vec![collateral()]);
+        let (exports, endorsements) = (run.exports(), run.world.endorsements());
         let parts = AssembleParts {
             exports,
             endorsements,
@@ -183,6 +205,27 @@ pub(super) fn tdx_collateral() -> Vec<Vec<u8>> {
 
 pub(super) fn gpu_report() -> Vec<Vec<u8>> {
     vec![honest().gpu_report.clone()]
+}
+
+pub(super) fn switch_report() -> Vec<Vec<u8>> {
+    vec![honest().switch_report.clone()]
+}
+
+pub(super) fn rim() -> Vec<Vec<u8>> {
+    let world = &honest().run.world;
+    let [driver, vbios] = world.gpu_rims();
+    [driver, vbios, world.switch_rim()].map(|options| world.rim_signer().rim(&options)).to_vec()
+}
+
+pub(super) fn ocsp() -> Vec<Vec<u8>> {
+    let world = &honest().run.world;
+    let of = |hash, signer| world.ocsp(Certified::Provisioner, &OcspOptions { hash, signer, ..world.ocsp_options() });
+    vec![of(OcspHash::Sha1, OcspSigner::Delegate), of(OcspHash::Sha384, OcspSigner::Authority)]
+}
+
+pub(super) fn revocation_list() -> Vec<Vec<u8>> {
+    let world = &honest().run.world;
+    [OcspStatus::Good, OcspStatus::OnHold].map(|status| world.nvidia_crl(Certified::Provisioner, status)).to_vec()
 }
 
 pub(super) fn gpu_chain() -> Vec<Vec<u8>> {
@@ -318,4 +361,53 @@ pub(super) fn unframe(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
         bytes = after;
     }
     bytes.is_empty().then_some(parts)
+}
+
+/// Policies of the audit, as a run would commit to them.
+pub(super) fn numeric_policy() -> Vec<Vec<u8>> {
+    let bf16 = OperationPolicy::of(Format::Bf16, Format::Bf16);
+    let order_free = bf16.with_model(ErrorModel::OrderFree, 1).expect("in range");
+    let tf32 = OperationPolicy::of(Format::F32, Format::F32).with_tf32(true).expect("f32 operands");
+    [bf16, order_free, tf32].map(|policy| NumericPolicy::uniform(policy).to_bytes()).to_vec()
+}
+
+pub(super) fn audit_policy() -> Vec<Vec<u8>> {
+    let chain = BeaconChain { chain: Digest32([1; 32]), genesis: UnixMillis(1_000), period_millis: 3_000 };
+    let risk = |millionths| Risk::new(millionths).expect("in range");
+    let strata = vec![
+        Stratum { weight: Weight::Flop, cap: 1 << 80, draws: 300, risk: risk(40_000) },
+        Stratum { weight: Weight::Link, cap: 1 << 40, draws: 30, risk: risk(10_000) },
+    ];
+    let rules = [
+        RandomnessRule::Beacon { chain, delta_millis: 60_000 },
+        RandomnessRule::Verifier { verifier: Digest32([2; 32]) },
+        RandomnessRule::SelfCheck,
+    ];
+    let policy = |rule| AuditPolicy::new(AuditMode::Replayed, rule, 1_000, Risk::FIVE_PERCENT, strata.clone());
+    rules.map(|rule| policy(rule).expect("in range").to_bytes()).to_vec()
+}
+
+pub(super) fn tolerance() -> Vec<Vec<u8>> {
+    let near = TensorTolerance { ulps: 4, absolute_exponent: Some(-20), differing: 10_000 };
+    let tensors = vec![("head.weight".to_owned(), near), ("tail.weight".to_owned(), TensorTolerance::EXACT)];
+    vec![Tolerance::new(near, tensors).expect("in range").to_bytes()]
+}
+
+/// Honest tiles of each pair of formats, an edge tile among them.
+pub(super) fn tile() -> Vec<Vec<u8>> {
+    let of = |shape: (usize, usize, usize), operands: Format, output: Format| {
+        let product = synthetic(shape, operands, output, 11);
+        let (rows, k, cols) = shape;
+        let [tag_in, tag_out] = [operands, output].map(|format| format.to_bytes()[0]);
+        let [rows, cols] = [rows, cols].map(|size| u8::try_from(size).expect("a small tile"));
+        let [low, high] = u16::try_from(k).expect("a short product").to_le_bytes();
+        let stored = |matrix: &Matrix| Matrix::stored(matrix.format, &matrix.values);
+        let blocks = [stored(&product.a), stored(&product.b), stored(&product.c)].concat();
+        [&[tag_in, tag_in, tag_out, rows, cols, low, high][..], &blocks].concat()
+    };
+    vec![
+        of((8, 32, 8), Format::Bf16, Format::Bf16),
+        of((4, 32, 4), Format::F32, Format::F32),
+        of((1, 40, 3), Format::Bf16, Format::F32),
+    ]
 }

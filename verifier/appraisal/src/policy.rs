@@ -2,6 +2,8 @@
 //! with their device. **Knows** normalised claims. **Does not know** TEEs, ledgers or the network.
 //! **Spec.** PROTOCOL §6 (policy is explicit), EVIDENCE §0.
 
+mod nvidia;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
@@ -14,9 +16,6 @@ use crate::check::{CheckResult, Checks, Finding};
 use crate::ingest::name;
 use crate::nodes::{BoundEvidence, CheckedNode};
 use crate::text;
-
-/// Code by which a scheme says that it had no reference measurements of a GPU.
-const GPU_REFERENCE_CODE: &str = "gpu-rim";
 
 /// Nodes whose claims meet the policy.
 #[derive(Debug)]
@@ -75,13 +74,15 @@ impl<'a> Appraised<'a> {
             let CertificateAnchor { name, grade, spki_sha256, der: _ } = anchor;
             format!("{name} ({}, SPKI sha256:{spki_sha256})", grade.as_str())
         };
-        let known = anchors.intel.iter().chain(&anchors.nvidia_device).chain(&anchors.amd);
+        let nvidia = anchors.nvidia_device.iter().chain(&anchors.nvidia_rim);
+        let known = anchors.intel.iter().chain(nvidia).chain(&anchors.amd);
         known.filter(|anchor| used.contains(anchor.name.as_str())).map(line).collect()
     }
 
     /// Grade and name of every anchor that evidence hangs on.
     pub(crate) fn graded_anchors(&self) -> BTreeSet<(Grade, &str)> {
-        self.claims().map(|claims| (claims.grade, claims.anchor.as_str())).collect()
+        let own = self.claims().map(|claims| (claims.grade, claims.anchor.as_str()));
+        own.chain(self.claims().flat_map(nvidia::reference_anchors)).collect()
     }
 
     fn claims(&self) -> impl Iterator<Item = &PlatformClaims> {
@@ -121,7 +122,7 @@ fn appraise_set(evidence: &BoundEvidence<'_>, policy: &AppraisalPolicy, checks: 
         checks.record(evidence.path(), "policy-not-applicable", Err(Finding::skipped(why)));
     }
     for Failure { code, message } in &failures {
-        checks.record(evidence.path(), code, Err(Finding::fail(Culprit::Rejected, message)));
+        checks.record(evidence.path(), code, Err(Finding::fail(nvidia::culprit(code), message)));
     }
     if failures.is_empty() {
         checks.record(evidence.path(), "policy-met", Ok(format!("every rule of {} is met or waived", policy.id)));
@@ -148,8 +149,8 @@ fn cpu_failures(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<Failur
         migratable,
         tcb_status,
         measurement,
-        gpu_reference_values: _,
         sev_snp,
+        nvidia: _,
     } = policy;
     let mut rules = Rules { claims, failures: Vec::new() };
     rules.apply("policy-debug", "debug", debug, claims.debug.as_ref());
@@ -179,14 +180,14 @@ fn not_applicable(kind: &EvidenceKind) -> Option<&'static str> {
 
 /// All rules that an accelerator's claims do not meet.
 fn accelerator_failures(claims: &PlatformClaims, policy: &AppraisalPolicy) -> Vec<Failure> {
-    let AppraisalPolicy { debug, gpu_reference_values, .. } = policy;
+    let AppraisalPolicy { debug, nvidia, .. } = policy;
     let mut rules = Rules { claims, failures: Vec::new() };
     // GPU reports of today do not say whether debugging is on; one that says so is held to the rule.
     if let Some(found) = claims.debug {
         rules.apply("policy-debug", "debug", debug, Some(&found));
     }
-    let has_reference = !claims.not_checked.iter().any(|item| item.code == GPU_REFERENCE_CODE);
-    rules.apply("policy-gpu-reference-values", "GPU reference values", gpu_reference_values, Some(&has_reference));
+    // There are no other accelerators; one would have none of these claims, and fail.
+    rules.apply_nvidia(nvidia);
     rules.failures
 }
 
@@ -197,6 +198,10 @@ struct Rules<'a> {
 }
 
 impl Rules<'_> {
+    fn device(&self) -> String {
+        self.claims.device.map_or_else(|| "of unknown identity".to_owned(), text::short)
+    }
+
     /// What only SEV-SNP guests are asked; claims of that kind always carry the answers.
     fn apply_snp(&mut self, rules: &SnpRules) {
         let Some(claims) = self.claims.snp.as_deref() else {
@@ -228,7 +233,7 @@ impl Rules<'_> {
         if wanted.is_met_by(found) {
             return;
         }
-        let device = self.claims.device.map_or_else(|| "of unknown identity".to_owned(), text::short);
+        let device = self.device();
         let found = found.map_or_else(|| "nothing".to_owned(), |found| format!("{found:?}"));
         let advisories = match (code, self.claims.advisories.is_empty()) {
             ("policy-tcb-status", false) => format!(" (advisories {})", text::list(&self.claims.advisories)),
@@ -272,8 +277,8 @@ fn waivers(policy: &AppraisalPolicy) -> impl Iterator<Item = (String, &str)> {
         migratable,
         tcb_status,
         measurement,
-        gpu_reference_values,
         sev_snp,
+        nvidia,
     } = policy;
     let rules = [
         ("debug", reason::<bool>(debug)),
@@ -281,10 +286,13 @@ fn waivers(policy: &AppraisalPolicy) -> impl Iterator<Item = (String, &str)> {
         ("migration", reason::<bool>(migratable)),
         ("TCB status", reason::<TcbStatus>(tcb_status)),
         ("launch measurement", reason::<String>(measurement)),
-        ("GPU reference values", reason::<bool>(gpu_reference_values)),
     ];
     let one = rules.into_iter().filter_map(|(rule, reason)| Some((rule.to_owned(), reason?)));
-    one.chain(snp_waivers(sev_snp).into_iter().map(|(reason, rules)| (format!("SEV-SNP {}", rules.join(", ")), reason)))
+    let grouped = |vendor: &'static str| {
+        move |(reason, rules): (_, Vec<String>)| (format!("{vendor} {}", rules.join(", ")), reason)
+    };
+    let nvidia = nvidia::waivers(nvidia).into_iter().map(grouped("NVIDIA"));
+    one.chain(snp_waivers(sev_snp).into_iter().map(grouped("SEV-SNP"))).chain(nvidia)
 }
 
 /// Those of one reason stand together: most policies have one for all.
@@ -343,6 +351,7 @@ mod tests {
             valid_until: UnixMillis(0),
             not_checked: vec![],
             snp: None,
+            nvidia: None,
         }
     }
 
@@ -451,15 +460,6 @@ mod tests {
     }
 
     #[test]
-    fn an_accelerator_that_admits_debugging_is_refused() {
-        let policy = AppraisalPolicy::built_in();
-        let gpu = PlatformClaims { kind: EvidenceKind::new(EvidenceKind::NVIDIA_GPU), debug: None, ..tdx() };
-        assert_eq!(accelerator_failures(&gpu, &policy), []);
-        let debugged = PlatformClaims { debug: Some(true), ..gpu };
-        assert_eq!(accelerator_failures(&debugged, &policy)[0].code, "policy-debug");
-    }
-
-    #[test]
     fn another_policy_is_rejected_and_no_policy_is_malformed() {
         let built_in = AppraisalPolicy::built_in();
         assert!(is_built_in(&policy_member(&built_in), &built_in).is_ok());
@@ -469,7 +469,7 @@ mod tests {
             rejected,
             Finding::fail(
                 Culprit::Rejected,
-                "the bundle names policy weighbridge-default v2; this version applies only its own"
+                "the bundle names policy weighbridge-default v3; this version applies only its own"
             )
         );
         let mut spaced = policy_member(&built_in);

@@ -55,6 +55,15 @@ impl Console<'_> {
         bar
     }
 
+    /// A bar over a number of draws.
+    pub(super) fn draw_bar(&self) -> ProgressBar {
+        if !self.err_is_terminal {
+            return ProgressBar::hidden();
+        }
+        let style = ProgressStyle::with_template("{bar:32} {pos} of {len} draws, {eta} left");
+        ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    }
+
     /// A bar over a number of bytes.
     pub(super) fn byte_bar(&self) -> ProgressBar {
         if !self.err_is_terminal {

@@ -188,6 +188,20 @@ pub(super) const ERRORS: &[Explanation] = &[
         "Commit to the finished files of one checkpoint.",
     ),
     row(
+        "trace-refused",
+        "The graph and the tensors of a captured step.",
+        "They are damaged, of another format, or do not belong together.",
+        YOU,
+        "Capture the step again; docs/trace-format.md has the format.",
+    ),
+    row(
+        "trial-not-held",
+        "Whether tiles and links can be drawn from a trace.",
+        "It has no matrix product, or its files changed while they were read.",
+        YOU,
+        "Take a finished capture of a whole step.",
+    ),
+    row(
         "page-not-written",
         "The report’s page.",
         "It could not be made.",

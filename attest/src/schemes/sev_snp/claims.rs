@@ -45,6 +45,7 @@ pub(super) fn claims(report: &SnpReport<'_>, checked: Checked<'_, '_>) -> Platfo
             author_key_digest: report.author_key.then_some(report.author_key_digest),
             mitigations: report.mitigations,
         })),
+        nvidia: None,
     }
 }
 

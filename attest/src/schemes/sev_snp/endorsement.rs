@@ -3,9 +3,9 @@
 
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::revocation::AmdList;
 use super::vek::{VekFacts, read_facts, signer_of};
 use crate::budget::{MAX_CHAIN_BYTES, MAX_CRL_BYTES};
+use crate::crl::RevocationList;
 use crate::error::Failure;
 use crate::pem::pem_certificates;
 use crate::x509::common_name;
@@ -26,7 +26,7 @@ pub(crate) enum AmdFile {
     /// Certificates in the order of the file.
     Certificates(Vec<AmdCertificate>),
     /// A revocation list.
-    Crl(AmdList),
+    Crl(RevocationList),
 }
 
 /// A certificate, and what it takes to know whether it is the one that a report needs: a bundle has thousands of
@@ -87,7 +87,7 @@ fn read_der(bytes: &[u8]) -> Result<AmdFile, Failure> {
     if bytes.len() > MAX_CRL_BYTES {
         return Err(unreadable(format!("{} bytes are over the cap of {MAX_CRL_BYTES}", bytes.len())));
     }
-    match AmdList::read(bytes) {
+    match RevocationList::read(bytes) {
         Some(list) => Ok(AmdFile::Crl(list)),
         None => read_certificates(&[bytes.to_vec()]),
     }

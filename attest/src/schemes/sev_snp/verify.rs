@@ -9,10 +9,10 @@ use x509_parser::prelude::X509Certificate;
 use super::chain::{self, Links, signs};
 use super::endorsement::{AmdCertificate, AmdFile, Claims};
 use super::report::SnpReport;
-use super::revocation::AmdList;
 use super::vek::{VekFacts, check_binding};
 use super::{agree, claims, revocation};
 use crate::budget::{MAX_NAMESAKES, MAX_VEK_CANDIDATES};
+use crate::crl::RevocationList;
 use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure, Failures, untrusted_if_any};
 use crate::verified::Verified;
@@ -69,7 +69,7 @@ struct Given<'c> {
     veks: Vec<(&'c AmdCertificate, &'c Result<VekFacts, Failure>)>,
     issuers: Vec<&'c AmdCertificate>,
     roots: Vec<&'c AmdCertificate>,
-    lists: Vec<&'c AmdList>,
+    lists: Vec<&'c RevocationList>,
 }
 
 /// Certificates that name each other as issuers.
@@ -158,7 +158,7 @@ fn check<'c, 'a>(
     report: &SnpReport<'_>,
     links: Links<'c>,
     facts: &VekFacts,
-    lists: &[&AmdList],
+    lists: &[&RevocationList],
     anchors: &'a [CertificateAnchor],
     now: UnixMillis,
 ) -> Result<Checked<'c, 'a>, EvidenceError> {

@@ -38,5 +38,6 @@ pub(super) fn claims(
         valid_until: window.until(),
         not_checked,
         snp: None,
+        nvidia: None,
     }
 }

@@ -136,7 +136,8 @@ pub(super) fn not_proven(period: &Period, has_proof: bool, has_statement: bool) 
         ),
         Sentence::on(
             ["check:policy-gpu-reference-values", "field:/policy"],
-            "That GPU firmware and driver are genuine versions: GPU reference measurements are not appraised.",
+            "That GPU firmware and driver are recent or free of flaws: they are compared with NVIDIA's reference values of \
+             their own version, and no minimum version is required.",
         ),
         Sentence::on(
             ["check:policy-debug"],

@@ -1,17 +1,14 @@
 //! **Duty.** The device chain: five certificates with the names that say which chip this is, the stable id in the BROM
 //! certificate, and the firmware identity in the leaf. **Spec.** EVIDENCE §1.3.
 
-use weighbridge_attest_types::ChipFamily;
+use weighbridge_attest_types::Pdi;
 use x509_parser::asn1_rs::{Any, FromDer as _, Oid, oid};
 use x509_parser::prelude::X509Certificate;
 
+use super::part::{Family, Part};
 use crate::error::Failure;
 use crate::x509::{common_name, extension, subject_serial};
 
-/// Chips whose reports are understood: Hopper and Blackwell.
-const FAMILIES: [&str; 2] = ["GH100", "GB100"];
-/// What stands before the PDI in the BROM certificate's serialNumber; a switch has "50".
-const PDI_PREFIX: &str = "41";
 const PDI_BYTES: usize = 8;
 const FWID_BYTES: usize = 48;
 /// Element [6] of DiceTcbInfo.
@@ -21,42 +18,57 @@ const FWIDS_TAG: u32 = 6;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct DeviceIdentity {
     /// From the names.
-    pub(super) family: ChipFamily,
+    pub(super) family: &'static Family,
     /// The stable id.
-    pub(super) pdi: [u8; PDI_BYTES],
+    pub(super) pdi: Pdi,
+    /// Name of the BROM certificate.
+    pub(super) hw_model: String,
+    /// Serial number of the leaf certificate, decimal.
+    pub(super) ueid: String,
 }
 
-/// Why names do not make a GPU.
+/// Why names do not make a device.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NameFailure {
-    /// Not the names of a GPU's chain.
+    /// Not the names of such a device's chain.
     Wrong(Failure),
-    /// A GPU's chain, of a chip that is not known here.
+    /// Such a device's chain, of a chip that is not known here.
     UnknownFamily(Failure),
 }
 
-/// Reads chip family and stable id from the five names: `<chip> <revision> GSP FMC LF`, `… GSP BROM`,
+/// Reads chip family and stable id from the five names: `<chip> <revision> <processor> FMC LF`, `… <processor> BROM`,
 /// `NVIDIA <chip> Provisioner ICA <number>`, `NVIDIA <chip> Identity`, and the root, which is pinned by key.
-pub(super) fn read_identity(certificates: &[X509Certificate<'_>]) -> Result<DeviceIdentity, NameFailure> {
+pub(super) fn read_identity(part: Part, certificates: &[X509Certificate<'_>]) -> Result<DeviceIdentity, NameFailure> {
+    let codes = part.codes();
     let [leaf, brom, provisioner, identity, _root] = certificates else {
         let message = format!("a device chain has 5 certificates, this one {}", certificates.len());
-        return Err(NameFailure::Wrong(Failure::new("gpu-chain-length", message)));
+        return Err(NameFailure::Wrong(Failure::new(codes.chain_length, message)));
     };
     let names = [leaf, brom, provisioner, identity].map(|certificate| common_name(certificate).unwrap_or_default());
-    let Some(family) = family_of(names) else {
-        let message = format!("the names {names:?} are not those of a GPU's chain");
-        return Err(NameFailure::Wrong(Failure::new("gpu-chain-names", message)));
+    let wrong_names = || {
+        let message = format!("the names {names:?} are not those of a {}'s chain", part.noun());
+        NameFailure::Wrong(Failure::new(codes.chain_names, message))
     };
-    if !FAMILIES.contains(&family) {
-        let message = format!("chip {family:?} is not known here; known are {FAMILIES:?}");
-        return Err(NameFailure::UnknownFamily(Failure::new("gpu-family-unknown", message)));
+    let Some((chip, by)) = chip_of(part.processor(), names) else {
+        return Err(wrong_names());
+    };
+    let Some(family) = part.families().iter().find(|family| family.in_certificates == chip) else {
+        let known: Vec<&str> = part.families().iter().map(|family| family.in_certificates).collect();
+        let message = format!("chip {chip:?} is not known here; known are {known:?}");
+        return Err(NameFailure::UnknownFamily(Failure::new(codes.family_unknown, message)));
+    };
+    if family.identity != by {
+        return Err(wrong_names());
     }
     let serial = subject_serial(brom).unwrap_or_default();
-    let Some(pdi) = pdi_of(serial) else {
-        let message = format!("the BROM certificate's serialNumber {serial:?} is not {PDI_PREFIX} and a PDI");
-        return Err(NameFailure::Wrong(Failure::new("gpu-pdi", message)));
+    let prefix = part.pdi_prefix();
+    let Some(pdi) = pdi_of(prefix, serial) else {
+        let message = format!("the BROM certificate's serialNumber {serial:?} is not {prefix} and a PDI");
+        return Err(NameFailure::Wrong(Failure::new(codes.pdi, message)));
     };
-    Ok(DeviceIdentity { family: ChipFamily(family.to_owned()), pdi })
+    let [_, hw_model, ..] = names;
+    let (hw_model, ueid) = (hw_model.to_owned(), leaf.tbs_certificate.serial.to_string());
+    Ok(DeviceIdentity { family, pdi, hw_model, ueid })
 }
 
 /// The firmware identity that the leaf certificate vouches for.
@@ -70,22 +82,27 @@ pub(super) fn read_fwid(leaf: &X509Certificate<'_>) -> Option<[u8; FWID_BYTES]> 
     }
 }
 
-fn family_of([leaf, brom, provisioner, identity]: [&str; 4]) -> Option<&str> {
-    let (family, revision) = leaf.strip_suffix(" GSP FMC LF")?.split_once(' ')?;
-    let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
-    let ica = provisioner.strip_prefix(&format!("NVIDIA {family} Provisioner ICA "))?;
-    let fits = plain(family)
+/// The chip, and the family in the identity authority's name.
+fn chip_of<'n>(processor: &str, [leaf, brom, provisioner, identity]: [&'n str; 4]) -> Option<(&'n str, &'n str)> {
+    let (chip, revision) = leaf.strip_suffix(&format!(" {processor} FMC LF"))?.split_once(' ')?;
+    let plain = |text: &str| {
+        let known = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        !text.is_empty() && text.bytes().all(known)
+    };
+    let ica = provisioner.strip_prefix(&format!("NVIDIA {chip} Provisioner ICA "))?;
+    let by = identity.strip_prefix("NVIDIA ")?.strip_suffix(" Identity")?;
+    let fits = plain(chip)
         && plain(revision)
-        && brom == format!("{family} {revision} GSP BROM")
+        && plain(by)
+        && brom == format!("{chip} {revision} {processor} BROM")
         && !ica.is_empty()
-        && ica.bytes().all(|b| b.is_ascii_digit())
-        && identity == format!("NVIDIA {family} Identity");
-    fits.then_some(family)
+        && ica.bytes().all(|b| b.is_ascii_digit());
+    fits.then_some((chip, by))
 }
 
-fn pdi_of(serial: &str) -> Option<[u8; PDI_BYTES]> {
-    let bytes = hex::decode(serial.strip_prefix(PDI_PREFIX)?).ok()?;
-    bytes.try_into().ok()
+fn pdi_of(prefix: &str, serial: &str) -> Option<Pdi> {
+    let bytes = hex::decode(serial.strip_prefix(prefix)?).ok()?;
+    <[u8; PDI_BYTES]>::try_from(bytes).ok().map(Pdi)
 }
 
 /// Hopper: the extension ends in the digest.
@@ -134,10 +151,12 @@ mod tests {
         ["GH100 A01 GSP FMC LF", "GH100 A01 GSP BROM", "NVIDIA GH100 Provisioner ICA 1", "NVIDIA GH100 Identity"];
 
     #[test]
-    fn the_family_is_the_one_that_all_names_agree_on() {
-        assert_eq!(family_of(HOPPER), Some("GH100"));
+    fn the_chip_is_the_one_that_all_names_agree_on() {
+        let chip = |names: [&'static str; 4]| chip_of("GSP", names);
+        assert_eq!(chip(HOPPER), Some(("GH100", "GH100")));
+        assert_eq!(chip_of("FSP", HOPPER), None);
         let other = HOPPER.map(|name| name.replace("GH100", "GB202"));
-        assert_eq!(family_of([&other[0], &other[1], &other[2], &other[3]]), Some("GB202"));
+        assert_eq!(chip_of("GSP", [&other[0], &other[1], &other[2], &other[3]]), Some(("GB202", "GB202")));
         for (index, name) in [
             (0, "GH100 A01 FSP FMC LF"),
             (0, "GB100 A01 GSP FMC LF"),
@@ -146,18 +165,23 @@ mod tests {
             (2, "NVIDIA GB100 Provisioner ICA 1"),
             (2, "NVIDIA GH100 Provisioner ICA "),
             (3, "NVIDIA GH100 Identity 2"),
+            (3, "NVIDIA gh100 Identity"),
         ] {
             let mut names = HOPPER;
             names[index] = name;
-            assert_eq!(family_of(names), None, "{name}");
+            assert_eq!(chip(names), None, "{name}");
         }
+        let switch = ["LS_10 A01 FSP FMC LF", "LS_10 A01 FSP BROM", "NVIDIA LS_10 Provisioner ICA 1", HOPPER[3]];
+        assert_eq!(chip_of("FSP", switch), Some(("LS_10", "GH100")));
     }
 
     #[test]
     fn a_pdi_is_eight_bytes_behind_its_prefix() {
-        assert_eq!(pdi_of("41431D480FE5E87274"), Some([0x43, 0x1d, 0x48, 0x0f, 0xe5, 0xe8, 0x72, 0x74]));
+        let pdi = Pdi([0x43, 0x1d, 0x48, 0x0f, 0xe5, 0xe8, 0x72, 0x74]);
+        assert_eq!(pdi_of("41", "41431D480FE5E87274"), Some(pdi));
+        assert_eq!(pdi_of("50", "50431D480FE5E87274"), Some(pdi));
         for bad in ["", "41", "50431D480FE5E87274", "41431D480FE5E872", "41431D480FE5E8727400", "41431D480FE5E8727G"] {
-            assert_eq!(pdi_of(bad), None, "{bad}");
+            assert_eq!(pdi_of("41", bad), None, "{bad}");
         }
     }
 

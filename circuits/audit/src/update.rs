@@ -1,0 +1,112 @@
+//! **Duty.** Optimizer updates at one element: SGD with momentum, and AdamW by multiplication. **Knows** the numbers that
+//! the operation states. **Does not know** whether they are those of the run's schedule: see [`crate::boundary`].
+//! **Spec.** CIRCUITS §6 group 3; docs/trace-format.md (Rules); the definitions of PyTorch's `SGD` and `AdamW`.
+//!
+//! A framework may round to the state's format after every elementary operation (the plain loops of PyTorch) or only once
+//! at the end (fused kernels): the bound is that of the first. State that was stored is taken as it stands, not as it
+//! should be: its own entry is checked apart.
+
+use crate::approx::{Approx, power};
+use crate::link::elements::{Elements, Fault};
+use crate::link::plain::wider;
+use crate::link::{Ruled, Verdict, Why, judge};
+use crate::trace::{AdamW, FloatFormat, Sgd};
+
+/// One element of an SGD update: of the parameter, or of the momentum.
+pub(crate) fn sgd(elements: &Elements<'_>, numbers: &Sgd, output: &str, entry: u64) -> Ruled {
+    let Sgd { lr, momentum, dampening, weight_decay, nesterov } = *numbers;
+    let format = elements.format(elements.output("param")?)?;
+    let compute = wider(format);
+    let parameter = Approx::exact(elements.number("param", entry)?);
+    let gradient = Approx::exact(elements.number("grad", entry)?);
+    let decayed = if weight_decay == 0.0 {
+        gradient
+    } else {
+        gradient.plus(Approx::held(weight_decay, format).times(parameter).rounded(compute)).stored(format)
+    };
+    let mut direction = decayed;
+    if momentum != 0.0 {
+        let wanted = match elements.operation.input("momentum") {
+            Some(_) => {
+                let kept = Approx::held(momentum, format).times(Approx::exact(elements.number("momentum", entry)?));
+                let added = Approx::held(1.0 - dampening, format).times(decayed).rounded(compute);
+                kept.stored(format).plus(added).stored(format)
+            }
+            // The first update stores the direction itself.
+            None => decayed,
+        };
+        let stored = elements.result("momentum", entry)?;
+        if output == "momentum" {
+            return judge(stored, wanted);
+        }
+        let stored = Approx::exact(stored);
+        direction = if nesterov {
+            decayed.plus(Approx::held(momentum, format).times(stored).rounded(compute)).stored(format)
+        } else {
+            stored
+        };
+    } else if output == "momentum" {
+        return Err(Fault::Absent);
+    }
+    let update = Approx::held(lr, format).times(direction).rounded(compute);
+    judge(elements.result("param", entry)?, parameter.minus(update).stored(format))
+}
+
+/// One element of an AdamW update: of the parameter or of a moment.
+pub(crate) fn adamw(elements: &Elements<'_>, numbers: &AdamW, output: &str, entry: u64) -> Ruled {
+    let AdamW { beta1, beta2, .. } = *numbers;
+    let format = elements.format(elements.output("param")?)?;
+    let gradient = Approx::exact(elements.number("grad", entry)?);
+    // Moments that do not exist before the first update are zero.
+    let before = |role: &str| match elements.operation.input(role) {
+        Some(_) => elements.number(role, entry).map(Approx::exact),
+        None => Ok(Approx::exact(0.0)),
+    };
+    match output {
+        "exp_avg" => {
+            let kept = Approx::held(beta1, format).times(before(output)?).stored(format);
+            let added = Approx::held(1.0 - beta1, format).times(gradient).stored(format);
+            judge(elements.result(output, entry)?, kept.plus(added).stored(format))
+        }
+        "exp_avg_sq" => {
+            let kept = Approx::held(beta2, format).times(before(output)?).stored(format);
+            let added = Approx::held(1.0 - beta2, format).times(gradient).stored(format).times(gradient).stored(format);
+            judge(elements.result(output, entry)?, kept.plus(added).stored(format))
+        }
+        _ => adamw_parameter(elements, numbers, format, entry),
+    }
+}
+
+/// `(p·(1 − lr·decay) − out) · (√v/√(1 − β₂ᵗ) + ε) = m · lr/(1 − β₁ᵗ)`: no division by what may be small.
+fn adamw_parameter(elements: &Elements<'_>, numbers: &AdamW, format: FloatFormat, entry: u64) -> Ruled {
+    let AdamW { lr, beta1, beta2, eps, weight_decay, step } = *numbers;
+    let parameter = Approx::exact(elements.number("param", entry)?);
+    let found = elements.result("param", entry)?;
+    let (first, second) = (elements.result("exp_avg", entry)?, elements.result("exp_avg_sq", entry)?);
+    if second < 0.0 {
+        return Err(Fault::Why(Why::NotFinite));
+    }
+    let decayed = parameter.times(Approx::held(1.0 - lr * weight_decay, format)).stored(format);
+    let moved = decayed.minus(Approx::exact(found));
+    // The last addition was rounded at the size of what it added to, or of its result.
+    let size = decayed.value.abs().max(found.abs()) + decayed.error;
+    let last = Approx { value: size, error: 0.0 }.stored(format).error;
+    let moved = Approx { value: moved.value, error: moved.error + last };
+
+    let root = Approx::exact(second.sqrt()).stored(format);
+    let corrected = root.times(Approx::held(1.0 / (1.0 - power(beta2, step)).sqrt(), format)).stored(format);
+    let denominator = corrected.plus(Approx::held(eps, format)).stored(format);
+    let numerator =
+        Approx::exact(first).times(Approx::held(lr / (1.0 - power(beta1, step)), format)).stored(format).stored(format);
+    let (left, right) = (moved.times(denominator), numerator);
+    if !left.value.is_finite() || !left.error.is_finite() || !right.value.is_finite() || !right.error.is_finite() {
+        return Err(Fault::Why(Why::NotFinite));
+    }
+    if left.meets(right) {
+        return Ok(Verdict::Accepted);
+    }
+    // For a person: what the update should have been, where dividing is harmless.
+    let wanted = decayed.value - right.value / denominator.value;
+    let allowed = (left.error + right.error) / denominator.value;
+    Err(Fault::Why(Why::Differs { found, wanted, allowed }))
+}

@@ -1,0 +1,6 @@
+//! Row `revocation-list` of tests/src/parsers.rs.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let _seen = (weighbridge_tests::parsers::parser("revocation-list").attempt)(bytes);
+});
