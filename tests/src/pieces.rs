@@ -1,7 +1,7 @@
 //! **Duty.** Proves generated ledgers piece by piece and says what each piece took: what benchmarks, the simulation of
 //! scale and the calibration share. **Knows** processor time of this process. **Does not know** real nodes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use weighbridge_attest_types::{Digest32, Flops, PoseidonDigest, Reading, WitnessRow, sha256};
@@ -16,7 +16,7 @@ const GENESIS: Digest32 = Digest32([0x77; 32]);
 #[derive(Debug)]
 pub struct Pieces {
     prover: Prover,
-    kept: HashMap<JobId, Vec<u8>>,
+    kept: BTreeMap<JobId, Vec<u8>>,
     taken: BTreeMap<JobKind, Vec<Duration>>,
     /// What the first piece of a kind took beside its proof: building the circuit.
     built: BTreeMap<JobKind, Duration>,
@@ -45,7 +45,7 @@ impl Pieces {
     #[expect(clippy::new_without_default, reason = "making a prover reads the shipped keys")]
     pub fn new() -> Self {
         let prover = Prover::new().expect("shipped keys parse");
-        Self { prover, kept: HashMap::new(), taken: BTreeMap::new(), built: BTreeMap::new(), seen: BTreeSet::new() }
+        Self { prover, kept: BTreeMap::new(), taken: BTreeMap::new(), built: BTreeMap::new(), seen: BTreeSet::new() }
     }
 
     /// Proves a statement about the declared total of these chains; pieces that are there are not made again.

@@ -3,7 +3,7 @@
 
 use plonky2::hash::hash_types::HashOutTarget;
 use plonky2::iop::target::{BoolTarget, Target};
-use weighbridge_attest_types::{Domain, PoseidonDigest};
+use weighbridge_attest_types::Domain;
 
 use super::statement::{Meter, MeterRow, MeterWitness, Segment, Transition, id};
 use crate::Violation;
@@ -152,7 +152,7 @@ fn running_totals(builder: &mut Builder, state: &mut StateTargets, wires: &Inter
 impl SegmentTargets {
     fn assign(&self, segment: &Segment, assignment: &mut Assignment) -> Result<(), Violation> {
         set(assignment, self.begins.target, u64::from(segment.begins.is_some()))?;
-        set_digest(assignment, self.start, segment.begins.unwrap_or(PoseidonDigest::default()))?;
+        set_digest(assignment, self.start, segment.begins.unwrap_or_default())?;
         set(assignment, self.ends.target, u64::from(segment.ends))?;
         for (position, row) in self.rows.iter().enumerate() {
             let values = segment.rows.get(position);

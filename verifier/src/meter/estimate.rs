@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use weighbridge_circuits::{CATALOG, JobKind, Plan};
 
-/// One circuit, measured on 2 cores of an EPYC (Zen 4) with the prover of this version; `just calibrate` measures anew.
+/// One circuit, measured on 2 cores of an EPYC (Zen 4) with the prover of this version; the first table of docs/scale.md
+/// (`just scale`) is measured anew.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Calibration {
     pub(super) kind: JobKind,

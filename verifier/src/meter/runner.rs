@@ -53,7 +53,7 @@ pub(super) fn run(prepared: &Prepared<'_>, store: &Store, hear: &mut dyn FnMut(E
         }
         drop(tell);
         // Ends when the last thread is gone.
-        events.into_iter().for_each(|event| hear(event));
+        events.into_iter().for_each(&mut *hear);
     });
     let work = shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
     match work.failure {

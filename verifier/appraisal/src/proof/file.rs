@@ -2,7 +2,7 @@
 //! parts are members of a bundle. **Does not know** whether any of it holds. **Spec.** PROTOCOL §4, §7.
 
 use weighbridge_attest_types::{CodecError, Decoder, Encoder};
-use weighbridge_circuits::ThresholdProof;
+use weighbridge_circuits::{THRESHOLD_PROOF_BYTES, ThresholdProof};
 
 use super::circuits_member;
 use crate::ingest::ProofParts;
@@ -36,7 +36,9 @@ impl ProofFile {
         }
         let circuits = input.field()?.to_vec();
         let public = input.take()?;
-        let proof = input.field()?.to_vec();
+        // The larger of the two forms, which is longer than a field may be.
+        let length = input.count("proof", THRESHOLD_PROOF_BYTES)?;
+        let proof = input.raw(length)?.to_vec();
         input.end()?;
         Ok(Self(ProofParts { public, proof, circuits }))
     }
