@@ -488,13 +488,7 @@ impl CliError {
             }
             Self::Read { .. } => "check the path, and that this account may read it",
             Self::TooLarge { .. } => "check that this is the file you meant",
-            Self::Write { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
-                "choose another name: an existing key is never overwritten"
-            }
-            Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                "free some room and give the same command again: what was finished is kept"
-            }
-            Self::Write { .. } => "check that the folder exists, is writable and has room",
+            Self::Write { source, .. } => write_remedy(source),
             Self::Clock => "set the clock, or say the instant with --at",
             Self::UnknownProfile { .. } | Self::FreeBound { .. } => {
                 return Some(format!("use one of: {}", profile_ids()));
@@ -539,14 +533,8 @@ impl CliError {
             Self::Prove(source) if source.culprit() == Culprit::Rejected => {
                 "choose a statement that is true of the declared total, or --declared none"
             }
-            Self::Oms { source: OmsError::Key, .. } => "name the signer's public key, not the private one",
-            Self::Oms { source: OmsError::OtherKey { .. } | OmsError::Signature, .. } => {
-                "get the signer's key from the signer; if it is the right one, the signature is not theirs"
-            }
-            Self::Oms { source: OmsError::Differ(_) | OmsError::Uncovered(_), .. } => {
-                "get the files again, or ask the signer which files belong to the model"
-            }
-            Self::Oms { .. } | Self::OneModel | Self::NamelessSignature => return None,
+            Self::Oms { source, .. } => return oms_remedy(source).map(str::to_owned),
+            Self::OneModel | Self::NamelessSignature => return None,
             Self::Statement { source, .. } => source.remedy(),
             Self::NothingToExplain { .. } => "check the path, or list all codes: weighbridge explain codes",
             Self::NotExplainable { .. } => "give a bundle, its report.json, or what verify --format json printed",
@@ -594,6 +582,27 @@ fn of_file(error: &io::Error) -> Culprit {
         NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidFilename | InvalidInput | AlreadyExists
         | ReadOnlyFilesystem => Culprit::Usage,
         _ => Culprit::Unavailable,
+    }
+}
+
+fn write_remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AlreadyExists => "choose another name: an existing key is never overwritten",
+        io::ErrorKind::StorageFull => "free some room and give the same command again: what was finished is kept",
+        _ => "check that the folder exists, is writable and has room",
+    }
+}
+
+const fn oms_remedy(source: &OmsError) -> Option<&'static str> {
+    match source {
+        OmsError::Key => Some("name the signer's public key, not the private one"),
+        OmsError::OtherKey { .. } | OmsError::Signature => {
+            Some("get the signer's key from the signer; if it is the right one, the signature is not theirs")
+        }
+        OmsError::Differ(_) | OmsError::Uncovered(_) => {
+            Some("get the files again, or ask the signer which files belong to the model")
+        }
+        _ => None,
     }
 }
 

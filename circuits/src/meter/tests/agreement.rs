@@ -1,4 +1,4 @@
-//! Native meaning and circuit say the same on random runs, true and false; and the native heads are the ledger's.
+//! **Duty.** Native meaning and circuit say the same on random runs, true and false; and the native heads are the ledger's.
 
 use proptest::prelude::*;
 use weighbridge_attest_types::{Reading, WitnessRow, sha256};

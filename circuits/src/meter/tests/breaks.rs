@@ -1,4 +1,4 @@
-//! One breakage per constraint. What `check` can express goes through [`refused`]; flags and states that a native type
+//! **Duty.** One breakage per constraint. What `check` can express goes through [`refused`]; flags and states that a native type
 //! cannot even hold go through [`Raw`], which claims what the circuit's own arithmetic gives.
 
 use weighbridge_attest_types::{GOLDILOCKS_ORDER, PoseidonDigest};

@@ -1,4 +1,4 @@
-//! What a prover without any check would assign and claim: flags of any value, states of any form, and the state that
+//! **Duty.** What a prover without any check would assign and claim: flags of any value, states of any form, and the state that
 //! the circuit's own arithmetic leaves behind them, in the field. So only the checks are at fault when such a claim fails.
 
 use plonky2::field::types::{Field as _, PrimeField64 as _};

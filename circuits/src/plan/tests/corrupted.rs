@@ -1,4 +1,4 @@
-//! Runs with one thing changed: the statement of the honest ledgers must not follow from them, natively under the right
+//! **Duty.** Runs with one thing changed: the statement of the honest ledgers must not follow from them, natively under the right
 //! name, and no assignment of the honest leaves may hold.
 
 use weighbridge_attest_types::{Digest32, PoseidonDigest, Reading};

@@ -1,4 +1,4 @@
-//! Runs from a seed, and the honest ones proven.
+//! **Duty.** Runs from a seed, and the honest ones proven.
 
 use weighbridge_attest_types::{PoseidonDigest, Reading, WitnessRow, sha256};
 
