@@ -45,7 +45,7 @@ advisories:
 mutate:
     WEIGHBRIDGE_MUTATIONS=all cargo test --release --workspace --test scenarios mutations
 
-# All 1,000 random runs and corruptions natively, 50 proven and 200 forged in circuit, instead of a tenth (about N minutes).
+# All 1,000 random runs and corruptions natively, 50 proven and 200 forged in circuit, instead of a tenth (minutes of both cores).
 ledgers:
     WEIGHBRIDGE_LEDGERS=all cargo test --release --workspace --lib plan::tests
 

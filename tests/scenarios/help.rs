@@ -84,7 +84,7 @@ const SAID: &[(&str, i32, &str)] = &[
     ("report EXPORT --profile demo", 3, "container: "),
     ("commit EMPTY", 3, "EMPTY"),
     ("bundle assemble no/such --out FOLDER/x", 2, "cannot read no/such"),
-    ("meter plan EXPORT --witness FOLDER", 2, "FOLDER"),
+    ("meter plan EXPORT --witness FOLDER", 2, "one export per node of the run"),
     ("meter prove EXPORT --witness FOLDER --out FOLDER/x --memory 3KB", 2, "`3KB` is no size; write for example 4GiB"),
     ("meter check TEXT EXPORT", 3, "TEXT"),
     ("frobnicate", 2, "unrecognized subcommand 'frobnicate'"),

@@ -57,7 +57,7 @@ pub(super) struct LimitArgs {
     /// Folder in which finished pieces are kept: the same command goes on from there. They are private
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
-    /// Wrap the proof once more into half the bytes: 3 GiB of memory and half a minute
+    /// Wrap the proof once more into half the bytes: 4 GiB of memory and half a minute
     #[arg(long)]
     compact: bool,
 }
