@@ -123,7 +123,9 @@ fn a_proof_of_another_run_or_with_a_changed_bit_is_refused() {
     let others = others.iter().enumerate().map(|(number, export)| write(&format!("{number}"), &export.to_bytes()));
     let ran = check(&proven().file(), &others.collect::<Vec<_>>());
     assert_eq!(ran.code, Some(4), "{}", ran.stdout);
-    assert_eq!(codes(&ran), ["proof-genesis", "proof-chains", "proof-context"]);
+    let mut found = codes(&ran);
+    found.sort();
+    assert_eq!(found, ["proof-chains", "proof-context", "proof-genesis"]);
 
     let honest = std::fs::read(proven().file()).expect("reads");
     let changed = |at: usize| {
@@ -136,7 +138,7 @@ fn a_proof_of_another_run_or_with_a_changed_bit_is_refused() {
     assert_eq!(codes(&ran), ["proof-holds"]);
     // Behind the magic and the length: the first circuit's name.
     let ran = changed(12);
-    assert_eq!((ran.code, codes(&ran)), (Some(5), vec!["proof-of-another-version".to_owned()]), "{}", ran.stderr);
+    assert_eq!((ran.code, codes(&ran)), (Some(3), vec!["proof-of-another-version".to_owned()]), "{}", ran.stderr);
     for bytes in [&honest[..honest.len() - 1], &[honest.as_slice(), &[0]].concat(), b"no proof"] {
         assert_eq!(check(&write("changed", bytes), &desk().exports).code, Some(3));
     }
