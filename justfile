@@ -51,6 +51,18 @@ advisories:
 mutate:
     WEIGHBRIDGE_MUTATIONS=all cargo test --release --workspace --test scenarios mutations
 
+# All 1,000 random runs and corruptions natively, 50 proven and 200 forged in circuit, instead of a tenth (minutes of both cores).
+ledgers:
+    WEIGHBRIDGE_LEDGERS=all cargo test --release --workspace --lib plan::tests
+
+# The prover killed at 50 moments instead of 2.
+kills:
+    WEIGHBRIDGE_KILLS=50 cargo test --release --workspace --test scenarios killed_prover
+
+# Prove a sample of generated ledgers, and write the tables of docs/scale.md; `--whole` proves its smallest cluster too.
+scale *WHOLE:
+    cargo run --release --bin weighbridge-scale -- {{WHOLE}}
+
 # Measure, and write the README's table of figures anew (about five minutes; the demo first, if it never ran here).
 figures:
     test -e out/run.weighbridge || cargo run --release --bin weighbridge-demo

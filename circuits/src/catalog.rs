@@ -1,4 +1,4 @@
-//! **Duty.** THE table of circuits: id and pinned description. Digest tests walk it.
+//! **Duty.** THE table of circuits: id, pinned description, size of a proof. Digest tests walk it.
 
 use weighbridge_attest_types::{Digest32, sha256};
 
@@ -11,13 +11,30 @@ pub struct CircuitEntry {
     pub id: CircuitId,
     /// Its pinned description: gates, shape and plonky2's digest of the circuit, as text.
     pub description: &'static str,
+    /// Bytes of a proof without its public inputs: the circuit fixes them.
+    pub proof_bytes: usize,
+}
+
+/// A row of the table: the files of a circuit have its name.
+macro_rules! entry {
+    ($id:literal) => {
+        CircuitEntry {
+            id: $id,
+            description: include_str!(concat!("../fixtures/", $id, ".description")),
+            proof_bytes: include!(concat!("../fixtures/", $id, ".proof-bytes")),
+        }
+    };
 }
 
 /// All circuits, inner ones first.
 pub static CATALOG: &[CircuitEntry] = &[
-    CircuitEntry { id: "meter", description: include_str!("../fixtures/meter.description") },
-    CircuitEntry { id: "aggregation", description: include_str!("../fixtures/aggregation.description") },
-    CircuitEntry { id: "threshold", description: include_str!("../fixtures/threshold.description") },
+    entry!("meter-long"),
+    entry!("meter-short"),
+    entry!("wrap-long"),
+    entry!("wrap-short"),
+    entry!("fold"),
+    entry!("threshold"),
+    entry!("compact"),
 ];
 
 /// SHA-256 of every pinned description: which circuits a bundle was proven with.

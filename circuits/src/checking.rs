@@ -1,5 +1,5 @@
-//! **Duty.** Checking a published proof. The verifier key ships with the binary: no circuit is built here.
-//! **Knows** one circuit. **Does not know** how proofs are made.
+//! **Duty.** Checking a published proof. The verifier keys ship with the binary: no circuit is built here.
+//! **Knows** two forms of one statement. **Does not know** how proofs are made.
 
 use std::sync::OnceLock;
 
@@ -9,14 +9,25 @@ use plonky2::util::serialization::{Buffer, DefaultGateSerializer, Read, Write};
 
 use weighbridge_attest_types::GOLDILOCKS_ORDER;
 
-use crate::statement::{Config, EXTENSION, Field, FieldLayout, VerifierKey};
+use crate::statement::{Common, Config, EXTENSION, Field, FieldLayout, Proven, VerifierKey};
 use crate::{ProofError, ThresholdPublic};
 
 /// Size of a published proof in bytes: the circuit fixes it.
 pub const THRESHOLD_PROOF_BYTES: usize = include!("../fixtures/threshold.proof-bytes");
+/// Size of a published proof in its compact form.
+pub const COMPACT_PROOF_BYTES: usize = include!("../fixtures/compact.proof-bytes");
+
+/// A published proof with what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThresholdProof {
+    /// The statement.
+    pub public: ThresholdPublic,
+    /// The proof, in either form.
+    pub proof: Vec<u8>,
+}
 
 /// A statement whose proof was checked; the only constructor is [`check_threshold`]. By itself it says nothing about a
-/// run: genesis, starts and ends are whatever the prover named, until a reader compares them with recomputed ledgers.
+/// run: genesis, chains and context are whatever the prover named, until a reader compares them with recomputed ledgers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedProof {
     public: ThresholdPublic,
@@ -30,7 +41,7 @@ impl CheckedProof {
     }
 }
 
-/// Checks a published proof of the `threshold` statement.
+/// Checks a published proof of the `threshold` statement, in either form: the size tells which.
 ///
 /// # Errors
 /// [`ProofError`]: wrong size, not canonical, public part out of range, or it does not hold.
@@ -39,10 +50,12 @@ pub fn check_threshold(public: &ThresholdPublic, proof: &[u8]) -> Result<Checked
     if elements.iter().any(|&element| element >= GOLDILOCKS_ORDER) {
         return Err(ProofError::Public("an element is p or more"));
     }
-    let key = verifier_key()?;
-    let proof = parse(proof, key)?;
-    let public_inputs = elements.into_iter().map(Field::from_canonical_u64).collect();
-    key.verify(ProofWithPublicInputs { proof, public_inputs }).map_err(|_| ProofError::DoesNotHold)?;
+    let (key, size) = match proof.len() {
+        COMPACT_PROOF_BYTES => (compact_key()?, COMPACT_PROOF_BYTES),
+        _ => (threshold_key()?, THRESHOLD_PROOF_BYTES),
+    };
+    let proven = parse(proof, size, &key.common, &elements)?;
+    key.verify(proven).map_err(|_| ProofError::DoesNotHold)?;
     Ok(CheckedProof { public: public.clone() })
 }
 
@@ -56,20 +69,30 @@ pub(crate) fn encode(proof: &Proof<Field, Config, EXTENSION>) -> Vec<u8> {
 
 /// The size is fixed, so that nothing is allocated by what the bytes announce; elements at or above p would give one
 /// proof two encodings, so that the bytes must be what we would write.
-fn parse(bytes: &[u8], key: &VerifierKey) -> Result<Proof<Field, Config, EXTENSION>, ProofError> {
-    if bytes.len() != THRESHOLD_PROOF_BYTES {
-        return Err(ProofError::Size { found: bytes.len(), expected: THRESHOLD_PROOF_BYTES });
+pub(crate) fn parse(bytes: &[u8], size: usize, common: &Common, inputs: &[u64]) -> Result<Proven, ProofError> {
+    if bytes.len() != size {
+        return Err(ProofError::Size { found: bytes.len(), expected: size });
     }
-    let proof = Buffer::new(bytes).read_proof(&key.common).map_err(|_| ProofError::NotCanonical)?;
-    if encode(&proof) == bytes { Ok(proof) } else { Err(ProofError::NotCanonical) }
+    let proof = Buffer::new(bytes).read_proof(common).map_err(|_| ProofError::NotCanonical)?;
+    if encode(&proof) != bytes {
+        return Err(ProofError::NotCanonical);
+    }
+    let public_inputs = inputs.iter().map(|&element| Field::from_canonical_u64(element)).collect();
+    Ok(ProofWithPublicInputs { proof, public_inputs })
 }
 
-fn verifier_key() -> Result<&'static VerifierKey, ProofError> {
+/// A verifier key as it ships.
+pub(crate) fn read_key(bytes: &[u8]) -> Result<VerifierKey, ProofError> {
+    VerifierKey::from_bytes(bytes.to_vec(), &DefaultGateSerializer)
+        .map_err(|error| ProofError::VerifierKey(format!("{error:?}")))
+}
+
+pub(crate) fn threshold_key() -> Result<&'static VerifierKey, ProofError> {
     static KEY: OnceLock<Result<VerifierKey, ProofError>> = OnceLock::new();
-    let read = || {
-        let bytes = include_bytes!("../fixtures/threshold.verifier").to_vec();
-        VerifierKey::from_bytes(bytes, &DefaultGateSerializer)
-            .map_err(|error| ProofError::VerifierKey(format!("{error:?}")))
-    };
-    KEY.get_or_init(read).as_ref().map_err(Clone::clone)
+    KEY.get_or_init(|| read_key(include_bytes!("../fixtures/threshold.verifier"))).as_ref().map_err(Clone::clone)
+}
+
+pub(crate) fn compact_key() -> Result<&'static VerifierKey, ProofError> {
+    static KEY: OnceLock<Result<VerifierKey, ProofError>> = OnceLock::new();
+    KEY.get_or_init(|| read_key(include_bytes!("../fixtures/compact.verifier"))).as_ref().map_err(Clone::clone)
 }

@@ -12,23 +12,37 @@ pub enum ProveError {
     /// The statement is false.
     #[error("nothing was proven, because the statement is false")]
     Violation(#[source] Violation),
-    /// The run does not fit the fixed shape of this version's circuits.
-    #[error("{what}: {found}, but the circuits of this version prove at most {most}; assemble without a proof")]
-    Shape {
-        /// What does not fit.
-        what: &'static str,
-        /// How many there are.
-        found: usize,
-        /// How many fit.
-        most: usize,
-    },
-    /// A node key that recorded nothing: the circuits have no empty chain.
-    #[error(
-        "chain {chain} of the run has no interval, and the circuits of this version prove no empty chain; assemble without a proof"
-    )]
-    EmptyChain {
+    /// An opening that does not fit its ledger, or a total out of range.
+    #[error("nothing was proven: chain {chain} of the run, from 1, does not add up")]
+    InChain {
         /// Position, from 1.
         chain: usize,
+        /// What does not hold.
+        #[source]
+        violation: Violation,
+    },
+    /// Nothing to prove anything about.
+    #[error("the run has no chain; give the export of every node")]
+    NoChains,
+    /// One chain in two places.
+    #[error("chains {first} and {second} of the run, from 1, begin at one head; give the export of each node key once")]
+    Repeated {
+        /// Position, from 1.
+        first: usize,
+        /// Position, from 1.
+        second: usize,
+    },
+    /// Openings that are missing, or too many.
+    #[error(
+        "chain {chain} of the run, from 1, has {openings} openings for {intervals} intervals;          give the witness that the node wrote with this export"
+    )]
+    Openings {
+        /// Position, from 1.
+        chain: usize,
+        /// Openings.
+        openings: usize,
+        /// Intervals of the ledger.
+        intervals: usize,
     },
     /// A true statement that the prover could not prove: ours.
     #[error("the prover failed on circuit `{circuit}`: {detail}")]
@@ -71,8 +85,8 @@ impl ProveError {
     #[must_use]
     pub const fn culprit(&self) -> Culprit {
         match self {
-            Self::Violation(violation) => violation.culprit(),
-            Self::Shape { .. } | Self::EmptyChain { .. } => Culprit::Unsupported,
+            Self::Violation(violation) | Self::InChain { violation, .. } => violation.culprit(),
+            Self::NoChains | Self::Repeated { .. } | Self::Openings { .. } => Culprit::Usage,
             Self::Prover { .. } => Culprit::Internal,
         }
     }

@@ -5,21 +5,26 @@
 mod aggregation;
 mod catalog;
 mod checking;
+mod compact;
 mod error;
 mod gadgets;
+mod gates;
 mod meter;
 #[cfg(test)]
 mod pinned;
+mod plan;
 mod proving;
+mod state;
 mod statement;
 #[cfg(test)]
 mod testing;
 mod threshold;
 
 pub use catalog::{CATALOG, CircuitEntry, circuit_digests};
-pub use checking::{CheckedProof, THRESHOLD_PROOF_BYTES, check_threshold};
+pub use checking::{COMPACT_PROOF_BYTES, CheckedProof, THRESHOLD_PROOF_BYTES, ThresholdProof, check_threshold};
 pub use error::{ProofError, ProveError};
-pub use meter::{MAX_CHAIN_GFLOP, METER_INTERVALS};
-pub use proving::{ChainWitness, ThresholdProof, check_witness, prove_threshold};
+pub use plan::{ChainWitness, Job, JobId, JobKind, LeafChoice, Plan, Weighed};
+pub use proving::Prover;
+pub use state::{ChainClaim, ChainList};
 pub use statement::{CircuitId, Violation};
-pub use threshold::{CHAIN_SLOTS, ChainClaim, DeclaredRelation, ThresholdPublic};
+pub use threshold::{Component, MAX_RELATIONS, Relation, ThresholdPublic, TotalRelation};

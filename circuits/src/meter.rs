@@ -1,9 +1,11 @@
-//! **Duty.** `meter`: a segment of one node's ledger sums its committed interval readings.
+//! **Duty.** `meter`: from one state of a run to another along its ledgers. The leaf of every proof.
 
 mod circuit;
 mod statement;
 #[cfg(test)]
 mod tests;
 
-pub use statement::{MAX_CHAIN_GFLOP, METER_INTERVALS};
-pub(crate) use statement::{Meter, MeterPublic, MeterRow};
+pub(crate) use statement::{
+    LONG_ROWS_LOG, LONG_SEGMENTS, Meter, MeterRow, MeterWitness, SEGMENT_INTERVALS, SHORT_ROWS_LOG, SHORT_SEGMENTS,
+    Segment, Transition,
+};

@@ -7,7 +7,9 @@ use plonky2::field::goldilocks_field::GoldilocksField;
 use plonky2::field::types::PrimeField64;
 use plonky2::iop::witness::PartialWitness;
 use plonky2::plonk::circuit_builder::CircuitBuilder;
-use plonky2::plonk::circuit_data::{CircuitConfig, CircuitData, VerifierCircuitData};
+use plonky2::plonk::circuit_data::{
+    CircuitConfig, CircuitData, CommonCircuitData, VerifierCircuitData, VerifierOnlyCircuitData,
+};
 use plonky2::plonk::config::PoseidonGoldilocksConfig;
 use plonky2::plonk::proof::ProofWithPublicInputs;
 use thiserror::Error;
@@ -27,6 +29,12 @@ pub(crate) type Assignment = PartialWitness<Field>;
 pub(crate) type Built = CircuitData<Field, Config, EXTENSION>;
 /// What it takes to check proofs of a built circuit.
 pub(crate) type VerifierKey = VerifierCircuitData<Field, Config, EXTENSION>;
+/// The part of it that tells one circuit of a shape from another,
+pub(crate) type KeyData = VerifierOnlyCircuitData<Config, EXTENSION>;
+/// and the part that all circuits of a shape share.
+pub(crate) type Common = CommonCircuitData<Field, EXTENSION>;
+/// A proof with its public inputs.
+pub(crate) type Proven = ProofWithPublicInputs<Field, Config, EXTENSION>;
 
 /// Names a circuit in the catalog.
 pub type CircuitId = &'static str;
@@ -93,11 +101,7 @@ pub(crate) fn config(blinded: bool) -> CircuitConfig {
 }
 
 /// An inner proof speaks of the public inputs that the witness names.
-pub(crate) fn proof_says(
-    property: &'static str,
-    proof: &ProofWithPublicInputs<Field, Config, EXTENSION>,
-    public: &impl FieldLayout,
-) -> Result<(), Violation> {
+pub(crate) fn proof_says(property: &'static str, proof: &Proven, public: &impl FieldLayout) -> Result<(), Violation> {
     let named = public.to_elements();
     let says: Vec<u64> = proof.public_inputs.iter().map(PrimeField64::to_canonical_u64).collect();
     if says == named { Ok(()) } else { Err(Violation::new(property, "the inner proof speaks of something else")) }

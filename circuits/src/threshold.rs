@@ -1,10 +1,12 @@
-//! **Duty.** `threshold`: the hidden declared total of a run's chains lies inside public bounds. The only proof that is
-//! published, and so the only blinded one.
+//! **Duty.** `threshold`: the hidden totals of a run's chains lie inside public bounds. The only proof that is published,
+//! and so the only blinded one.
 
 mod circuit;
+mod relation;
 mod statement;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-pub use statement::{CHAIN_SLOTS, ChainClaim, DeclaredRelation, ThresholdPublic};
-pub(crate) use statement::{Threshold, ThresholdInputs, ThresholdWitness};
+pub use relation::{Component, MAX_RELATIONS, Relation, TotalRelation};
+pub use statement::ThresholdPublic;
+pub(crate) use statement::{Threshold, ThresholdInputs, ThresholdWitness, Trusted};

@@ -4,10 +4,9 @@
 //! All in one target, in the test tree: the figures cross rooms (a proof from a sample run, a bundle through the shipped
 //! program), they go through public functions as a caller would, and no production crate learns criterion.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode, Throughput};
 use ring::digest::{SHA256, digest};
@@ -17,16 +16,17 @@ use weighbridge_appraisal::{
     AppraisalTime, EvidenceGrounds, EvidencePiece, VerifyOptions, appraise_devices, verify_bundle,
 };
 use weighbridge_attest::{Endorsements, built_in_anchors, parse_anchor_file};
-use weighbridge_attest_types::{AppraisalPolicy, EvidenceKind, Flops, PoseidonDigest, ThresholdReport, TrustAnchors};
+use weighbridge_attest_types::{AppraisalPolicy, EvidenceKind, PoseidonDigest, ThresholdReport, TrustAnchors};
 use weighbridge_audit::{
     FlopTree, Format, Key, OperationClass, OperationPolicy, OperationRecord, TileKind, TileVerdict, TreeBuilder,
     Weight, check_tile,
 };
-use weighbridge_circuits::{ChainWitness, DeclaredRelation, METER_INTERVALS, prove_threshold};
+use weighbridge_circuits::{JobKind, LeafChoice, check_threshold};
 use weighbridge_commitments::{Effort, algebraic_root, commit_checkpoint, fast_root};
+use weighbridge_tests::pieces::{Pieces, generated_chain};
 use weighbridge_tests::tiles::synthetic;
 use weighbridge_tests::vectors::{Case, instant};
-use weighbridge_tests::{SampleRun, program, run};
+use weighbridge_tests::{program, run};
 
 /// Bytes of the checkpoint that is committed: large beside what a processor caches.
 const CHECKPOINT_BYTES: usize = 32 * 1024 * 1024;
@@ -36,7 +36,9 @@ const FAST_CHECKPOINT_BYTES: usize = 1024 * 1024 * 1024;
 const CALIBRATION_BYTES: usize = 64 * 1024 * 1024;
 /// Proofs, and other things of whole seconds: few samples, each one of them once.
 const SAMPLES: usize = 10;
-const BOUND: Flops = Flops(1_000_000_000_000_000_000);
+/// Intervals of a long leaf, and of a short one.
+const LONG_LEAF: u64 = 96 * 64;
+const SHORT_LEAF: u64 = 11 * 64;
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args().without_plots();
@@ -198,68 +200,47 @@ fn record(operation: u32) -> OperationRecord {
     }
 }
 
-/// Stages of one proof as its progress names them; every proof gives one sample of each.
-struct Stages {
-    run: SampleRun,
-    witnesses: Vec<ChainWitness>,
-    taken: [VecDeque<Duration>; 3],
-}
-
-const METER: usize = 0;
-const FOLD: usize = 1;
-const WRAP: usize = 2;
-
-impl Stages {
-    /// Two nodes with forty intervals each, as in the demo. A meter proof costs the same for one interval as for all.
-    fn new() -> Self {
-        let mut run = SampleRun::begin(7, 2, 1);
-        run.advance(40);
-        let witnesses = run.witnesses();
-        Self { run, witnesses, taken: Default::default() }
-    }
-
-    fn next(&mut self, stage: usize) -> Duration {
-        loop {
-            if let Some(taken) = self.taken[stage].pop_front() {
-                return taken;
-            }
-            self.prove();
-        }
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-    fn prove(&mut self) {
-        let mut began = Vec::new();
-        let relation = DeclaredRelation::Le(BOUND);
-        let mut hear = |stage: &str| began.push((stage.to_owned(), Instant::now()));
-        let proven = prove_threshold(self.run.manifest.genesis(), &self.witnesses, relation, &mut hear);
-        assert!(proven.is_ok(), "a true statement");
-        let ended = Instant::now();
-        let at = |name: &str| began.iter().find(|(stage, _)| stage.starts_with(name)).expect("a stage of a proof").1;
-        let (meters, fold, wrap) = (at("proving meter"), at("folding"), at("proving the threshold"));
-        let slots = began.iter().filter(|(stage, _)| stage.starts_with("proving meter")).count();
-        let slots = u32::try_from(slots).expect("a few slots");
-        self.taken[METER].push_back(fold.duration_since(meters) / slots);
-        self.taken[FOLD].push_back(wrap.duration_since(fold));
-        self.taken[WRAP].push_back(ended.duration_since(wrap));
-    }
-}
-
+/// Processor time of one piece of each kind over generated ledgers, as the kernel accounts it: how many cores there are
+/// does not show in it. Two full long leaves are the smallest run with a fold of long ones.
 fn prove(criterion: &mut Criterion) {
-    let mut stages = Stages::new();
-    for (stage, name) in [(METER, "meter"), (FOLD, "fold"), (WRAP, "wrap")] {
-        let mut group = criterion.benchmark_group("prove");
-        // One warm-up and ten samples are eleven proofs, shared by the three. Times that wait in a queue cost criterion
-        // no time: any longer measurement would ask for thousands of them.
-        let no_time = Duration::from_nanos(1);
-        group.sample_size(SAMPLES).measurement_time(no_time).warm_up_time(no_time);
-        group.sampling_mode(SamplingMode::Flat);
-        if stage == METER {
-            group.throughput(Throughput::Elements(METER_INTERVALS as u64));
+    let mut pieces = Pieces::new();
+    let chains = [generated_chain(0, 2 * LONG_LEAF)];
+    let kinds = [
+        (JobKind::MeterLong, "leaf"),
+        (JobKind::WrapLong, "wrap"),
+        (JobKind::Fold, "fold"),
+        (JobKind::Threshold, "threshold"),
+    ];
+    let mut group = criterion.benchmark_group("prove");
+    // Each sample is one proof: any longer measurement would ask for thousands of them.
+    let no_time = Duration::from_nanos(1);
+    group.sample_size(SAMPLES).measurement_time(no_time).warm_up_time(no_time);
+    group.sampling_mode(SamplingMode::Flat);
+    for (kind, name) in kinds {
+        if kind == JobKind::MeterLong {
+            group.throughput(Throughput::Elements(LONG_LEAF));
+        } else {
+            group.throughput(Throughput::Elements(1));
         }
-        group.bench_function(name, |bencher| bencher.iter_custom(|times| (0..times).map(|_| stages.next(stage)).sum()));
-        group.finish();
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|times| (0..times).map(|_| pieces.measure(&chains, kind)).sum());
+        });
     }
+    group.finish();
+    check(criterion, &mut pieces);
+}
+
+/// The published proof is checked in the same time whatever is below it: one short leaf, and sixteen.
+fn check(criterion: &mut Criterion, pieces: &mut Pieces) {
+    let mut group = criterion.benchmark_group("verify");
+    group.sample_size(20).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(300));
+    for (leaves, name) in [(1, "proof-of-1"), (16, "proof-of-16")] {
+        let proof = pieces.prove(&[generated_chain(1, leaves * SHORT_LEAF)], LeafChoice::Short, false);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| check_threshold(&proof.public, &proof.proof).expect("a proof that holds"));
+        });
+    }
+    group.finish();
 }
 
 /// The bundle that the demo left, with the roots that vouch for it.

@@ -11,7 +11,7 @@ pub(crate) struct Desk {
     _folder: tempfile::TempDir,
     pub(crate) weighbridge: PathBuf,
     pub(crate) exports: Vec<PathBuf>,
-    witnesses: Vec<PathBuf>,
+    pub(crate) witnesses: Vec<PathBuf>,
     pub(crate) endorsements: PathBuf,
     pub(crate) roots: PathBuf,
     pub(crate) bundle: PathBuf,
@@ -25,7 +25,7 @@ impl Desk {
         command
     }
 
-    fn assemble(&self, witnesses: &[PathBuf], out: &Path, more: &[&str]) -> Ran {
+    pub(crate) fn assemble(&self, witnesses: &[PathBuf], out: &Path, more: &[&str]) -> Ran {
         let mut command = self.command(&["bundle", "assemble"]);
         command.args(&self.exports);
         for witness in witnesses {

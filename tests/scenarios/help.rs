@@ -84,6 +84,9 @@ const SAID: &[(&str, i32, &str)] = &[
     ("report EXPORT --profile demo", 3, "container: "),
     ("commit EMPTY", 3, "EMPTY"),
     ("bundle assemble no/such --out FOLDER/x", 2, "cannot read no/such"),
+    ("meter plan EXPORT --witness FOLDER", 2, "one export per node of the run"),
+    ("meter prove EXPORT --witness FOLDER --out FOLDER/x --memory 3KB", 2, "`3KB` is no size; write for example 4GiB"),
+    ("meter check TEXT EXPORT", 3, "TEXT"),
     ("frobnicate", 2, "unrecognized subcommand 'frobnicate'"),
     ("statement sign BUNDLE --key no/such --out FOLDER/x", 2, "cannot read no/such"),
 ];
@@ -134,6 +137,9 @@ fn errors_are_one_json_object_for_every_command_that_speaks_json() {
         "report no/such --profile demo",
         "commit no/such",
         "bundle assemble no/such --out FOLDER/x",
+        "meter plan no/such --witness no/such",
+        "meter prove no/such --witness no/such --out FOLDER/x",
+        "meter check no/such no/such",
         "explain no/such",
         "statement sign no/such --key no/such --out FOLDER/x",
         "statement verify no/such --key no/such",
@@ -231,6 +237,10 @@ fn every_command_has_a_page_an_example_and_its_exit_codes() {
         "report",
         "bundle",
         "bundle assemble",
+        "meter",
+        "meter plan",
+        "meter prove",
+        "meter check",
         "commit",
         "inspect",
         "explain",
@@ -248,7 +258,7 @@ fn every_command_has_a_page_an_example_and_its_exit_codes() {
         assert!(text.contains(".SH SYNOPSIS") && text.contains("Exit codes"), "{name}.1: {text}");
         let help = run(desk().command(&words).arg("--help")).stdout;
         assert!(help.contains("Exit codes: 0 accepted"), "{name} --help: {help}");
-        let leaf = !["", "bundle", "statement", "policy", "endorsements"].contains(&line);
+        let leaf = !["", "bundle", "endorsements", "meter", "policy", "statement"].contains(&line);
         assert!(!leaf || help.contains("Example"), "{name} --help has no example: {help}");
         if lint {
             let shown = run(Command::new("mandoc").args(["-T", "utf8", "-W", "error"]).arg(&page));

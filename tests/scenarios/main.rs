@@ -15,6 +15,7 @@ mod golden;
 mod golden_audit;
 mod help;
 mod hostile_evidence;
+mod meter;
 mod misfortunes;
 mod mutations;
 mod nvidia;

@@ -24,7 +24,7 @@ use weighbridge_attest_types::{
     EvidenceSet, Flops, NodeLedger, PoseidonDigest, Presence, RunManifest, SignedNonce, SignedReceipt, ThresholdReport,
     TrustAnchors, UnixMillis, device_evidence_digest,
 };
-use weighbridge_circuits::{DeclaredRelation, ThresholdPublic};
+use weighbridge_circuits::{Component, Relation, ThresholdProof, ThresholdPublic, TotalRelation};
 use weighbridge_tests::{SAMPLE_START, SampleRun};
 use weighbridge_tests_simulator::World;
 

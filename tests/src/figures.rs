@@ -61,10 +61,13 @@ const ROWS: &[Row] = &[
     row("audit/tile-bf16-1k", "tile check, 16 × 16, bf16, K = 1,024", "", Unit::Time),
     row("audit/tile-bf16-16k", "tile check, 16 × 16, bf16, K = 16,384", "", Unit::Time),
     row("audit/tile-f32-1k", "tile check, 16 × 16, f32, K = 1,024", "", Unit::Time),
-    row("prove/meter", "meter proof of one chain", "", Unit::Time),
-    row("prove/meter", "meter proof, per interval of a full chain", "", Unit::TimePerElement),
-    row("prove/fold", "fold all chains into one proof", "", Unit::Time),
-    row("prove/wrap", "threshold proof, blinded", "", Unit::Time),
+    row("prove/leaf", "long leaf of the meter, processor time", "", Unit::Time),
+    row("prove/leaf", "the same, per interval of a full leaf", "≤ 3.3 ms", Unit::TimePerElement),
+    row("prove/wrap", "wrap of a long leaf, processor time", "", Unit::Time),
+    row("prove/fold", "fold of two proofs, processor time", "≤ 3.6 s", Unit::Time),
+    row("prove/threshold", "threshold proof, blinded, processor time", "", Unit::Time),
+    row("verify/proof-of-1", "check a threshold proof over one leaf", "≤ 20 ms", Unit::Time),
+    row("verify/proof-of-16", "the same over sixteen leaves", "≤ 20 ms", Unit::Time),
     row("verify/library", "verify the demo's bundle, library", "", Unit::Time),
     row("verify/process", "verify the demo's bundle, `weighbridge verify`", "≤ 0.5 s", Unit::Time),
     row(PEAK_MEMORY, "peak memory of that process", "≤ 128 MiB", Unit::Memory),
@@ -256,7 +259,9 @@ fn verify_and_say_memory() -> ExitCode {
     code
 }
 
-fn processor() -> String {
+/// The processor's name, as the kernel has it.
+#[must_use]
+pub fn processor() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     model.map_or_else(|| "unknown processor".to_owned(), |(_, model)| model.trim().to_owned())

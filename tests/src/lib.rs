@@ -3,9 +3,11 @@
 
 pub mod figures;
 pub mod parsers;
+pub mod pieces;
 mod program;
 pub mod rates;
 mod sample_run;
+pub mod scale;
 pub mod tiles;
 pub mod vectors;
 

@@ -115,6 +115,7 @@ pub static PARSERS: &[Parser] = &[
     row("daemon-answer", Form::Json, of::daemon_answer, samples::daemon_answer),
     row("threshold-public", Form::Binary, of::canonical::<ThresholdPublic>, samples::threshold_public),
     row("threshold-proof", Form::Binary, of::threshold_proof, samples::threshold_proof).rounds(COSTLY).sealed(),
+    row("proof-file", Form::Binary, of::proof_file, samples::proof_file).rounds(SIGNED),
     row("numeric-policy", Form::Binary, of::canonical::<NumericPolicy>, samples::numeric_policy),
     row("audit-policy", Form::Binary, of::canonical::<AuditPolicy>, samples::audit_policy),
     row("tolerance", Form::Binary, of::canonical::<Tolerance>, samples::tolerance),

@@ -3,8 +3,10 @@
 //! stay consistent everywhere else, as an operator with the node's key could.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use ring::signature::{Ed25519KeyPair, KeyPair};
+use weighbridge_appraisal::StatementSubject;
 use weighbridge_attest_collect::{Collector, collect_set};
 use weighbridge_attest_types::{
     BeaconToken, Binding, Bundle, Canonical, ChainStart, Challenge, CheckpointRoots, DeviceMillis, DeviceTime,
@@ -12,9 +14,11 @@ use weighbridge_attest_types::{
     QuotedHead, Reading, RosterDevice, RosterRow, RunManifest, Signature64, SignedNonce, SignedReceipt, UnixMillis,
     WitnessRow, device_set_digest, entry_signing_bytes, sha256, timestamp_imprint,
 };
-use weighbridge_circuits::{ChainWitness, DeclaredRelation, ThresholdProof, prove_threshold};
+use weighbridge_circuits::{
+    ChainWitness, LeafChoice, Prover, Relation, ThresholdProof, ThresholdPublic, TotalRelation, Weighed,
+};
 use weighbridge_commitments::commit_spec;
-use weighbridge_ledger::{head_0, meter_commitment, next_head};
+use weighbridge_ledger::{CheckedLedger, head_0, meter_commitment, next_head};
 use weighbridge_tests_simulator::{SimulatedNode, World};
 
 /// Start of every sample run: 2026-11-01T00:00:00Z.
@@ -212,8 +216,30 @@ impl SampleRun {
     /// When the relation does not hold.
     #[must_use]
     pub fn prove(&self, bound: Flops) -> ThresholdProof {
-        let relation = DeclaredRelation::Le(bound);
-        prove_threshold(self.manifest.genesis(), &self.witnesses(), relation, &mut |_| ()).expect("a true statement")
+        self.prove_as(&[TotalRelation::declared(Relation::Le(bound))], self.context())
+    }
+
+    /// Proves relations in a context, which need not be this run's.
+    ///
+    /// # Panics
+    /// When a relation does not hold.
+    #[must_use]
+    pub fn prove_as(&self, relations: &[TotalRelation], context: Digest32) -> ThresholdProof {
+        let chains = self.witnesses();
+        let weighed = Weighed::of(self.manifest.genesis(), &chains).expect("openings add up");
+        let public = weighed.statement(relations, context).expect("a true statement");
+        prove_statement(&weighed, public)
+    }
+
+    /// What a proof about this run binds beside its chains.
+    ///
+    /// # Panics
+    /// When a ledger does not hold together.
+    #[must_use]
+    pub fn context(&self) -> Digest32 {
+        let ledgers = self.chains().map(|(_, chain)| CheckedLedger::check(&chain.ledger));
+        let ledgers: Vec<CheckedLedger> = ledgers.collect::<Result<_, _>>().expect("ledgers hold together");
+        StatementSubject::of(&self.manifest, &ledgers.iter().collect::<Vec<_>>()).context()
     }
 
     /// An instant at which all endorsements hold.
@@ -345,6 +371,19 @@ impl SampleNode {
         }
         export
     }
+}
+
+/// All pieces of a proof, one after the other; circuits are built once in a process.
+fn prove_statement(weighed: &Weighed<'_>, public: ThresholdPublic) -> ThresholdProof {
+    static PROVER: OnceLock<Prover> = OnceLock::new();
+    let prover = PROVER.get_or_init(|| Prover::new().expect("shipped keys"));
+    let plan = weighed.plan(&public, LeafChoice::Any, false).expect("a true statement");
+    let mut proofs: Vec<Vec<u8>> = Vec::new();
+    for job in plan.jobs() {
+        let inputs: Vec<&[u8]> = job.inputs.iter().map(|&input| proofs[input].as_slice()).collect();
+        proofs.push(prover.prove(&plan, job, &inputs).expect("a true statement"));
+    }
+    ThresholdProof { public, proof: proofs.pop().expect("a last piece") }
 }
 
 fn node_key(key: &Ed25519KeyPair) -> NodeKey {

@@ -8,18 +8,19 @@ mod witness;
 
 use std::path::{Path, PathBuf};
 
-use weighbridge_appraisal::{AssembleParts, assemble};
+use weighbridge_appraisal::{AssembleParts, ProofFile, assemble};
 use weighbridge_attest_types::{
     Bundle, Declarations, MAX_DECLARATIONS_BYTES, MAX_MEMBER_BYTES, NodeWitness, ThresholdReport, UnixMillis,
 };
-use weighbridge_circuits::{ChainWitness, DeclaredRelation, ThresholdProof, prove_threshold};
+use weighbridge_circuits::{ChainWitness, Component, Relation, ThresholdProof, ThresholdPublic, Weighed};
 
-use crate::assemble::export::NodeExport;
 use crate::error::CliError;
+use crate::meter::ProveLimits;
 use crate::{files, trust_roots};
 
-pub use crate::assemble::statement::Statement;
-pub(crate) use crate::assemble::statement::known_id;
+pub(crate) use crate::assemble::export::RunExports;
+pub use crate::assemble::statement::{Statement, StatementAbout};
+pub(crate) use crate::assemble::statement::{known_id, relations};
 
 /// What a bundle is made from.
 #[derive(Debug, Clone, Copy)]
@@ -34,8 +35,12 @@ pub struct AssembleJob<'a> {
     pub trust_roots: Option<&'a Path>,
     /// Instant of appraisal.
     pub at: UnixMillis,
-    /// What to prove about the declared total.
-    pub statement: &'a Statement,
+    /// What to prove about the totals; nothing, if none of them says anything.
+    pub statements: &'a [StatementAbout],
+    /// Under which limits it is proven.
+    pub limits: &'a ProveLimits,
+    /// A proof that is there already, instead of statements.
+    pub proof: Option<&'a Path>,
     /// The provider's statement, if there is one.
     pub declarations: Option<&'a Path>,
     /// Whether the bundle shows the readings (level `open`).
@@ -56,16 +61,25 @@ pub fn assemble_bundle(
     endorsements: &[PathBuf],
     trust_roots: &Path,
     at: UnixMillis,
-    relation: Option<DeclaredRelation>,
+    relation: Option<Relation>,
     out: &Path,
     progress: &mut dyn FnMut(&str),
 ) -> Result<ThresholdReport, CliError> {
     let statement = relation.map_or(Statement::SmallestThreshold, Statement::Relation);
-    let trust_roots = Some(trust_roots);
-    let declarations = None;
-    let open = false;
-    AssembleJob { exports, witnesses, endorsements, trust_roots, at, statement: &statement, declarations, open, out }
-        .run(progress)
+    let job = AssembleJob {
+        exports,
+        witnesses,
+        endorsements,
+        trust_roots: Some(trust_roots),
+        at,
+        statements: &[StatementAbout::declared(statement)],
+        limits: &ProveLimits::default(),
+        proof: None,
+        declarations: None,
+        open: false,
+        out,
+    };
+    job.run(progress)
 }
 
 impl AssembleJob<'_> {
@@ -77,22 +91,14 @@ impl AssembleJob<'_> {
         progress("reading exports");
         files::check_folder_of(self.out)?;
         let anchors = trust_roots::load(self.trust_roots)?;
-        let exports = export::read_run(self.exports)?;
+        let run = RunExports::read(self.exports)?;
         let endorsements = read_endorsements(self.endorsements)?;
         let declarations = self.declarations.map(read_declarations).transpose()?;
-        let needs_openings = self.open || *self.statement != Statement::Omitted;
-        let chains = match needs_openings {
-            true => {
-                progress("holding readings against ledgers");
-                witness::open_chains(&exports, self.witnesses)?
-            }
-            false => Vec::new(),
-        };
-        let proof = self.prove(&exports, &chains, progress)?;
-        let readings = if self.open { openings(&exports, chains) } else { Vec::new() };
+        let (chains, proof) = self.openings_and_proof(&run, progress)?;
+        let readings = if self.open { openings(&run, chains) } else { Vec::new() };
 
         progress("appraising");
-        let exports = exports.into_iter().map(NodeExport::into_container).collect();
+        let exports = run.into_containers();
         let parts = AssembleParts { exports, endorsements, proof, readings, declarations, at: self.at, anchors };
         let bundle = assemble(parts).map_err(CliError::Assemble)?;
         let report = read_report(&bundle)?;
@@ -101,26 +107,80 @@ impl AssembleJob<'_> {
         Ok(report)
     }
 
-    fn prove(
+    /// Openings are needed for a new proof, and where the bundle shows them.
+    fn openings_and_proof(
         &self,
-        exports: &[NodeExport],
-        chains: &[ChainWitness],
+        run: &RunExports,
         progress: &mut dyn FnMut(&str),
-    ) -> Result<Option<ThresholdProof>, CliError> {
-        let genesis = exports.first().map(NodeExport::genesis).unwrap_or_default();
-        if *self.statement == Statement::Omitted {
-            return Ok(None);
-        }
-        let relation = self.statement.relation(genesis, chains)?;
-        prove_threshold(genesis, chains, relation, progress).map(Some).map_err(CliError::Prove)
+    ) -> Result<(Vec<ChainWitness>, Option<ThresholdProof>), CliError> {
+        let is_proven_now = self.proof.is_none() && self.statements.iter().any(|about| !about.is_omitted());
+        let chains = match self.open || is_proven_now {
+            true => {
+                progress("holding readings against ledgers");
+                let stated: &[StatementAbout] = if is_proven_now { self.statements } else { &[] };
+                open_run(run, self.witnesses, stated)?
+            }
+            false => Vec::new(),
+        };
+        let proof = match self.proof {
+            Some(path) => Some(read_proof(path)?.into_proof()),
+            None if is_proven_now => Some(prove(run, &chains, self.statements, self.limits, progress)?),
+            None => None,
+        };
+        Ok((chains, proof))
+    }
+}
+
+/// The openings of a run's chains, in order, each held against its ledger, with readings of everything that is stated.
+pub(crate) fn open_run(
+    run: &RunExports,
+    witnesses: &[PathBuf],
+    statements: &[StatementAbout],
+) -> Result<Vec<ChainWitness>, CliError> {
+    let stated =
+        |component: &Component| statements.iter().any(|about| about.component == *component && !about.is_omitted());
+    let components: Vec<Component> = Component::ALL.into_iter().filter(stated).collect();
+    witness::open_chains(run, witnesses, &components)
+}
+
+/// The statement that is asked for, if it is true of these chains.
+pub(crate) fn state(
+    run: &RunExports,
+    weighed: &Weighed<'_>,
+    statements: &[StatementAbout],
+) -> Result<ThresholdPublic, CliError> {
+    let relations = relations(statements, weighed)?;
+    weighed.statement(&relations, run.subject().context()).map_err(CliError::Prove)
+}
+
+fn prove(
+    run: &RunExports,
+    chains: &[ChainWitness],
+    statements: &[StatementAbout],
+    limits: &ProveLimits,
+    progress: &mut dyn FnMut(&str),
+) -> Result<ThresholdProof, CliError> {
+    progress("adding readings up");
+    let weighed = Weighed::of(run.manifest().genesis(), chains).map_err(CliError::Prove)?;
+    let statement = state(run, &weighed, statements)?;
+    limits.prepare(&weighed, &statement)?.prove(&mut |event| progress(&event.text()))
+}
+
+/// A proof that `meter prove` wrote.
+pub(crate) fn read_proof(path: &Path) -> Result<ProofFile, CliError> {
+    let bytes = files::read_capped(path, ProofFile::MAX_BYTES)?;
+    let part = "the proof";
+    let file = ProofFile::parse(&bytes).map_err(|source| CliError::Part { path: path.to_owned(), part, source })?;
+    match file.is_of_this_version() {
+        true => Ok(file),
+        false => Err(CliError::OtherCircuits { path: path.to_owned() }),
     }
 }
 
 /// What an `open` bundle shows: the same openings that a prover uses.
-fn openings(exports: &[NodeExport], chains: Vec<ChainWitness>) -> Vec<NodeWitness> {
-    let opening =
-        |(export, chain): (&NodeExport, ChainWitness)| NodeWitness { node_key: export.node_key(), rows: chain.rows };
-    exports.iter().zip(chains).map(opening).collect()
+fn openings(run: &RunExports, chains: Vec<ChainWitness>) -> Vec<NodeWitness> {
+    let keys = run.exports().iter().map(|export| export.node_key());
+    keys.zip(chains).map(|(node_key, chain)| NodeWitness { node_key, rows: chain.rows }).collect()
 }
 
 /// Read before anything is proven: a statement that does not parse is the person's to mend.

@@ -10,6 +10,7 @@ mod endorsements;
 mod explain;
 mod inspect;
 mod judgement;
+mod meter;
 mod object;
 mod outcome;
 mod policy;
@@ -58,6 +59,8 @@ enum Command {
     Report(report::ReportArgs),
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
+    #[command(subcommand)]
+    Meter(meter::MeterCommand),
     Commit(commit::CommitArgs),
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -146,6 +149,7 @@ impl Command {
             Self::Endorsements(arguments) => arguments.run(console),
             Self::Report(arguments) => arguments.run(console),
             Self::Bundle(bundle::BundleCommand::Assemble(arguments)) => arguments.run(console),
+            Self::Meter(command) => command.run(console),
             Self::Commit(arguments) => arguments.run(console),
             Self::Audit(audit::AuditCommand::Trial(arguments)) => arguments.run(console),
             Self::Inspect(arguments) => arguments.run(console),
@@ -164,6 +168,7 @@ impl Command {
             Self::Endorsements(arguments) => arguments.format(),
             Self::Report(arguments) => return arguments.answers_json(),
             Self::Bundle(bundle::BundleCommand::Assemble(arguments)) => arguments.format,
+            Self::Meter(command) => command.format(),
             Self::Commit(arguments) => arguments.format,
             Self::Audit(audit::AuditCommand::Trial(arguments)) => arguments.format,
             Self::Explain(arguments) => arguments.format,

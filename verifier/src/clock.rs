@@ -18,6 +18,21 @@ pub(crate) fn now() -> Result<UnixMillis, CliError> {
     u64::try_from(since.as_millis()).map(UnixMillis).map_err(|_| CliError::Clock)
 }
 
+/// Time since a beginning.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "the door: progress says how long is left")]
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// Keeps reading at a rate: who is ahead waits.
 #[derive(Debug)]
 pub(crate) struct Pace {

@@ -14,7 +14,7 @@ use weighbridge_attest_types::{
 };
 use weighbridge_audit::trace::TraceError;
 use weighbridge_audit::trial::TrialError;
-use weighbridge_circuits::ProveError;
+use weighbridge_circuits::{Component, ProveError};
 use weighbridge_commitments::CommitError;
 use weighbridge_endorsements::StoreError;
 use weighbridge_ledger::LedgerError;
@@ -259,13 +259,51 @@ pub enum CliError {
         /// The interval.
         interval: u64,
     },
-    /// A component that was never declared.
-    #[error("{}: interval {interval} declares no amount, and absent is not zero", path.display())]
-    DeclaredAbsent {
+    /// A component that was never read.
+    #[error("{}: interval {interval} has no {} reading, and absent is not zero", path.display(), component.as_str())]
+    Absent {
         /// The export.
         path: PathBuf,
         /// The interval.
         interval: u64,
+        /// What is absent.
+        component: Component,
+    },
+    /// No export at all.
+    #[error("no node export was given")]
+    NoExports,
+    /// More relations than a proof holds, or one that needs another form.
+    #[error("{0}")]
+    Relations(&'static str),
+    /// A memory cap that no piece of the work fits under.
+    #[error("proving this run takes {} MiB even one piece at a time, and the cap is {} MiB", needed >> 20, cap >> 20)]
+    Memory {
+        /// The cap, in bytes.
+        cap: u64,
+        /// What is needed.
+        needed: u64,
+    },
+    /// The kernel does not say what is free.
+    #[error("/proc/meminfo does not say how much memory is free")]
+    NoMemoryFigure,
+    /// A disk without room for the finished pieces.
+    #[error("{}: the finished pieces take {} MiB, and {} MiB are free", path.display(), needed >> 20, free >> 20)]
+    Disk {
+        /// The folder.
+        path: PathBuf,
+        /// Free bytes.
+        free: u64,
+        /// What is needed.
+        needed: u64,
+    },
+    /// A piece that was finished and is not there any more.
+    #[error("a finished piece of the proof has disappeared")]
+    PieceLost,
+    /// A proof by another version.
+    #[error("{} was made for the circuits of another version", path.display())]
+    OtherCircuits {
+        /// The file.
+        path: PathBuf,
     },
     /// The default statement does not exist.
     #[error("the declared total is not within any built-in threshold")]
@@ -404,6 +442,9 @@ impl CliError {
             | Self::NoWitness { .. }
             | Self::NoWitnessFile { .. }
             | Self::NoExport { .. }
+            | Self::NoExports
+            | Self::Relations(_)
+            | Self::Memory { .. }
             | Self::StrayWitness { .. } => Culprit::Usage,
             // An anchor file is configuration: whoever named the folder decides what is in it.
             Self::Anchor { .. } => Culprit::Usage,
@@ -412,7 +453,8 @@ impl CliError {
                 Culprit::Malformed
             }
             Self::NotInRoster { .. } => Culprit::Untrusted,
-            Self::WitnessLength { .. } | Self::WitnessDiffers { .. } | Self::DeclaredAbsent { .. } => Culprit::Rejected,
+            Self::WitnessLength { .. } | Self::WitnessDiffers { .. } | Self::Absent { .. } => Culprit::Rejected,
+            Self::OtherCircuits { .. } => Culprit::Unsupported,
             Self::Ledger { source, .. } => source.culprit(),
             Self::NoDefaultStatement(source) | Self::Prove(source) => source.culprit(),
             Self::Assemble(source) => source.culprit(),
@@ -429,7 +471,9 @@ impl CliError {
             Self::NothingToExplain { .. } | Self::ManifestWithoutSet | Self::Cases { .. } => Culprit::Usage,
             Self::NotExplainable { .. } => Culprit::Malformed,
             Self::NotAccepted { culprit, .. } => *culprit,
-            Self::Output(_) | Self::Clock => Culprit::Unavailable,
+            Self::Output(_) | Self::Clock | Self::NoMemoryFigure | Self::Disk { .. } | Self::PieceLost => {
+                Culprit::Unavailable
+            }
             Self::Json(..) => Culprit::Internal,
         }
     }
@@ -461,7 +505,13 @@ impl CliError {
             Self::NoExport { .. } => "export-missing",
             Self::StrayWitness { .. } => "witness-without-export",
             Self::WitnessLength { .. } | Self::WitnessDiffers { .. } => "witness-differs",
-            Self::DeclaredAbsent { .. } => "declared-absent",
+            Self::Absent { .. } => "reading-absent",
+            Self::NoExports => "export-missing",
+            Self::Relations(_) => "statement-not-possible",
+            Self::Memory { .. } | Self::NoMemoryFigure => "memory-too-small",
+            Self::Disk { .. } => "disk-full",
+            Self::PieceLost => "piece-lost",
+            Self::OtherCircuits { .. } => "proof-of-another-version",
             Self::NoDefaultStatement(_) => "no-default-statement",
             Self::Prove(_) => "not-proven",
             Self::Assemble(_) => "not-assembled",
@@ -491,10 +541,7 @@ impl CliError {
             }
             Self::Read { .. } => "check the path, and that this account may read it",
             Self::TooLarge { .. } => "check that this is the file you meant",
-            Self::Write { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
-                "choose another name: an existing key is never overwritten"
-            }
-            Self::Write { .. } => "check that the folder exists, is writable and has room",
+            Self::Write { source, .. } => write_remedy(source),
             Self::Clock => "set the clock, or say the instant with --at",
             Self::UnknownProfile { .. } | Self::FreeBound { .. } => {
                 return Some(format!("use one of: {}", profile_ids()));
@@ -528,7 +575,14 @@ impl CliError {
             Self::WitnessLength { .. } | Self::WitnessDiffers { .. } => {
                 "use the witness that was exported together with this ledger; nothing was proven"
             }
-            Self::DeclaredAbsent { .. } => "assemble without a proof: --declared none",
+            Self::Absent { .. } => "state another component, or nothing: --declared none",
+            Self::NoExports => "give one export per node of the run",
+            Self::Relations(_) => "leave one of them out",
+            Self::Memory { .. } => "give more with --memory, or prove on a larger machine; nothing was proven",
+            Self::NoMemoryFigure => "say how much may be used: --memory 4GiB",
+            Self::Disk { .. } => "free some room, or name a folder on another disk with --resume; nothing was proven",
+            Self::PieceLost => "leave the folder of --resume alone, and give the same command again",
+            Self::OtherCircuits { .. } => "prove again with this version, or use the version that made the proof",
             Self::NoDefaultStatement(_) => "name a statement, such as --declared gt=PROFILE, or --declared none",
             Self::Prove(source) if source.culprit() == Culprit::Rejected => {
                 "choose a statement that is true of the declared total, or --declared none"
@@ -587,6 +641,14 @@ fn of_file(error: &io::Error) -> Culprit {
         NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidFilename | InvalidInput | AlreadyExists
         | ReadOnlyFilesystem => Culprit::Usage,
         _ => Culprit::Unavailable,
+    }
+}
+
+fn write_remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AlreadyExists => "choose another name: an existing key is never overwritten",
+        io::ErrorKind::StorageFull => "free some room and give the same command again: what was finished is kept",
+        _ => "check that the folder exists, is writable and has room",
     }
 }
 

@@ -66,6 +66,15 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), CliError
         .map_err(|source| CliError::Write { path: path.to_owned(), source })
 }
 
+/// The same for what its owner alone may read.
+///
+/// # Errors
+/// [`CliError::Write`].
+pub(crate) fn write_atomically_in_private(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    weighbridge_endorsements::write_atomically_in_private(path, bytes)
+        .map_err(|source| CliError::Write { path: path.to_owned(), source })
+}
+
 /// Writes a private key: for its owner alone, and never over a file that is there.
 ///
 /// # Errors

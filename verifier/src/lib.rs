@@ -14,6 +14,7 @@ mod figures;
 mod files;
 mod html;
 mod instant;
+mod meter;
 mod oms;
 mod prose;
 mod statement;
@@ -21,12 +22,13 @@ mod strict;
 mod trust_roots;
 mod visible;
 
-pub use assemble::{AssembleJob, Statement, assemble_bundle};
+pub use assemble::{AssembleJob, Statement, StatementAbout, assemble_bundle};
 pub use cli::{command_line, main, render_text};
 pub use error::CliError;
 pub use evidence::EvidenceFileError;
 pub use explain::{EXPLANATIONS, Explanation};
 pub use html::{HtmlError, render as render_html};
+pub use meter::ProveLimits;
 pub use oms::OmsError;
 pub use statement::StatementError;
 

@@ -55,6 +55,16 @@ pub enum Domain {
     FastRoot,
     /// CPU evidence of an Azure VM with what belongs to it.
     AzureEvidence,
+    /// Where a proof over ledgers begins or ends.
+    MeterState,
+    /// One more chain in the list of closed chains.
+    ChainList,
+    /// A verifier key among those that may be folded.
+    VerifierKey,
+    /// What a threshold statement is about beside its chains.
+    StatementContext,
+    /// Name of one piece of proving work.
+    ProofJob,
     /// Draws of a rehearsal of an audit.
     Trial,
     /// A leaf of a data set's tree: one record.
@@ -126,6 +136,11 @@ impl Domain {
             Self::TensorNode => "weighbridge/tensor-node/v1",
             Self::FastRoot => "weighbridge/fast-root/v1",
             Self::AzureEvidence => "weighbridge/azure-evidence/v1",
+            Self::MeterState => "weighbridge/meter-state/v1",
+            Self::ChainList => "weighbridge/chain-list/v1",
+            Self::VerifierKey => "weighbridge/verifier-key/v1",
+            Self::StatementContext => "weighbridge/statement-context/v1",
+            Self::ProofJob => "weighbridge/proof-job/v1",
             Self::Trial => "weighbridge/trial/v1",
             Self::DataRecord => "weighbridge/data-record/v1",
             Self::DataNode => "weighbridge/data-node/v1",

@@ -127,15 +127,15 @@ pub struct StatementLine {
     pub grade: Grade,
 }
 
-/// One zero-knowledge statement about a declared quantity. It never moves a verdict.
+/// One zero-knowledge statement about a total of committed readings. It never moves a verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeclaredLine {
     /// Name of the relation, such as `declared_le`.
     pub statement: String,
-    /// Lower bound of the relation, FLOP.
+    /// Lower bound of the relation: FLOP, or joule where the name begins with `energy_`.
     pub low: Option<Flops>,
-    /// Upper bound of the relation, FLOP.
+    /// Upper bound of the relation, in the same unit.
     pub high: Option<Flops>,
     /// Least and most to two figures, for a statement on that grid.
     pub two_figures: Option<String>,

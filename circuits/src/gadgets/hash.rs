@@ -3,7 +3,7 @@
 use plonky2::field::types::Field as _;
 use plonky2::hash::hash_types::HashOutTarget;
 use plonky2::hash::poseidon::PoseidonHash;
-use plonky2::iop::target::Target;
+use plonky2::iop::target::{BoolTarget, Target};
 use plonky2::iop::witness::WitnessWrite;
 use weighbridge_attest_types::{Domain, GOLDILOCKS_ORDER, PoseidonDigest};
 
@@ -48,4 +48,25 @@ pub(crate) fn set(assignment: &mut Assignment, target: Target, value: u64) -> Re
     }
     let value = Field::from_canonical_u64(value);
     assignment.set_target(target, value).map_err(|error| Violation::new("assignment", error.to_string()))
+}
+
+/// One digest or the other.
+pub(crate) fn select_digest(
+    builder: &mut Builder,
+    flag: BoolTarget,
+    when_set: HashOutTarget,
+    otherwise: HashOutTarget,
+) -> HashOutTarget {
+    let elements = std::array::from_fn(|i| {
+        // flag · (a − b) + b: two operations.
+        let difference = builder.sub(when_set.elements[i], otherwise.elements[i]);
+        builder.mul_add(flag.target, difference, otherwise.elements[i])
+    });
+    HashOutTarget { elements }
+}
+
+/// A digest that is part of the circuit.
+pub(crate) fn constant_digest(builder: &mut Builder, digest: PoseidonDigest) -> HashOutTarget {
+    let elements = digest.elements().map(|element| builder.constant(Field::from_canonical_u64(element)));
+    HashOutTarget { elements }
 }

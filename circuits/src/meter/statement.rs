@@ -1,38 +1,36 @@
 //! **Duty.** What `meter` means, natively.
 //!
-//! From head `start` at index `start_index` to head `end` at `end_index`, every interval's head follows from the one
-//! before and from a commitment to a reading within bounds, and the declared GFLOP of these readings add up to `gflop`
-//! without wrapping. The circuit has a fixed number of rows; those behind the last interval are inactive.
+//! From one state to another, through a fixed number of segments. A segment may begin a chain, advances the open one by
+//! at most [`SEGMENT_INTERVALS`] intervals, and may end it: every interval's head follows from the one before and from a
+//! commitment to a reading within bounds, and each component of the readings is added up without wrapping. A segment
+//! that does nothing changes nothing.
 
-use weighbridge_attest_types::{Domain, PoseidonDigest};
-use weighbridge_commitments::poseidon;
+use weighbridge_attest_types::{Digest32, Domain, PoseidonDigest, WitnessRow};
+use weighbridge_commitments::{digest_elements, poseidon, salt_elements};
 
 use crate::Violation;
-use crate::statement::FieldLayout;
+use crate::gates::{MAX_REST, READING_BITS};
+use crate::state::State;
+use crate::statement::{CircuitId, FieldLayout};
 
-/// Intervals that one proof covers at most. 2¹³ rows at 11 rows an interval (CIRCUITS §4).
-pub const METER_INTERVALS: usize = 512;
-/// Sum of one chain's declared GFLOP, exclusive: four chains stay below 2⁶², so that differences are unique in the field.
-pub const MAX_CHAIN_GFLOP: u64 = 1 << 60;
-/// Bits of every reading component (PROTOCOL §3).
-pub(super) const READING_BITS: usize = 56;
-/// Bits of a chain's sum.
-pub(super) const SUM_BITS: usize = 60;
-/// Largest carried remainder, in FLOP.
-pub(super) const MAX_REST: u64 = 999_999_999;
+/// Intervals of a segment: totals are checked after each of them (`state::TOTAL_BITS`).
+pub(crate) const SEGMENT_INTERVALS: usize = 64;
+/// Segments of the long leaf, 2¹⁵ rows at 5.3 rows an interval (decision 0055),
+pub(crate) const LONG_SEGMENTS: usize = 96;
+pub(crate) const LONG_ROWS_LOG: usize = 15;
+/// and of the short one, 2¹² rows, for small runs and for what is left over.
+pub(crate) const SHORT_SEGMENTS: usize = 11;
+pub(crate) const SHORT_ROWS_LOG: usize = 12;
 
-/// `meter` over at most `N` intervals.
+/// `meter` over `SEGMENTS` segments of at most `INTERVALS` intervals.
 #[derive(Debug)]
-pub(crate) struct Meter<const N: usize = METER_INTERVALS>;
+pub(crate) struct Meter<const SEGMENTS: usize, const INTERVALS: usize = SEGMENT_INTERVALS>;
 
-/// Public inputs of `meter`. The sum is public *inside* the recursion only: this proof is never published.
+/// Public inputs of every step of a run: from which state it leads to which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct MeterPublic {
-    pub(crate) start: PoseidonDigest,
-    pub(crate) start_index: u64,
-    pub(crate) end: PoseidonDigest,
-    pub(crate) end_index: u64,
-    pub(crate) gflop: u64,
+pub(crate) struct Transition {
+    pub(crate) from: PoseidonDigest,
+    pub(crate) to: PoseidonDigest,
 }
 
 /// One interval as the circuit sees it.
@@ -45,73 +43,117 @@ pub(crate) struct MeterRow {
     pub(crate) public: [u64; 5],
 }
 
-pub(crate) type MeterWitness = [MeterRow];
+/// A stretch of one chain.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Segment {
+    /// `head_0`, if the chain begins here.
+    pub(crate) begins: Option<PoseidonDigest>,
+    pub(crate) rows: Vec<MeterRow>,
+    /// Whether the chain ends here.
+    pub(crate) ends: bool,
+}
 
-impl FieldLayout for MeterPublic {
+/// What only the prover knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MeterWitness {
+    pub(crate) from: State,
+    pub(crate) segments: Vec<Segment>,
+}
+
+impl FieldLayout for Transition {
     fn to_elements(&self) -> Vec<u64> {
-        let Self { start, start_index, end, end_index, gflop } = self;
-        let mut elements = start.elements().to_vec();
-        elements.push(*start_index);
-        elements.extend(end.elements());
-        elements.extend([*end_index, *gflop]);
-        elements
+        [self.from.elements(), self.to.elements()].concat()
     }
 }
 
-impl MeterPublic {
-    /// The true public inputs of a witness: an honest prover's.
-    pub(crate) fn of(start: PoseidonDigest, start_index: u64, rows: &MeterWitness) -> Result<Self, Violation> {
-        let (mut end, mut end_index, mut gflop) = (start, start_index, 0u64);
-        for row in rows {
-            end_index = end_index.checked_add(1).ok_or_else(|| Violation::new("head-chain", "index overflows"))?;
-            reading_bounds(row, end_index)?;
-            end = next_head(end_index, end, row);
-            gflop = running_sum(gflop, row, end_index)?;
+impl MeterRow {
+    /// The row of one interval.
+    pub(crate) fn of(opening: &WitnessRow, public: Digest32) -> Self {
+        Self {
+            reading: opening.reading.elements(),
+            salt: salt_elements(&opening.salt),
+            public: digest_elements(public),
         }
-        Ok(Self { start, start_index, end, end_index, gflop })
     }
 
-    /// The native meaning for a circuit of `capacity` rows.
-    pub(super) fn check(&self, rows: &MeterWitness, capacity: usize) -> Result<(), Violation> {
-        if rows.len() > capacity {
-            return Err(Violation::new("capacity", format!("{} intervals in {capacity} rows", rows.len())));
-        }
-        let honest = Self::of(self.start, self.start_index, rows)?;
-        let differs = |property, what: &str| Err(Violation::new(property, format!("{what} is not what follows")));
-        if honest.end != self.end {
-            return differs("end-head", "the end head");
-        }
-        if honest.end_index != self.end_index {
-            return differs("end-index", "the end index");
-        }
-        if honest.gflop != self.gflop {
-            return differs("running-sum", "the sum");
+    /// The head that follows.
+    pub(crate) fn next_head(&self, index: u64, previous: PoseidonDigest) -> PoseidonDigest {
+        let mut reading = self.reading.to_vec();
+        reading.extend(self.salt);
+        let meter = poseidon(Domain::Meter, &reading);
+        let mut input = vec![index];
+        input.extend(previous.elements());
+        input.extend(meter.elements());
+        input.extend(self.public);
+        poseidon(Domain::Head, &input)
+    }
+
+    pub(crate) fn check_bounds(&self, index: u64) -> Result<(), Violation> {
+        let too_large = self.reading.iter().any(|&component| component >> READING_BITS != 0);
+        if too_large || self.reading[1] > MAX_REST {
+            return Err(Violation::new("reading-bounds", format!("interval {index}")));
         }
         Ok(())
     }
 }
 
-fn reading_bounds(row: &MeterRow, index: u64) -> Result<(), Violation> {
-    let too_large = row.reading.iter().any(|&component| component >> READING_BITS != 0);
-    if too_large || row.reading[1] > MAX_REST {
-        return Err(Violation::new("reading-bounds", format!("interval {index}")));
+impl State {
+    /// Where a segment leads.
+    pub(crate) fn through(mut self, segment: &Segment) -> Result<Self, Violation> {
+        if let Some(start) = segment.begins {
+            self.begin(start)?;
+        }
+        segment.rows.iter().try_for_each(|row| self.advance(row))?;
+        if segment.ends {
+            self.end_chain()?;
+        }
+        Ok(self)
     }
-    Ok(())
 }
 
-fn next_head(index: u64, previous: PoseidonDigest, row: &MeterRow) -> PoseidonDigest {
-    let mut reading = row.reading.to_vec();
-    reading.extend(row.salt);
-    let meter = poseidon(Domain::Meter, &reading);
-    let mut input = vec![index];
-    input.extend(previous.elements());
-    input.extend(meter.elements());
-    input.extend(row.public);
-    poseidon(Domain::Head, &input)
+impl MeterWitness {
+    /// The state after all segments.
+    pub(crate) fn to(&self) -> Result<State, Violation> {
+        self.segments.iter().try_fold(self.from, State::through)
+    }
+
+    /// The true public inputs: an honest prover's.
+    #[cfg(test)]
+    pub(crate) fn transition(&self) -> Result<Transition, Violation> {
+        Ok(Transition { from: self.from.digest(), to: self.to()?.digest() })
+    }
+
+    /// Whether it fits a circuit of this shape.
+    pub(super) fn check_capacity(&self, segments: usize, intervals: usize) -> Result<(), Violation> {
+        if self.segments.len() > segments {
+            let detail = format!("{} segments in a leaf of {segments}", self.segments.len());
+            return Err(Violation::new("capacity", detail));
+        }
+        match self.segments.iter().map(|segment| segment.rows.len()).find(|&rows| rows > intervals) {
+            Some(rows) => Err(Violation::new("capacity", format!("{rows} intervals in a segment of {intervals}"))),
+            None => Ok(()),
+        }
+    }
 }
 
-fn running_sum(sum: u64, row: &MeterRow, index: u64) -> Result<u64, Violation> {
-    sum.checked_add(row.reading[0])
-        .filter(|&sum| sum < MAX_CHAIN_GFLOP)
-        .ok_or_else(|| Violation::new("running-sum", format!("the sum leaves its range at interval {index}")))
+impl Transition {
+    /// The native meaning over a witness.
+    pub(super) fn check(&self, witness: &MeterWitness) -> Result<(), Violation> {
+        if witness.from.digest() != self.from {
+            return Err(Violation::new("state-opens", "the state at the beginning is another"));
+        }
+        if witness.to()?.digest() != self.to {
+            return Err(Violation::new("end-state", "the state at the end is not what follows"));
+        }
+        Ok(())
+    }
+}
+
+/// The name of a leaf in the catalog.
+pub(super) const fn id(segments: usize, intervals: usize) -> CircuitId {
+    match (segments, intervals) {
+        (LONG_SEGMENTS, SEGMENT_INTERVALS) => "meter-long",
+        (SHORT_SEGMENTS, SEGMENT_INTERVALS) => "meter-short",
+        _ => "meter",
+    }
 }

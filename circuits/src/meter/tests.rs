@@ -1,229 +1,102 @@
 //! Agreement of `check` and circuit, and one breakage per constraint (docs/CONSTRAINTS.md).
 
+mod agreement;
+mod breaks;
+mod raw;
+
 use std::sync::OnceLock;
 
-use plonky2::field::types::Field as _;
-use proptest::prelude::*;
-use weighbridge_attest_types::{GOLDILOCKS_ORDER, Reading, sha256};
-use weighbridge_commitments::{digest_elements, salt_elements};
-use weighbridge_ledger::{meter_commitment, next_head};
+use weighbridge_attest_types::{Digest32, PoseidonDigest};
 
-use super::statement::{Meter, MeterPublic, MeterRow};
-use crate::statement::{Assignment, Circuit, Field, Statement};
-use crate::testing::{bump, changed_element, claim_holds, digest, forged_holds, holds, rows, unchecked_public};
+use super::statement::{Meter, MeterWitness, Segment, Transition};
+use crate::state::State;
+use crate::statement::{Circuit, Statement};
+use crate::testing::{claim_holds, digest, rows};
 
-type Small = Meter<4>;
+/// Three segments of at most four intervals: 2⁷ rows.
+type Small = Meter<3, 4>;
 
 fn small() -> &'static Circuit<Small> {
     static CIRCUIT: OnceLock<Circuit<Small>> = OnceLock::new();
     CIRCUIT.get_or_init(|| Circuit::build(&()))
 }
 
-fn honest() -> (MeterPublic, Vec<MeterRow>) {
-    let rows = rows(3);
-    (MeterPublic::of(digest(1), 0, &rows).expect("honest rows"), rows)
-}
+const GENESIS: Digest32 = Digest32([5; 32]);
 
-/// The statement is refused by `check` under this property, and no proof of it holds.
-fn refused(public: &MeterPublic, rows: &[MeterRow], property: &str) {
-    assert_eq!(Small::check(public, rows).map_err(|violation| violation.property), Err(property));
-    assert!(!claim_holds(small(), public, rows), "a forged proof holds: {property}");
-}
-
-#[test]
-fn an_honest_segment_is_proven() {
-    let (public, rows) = honest();
-    assert_eq!(Small::check(&public, &rows), Ok(()));
-    assert!(claim_holds(small(), &public, &rows));
-}
-
-#[test]
-fn an_empty_segment_changes_nothing() {
-    let public = MeterPublic::of(digest(1), 5, &[]).expect("empty");
-    assert_eq!((public.end, public.end_index, public.gflop), (digest(1), 5, 0));
-    assert!(claim_holds(small(), &public, &[]));
-}
-
-#[test]
-fn native_heads_are_those_of_the_ledger() {
-    let reading = Reading::new(1234, 567, 8, 9).expect("in range");
-    let (salt, public) = ([7u8; 28], sha256(b"public facts"));
-    let row = MeterRow { reading: reading.elements(), salt: salt_elements(&salt), public: digest_elements(public) };
-    let ours = MeterPublic::of(digest(1), 4, &[row]).expect("honest");
-    let theirs = next_head(5, digest(1), meter_commitment(&reading, &salt), public);
-    assert_eq!(ours.end, theirs);
-}
-
-/// Inputs with any flags, so that rows can be inactive and still hold values.
-fn assigned(public: &MeterPublic, rows: &[(u64, MeterRow); 4]) -> Assignment {
-    let values = rows.map(|(_, row)| row);
-    let mut honest = Assignment::new();
-    Small::assign(&small().targets, public, &values, &mut honest).expect("inputs can be set");
-    for (targets, (flag, _)) in small().targets.rows.iter().zip(rows) {
-        honest.target_values.insert(targets.active.target, Field::from_canonical_u64(*flag));
+/// A chain of six intervals over two segments, and one of three.
+fn honest() -> MeterWitness {
+    let rows = rows(9);
+    MeterWitness {
+        from: State::initial(GENESIS),
+        segments: vec![
+            Segment { begins: Some(digest(1)), rows: rows[..4].to_vec(), ends: false },
+            Segment { begins: None, rows: rows[4..6].to_vec(), ends: true },
+            Segment { begins: Some(digest(2)), rows: rows[6..].to_vec(), ends: true },
+        ],
     }
-    honest
+}
+
+/// The statement is refused by `check` under this property, and no assignment of it satisfies the circuit.
+fn refused(public: &Transition, witness: &MeterWitness, property: &str) {
+    assert_eq!(Small::check(public, witness).map_err(|violation| violation.property), Err(property));
+    assert!(!claim_holds(small(), public, witness), "a forged witness holds: {property}");
+}
+
+fn transition(witness: &MeterWitness) -> Transition {
+    witness.transition().expect("an honest witness")
 }
 
 #[test]
-fn breaks_active_flag() {
-    // A flag of 2 would count an interval twice: index and sum are claimed so, and the head is what the index gives.
-    let three = rows(3);
-    let flags = [(1, three[0]), (1, three[1]), (2, three[2]), (0, MeterRow::default())];
-    let mut public = unchecked_public(digest(1), 0, &three);
-    public.end_index += 1;
-    public.gflop += three[2].reading[0];
-    assert!(!holds(&small().data, assigned(&public, &flags), |_| ()));
-    // The same inputs with a lawful flag and honest claims hold, so that only the flag is at fault.
-    let flags = [(1, three[0]), (1, three[1]), (1, three[2]), (0, MeterRow::default())];
-    assert!(holds(&small().data, assigned(&unchecked_public(digest(1), 0, &three), &flags), |_| ()));
+fn honest_chains_are_proven() {
+    let witness = honest();
+    let public = transition(&witness);
+    assert_eq!(Small::check(&public, &witness), Ok(()));
+    assert!(claim_holds(small(), &public, &witness));
+    let proof = crate::proving::prove(small(), &public, &witness).expect("a true statement");
+    small().data.verify(proof).expect("a proof");
 }
 
 #[test]
-fn breaks_running_sum_by_an_inactive_row_that_counts() {
-    let three = rows(3);
-    let honest = unchecked_public(digest(1), 0, &three[..2]);
-    let flags = [(1, three[0]), (1, three[1]), (0, three[2]), (0, MeterRow::default())];
-    assert!(holds(&small().data, assigned(&honest, &flags), |_| ()), "an inactive row changes nothing");
-    let forged = MeterPublic { gflop: honest.gflop + three[2].reading[0], ..honest };
-    assert!(!holds(&small().data, assigned(&forged, &flags), |_| ()));
-}
-
-#[test]
-fn breaks_reading_bounds_of_every_component() {
-    for component in [0, 2, 3] {
-        let mut rows = rows(3);
-        rows[1].reading[component] = 1 << 56;
-        refused(&unchecked_public(digest(1), 0, &rows), &rows, "reading-bounds");
+fn a_leaf_without_work_changes_nothing() {
+    for from in [State::initial(GENESIS), open()] {
+        let witness = MeterWitness { from, segments: Vec::new() };
+        let public = transition(&witness);
+        assert_eq!(public.from, public.to);
+        assert!(claim_holds(small(), &public, &witness));
     }
 }
 
 #[test]
-fn breaks_reading_bounds_of_the_rest() {
-    for rest in [1_000_000_000, 1 << 30, GOLDILOCKS_ORDER - 1] {
-        let mut rows = rows(3);
-        rows[1].reading[1] = rest;
-        refused(&unchecked_public(digest(1), 0, &rows), &rows, "reading-bounds");
-    }
+fn a_chain_without_an_interval_begins_and_ends() {
+    let segment = Segment { begins: Some(digest(1)), rows: Vec::new(), ends: true };
+    let witness = MeterWitness { from: State::initial(GENESIS), segments: vec![segment] };
+    assert_eq!(witness.to().expect("honest").closed.count(), 1);
+    assert!(claim_holds(small(), &transition(&witness), &witness));
 }
 
 #[test]
-fn breaks_meter_commitment() {
-    // Another salt under the head that was claimed.
-    let (public, rows) = honest();
-    for component in 0..4 {
-        let mut other = rows.clone();
-        other[1].salt[component] += 1;
-        refused(&public, &other, "end-head");
-    }
-    // Another reading, with the sum that goes with it.
-    let mut other = rows;
-    other[1].reading[0] += 1;
-    refused(&MeterPublic { gflop: public.gflop + 1, ..public }, &other, "end-head");
+fn a_leaf_goes_on_where_another_stopped() {
+    let segments = vec![Segment { begins: None, rows: rows(2), ends: true }];
+    let witness = MeterWitness { from: open(), segments };
+    assert!(claim_holds(small(), &transition(&witness), &witness));
 }
 
 #[test]
-fn breaks_head_chain_by_a_skipped_interval() {
-    // Interval 2 of 3 left out; index and sum are claimed to match, so that only the head can tell.
-    let (public, rows) = honest();
-    let skipped = [rows[0], rows[2]];
-    let forged = MeterPublic { end: public.end, ..unchecked_public(digest(1), 0, &skipped) };
-    refused(&forged, &skipped, "end-head");
+fn more_than_fits_is_refused_natively() {
+    let capacity = |witness: &MeterWitness| {
+        let public = Transition { from: PoseidonDigest::default(), to: PoseidonDigest::default() };
+        Small::check(&public, witness).map_err(|violation| violation.property)
+    };
+    let mut witness = honest();
+    witness.segments[0].rows = rows(5);
+    assert_eq!(capacity(&witness), Err("capacity"));
+    let mut witness = honest();
+    witness.segments.push(Segment::default());
+    assert_eq!(capacity(&witness), Err("capacity"));
 }
 
-#[test]
-fn breaks_head_chain_by_swapped_intervals() {
-    let (public, rows) = honest();
-    refused(&public, &[rows[1], rows[0], rows[2]], "end-head");
-}
-
-#[test]
-fn breaks_head_chain_by_another_start() {
-    let (public, rows) = honest();
-    for element in 0..4 {
-        refused(&MeterPublic { start: changed_element(public.start, element), ..public }, &rows, "end-head");
-    }
-    let later = MeterPublic { start_index: 1, end_index: 4, ..public };
-    refused(&later, &rows, "end-head");
-}
-
-#[test]
-fn breaks_head_chain_behind_the_generators() {
-    let (public, rows) = honest();
-    assert!(!forged_holds(small(), &public, &rows, |targets, wires| bump(wires, targets.rows[1].public[0])));
-    for element in 0..4 {
-        assert!(!forged_holds(small(), &public, &rows, |targets, wires| {
-            bump(wires, targets.rows[1].results.0.elements[element]);
-        }));
-    }
-}
-
-#[test]
-fn breaks_end_head() {
-    let (public, rows) = honest();
-    for element in 0..4 {
-        refused(&MeterPublic { end: changed_element(public.end, element), ..public }, &rows, "end-head");
-    }
-}
-
-#[test]
-fn breaks_end_index() {
-    let (public, rows) = honest();
-    for end_index in [0, 2, 4] {
-        refused(&MeterPublic { end_index, ..public }, &rows, "end-index");
-    }
-}
-
-#[test]
-fn breaks_running_sum() {
-    let (public, rows) = honest();
-    for gflop in [public.gflop + 1, public.gflop - 1, 0] {
-        refused(&MeterPublic { gflop, ..public }, &rows, "running-sum");
-    }
-    assert!(!forged_holds(small(), &public, &rows, |targets, wires| bump(wires, targets.rows[1].results.1)));
-}
-
-#[test]
-fn breaks_running_sum_by_wrapping_around_the_field() {
-    // 257 readings of 2⁵⁶ − 1 are more than p: the sum in the field is small again.
-    type Wide = Meter<257>;
-    let circuit = Circuit::<Wide>::build(&());
-    let mut rows = rows(257);
-    for row in &mut rows {
-        row.reading[0] = (1 << 56) - 1;
-    }
-    // 16 of them stay below 2⁶⁰; the 17th leaves the range.
-    let fits = unchecked_public(digest(1), 0, &rows[..16]);
-    assert!(claim_holds(&circuit, &fits, &rows[..16]));
-    for count in [17, 257] {
-        let leaves = unchecked_public(digest(1), 0, &rows[..count]);
-        assert!(count != 257 || leaves.gflop < 1 << 57, "wrapped");
-        assert_eq!(Wide::check(&leaves, &rows[..count]).map_err(|violation| violation.property), Err("running-sum"));
-        assert!(!claim_holds(&circuit, &leaves, &rows[..count]));
-    }
-}
-
-#[test]
-fn more_intervals_than_rows_are_refused_natively() {
-    let rows = rows(5);
-    let public = unchecked_public(digest(1), 0, &rows);
-    assert_eq!(Small::check(&public, &rows).map_err(|violation| violation.property), Err("capacity"));
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
-
-    /// Random readings, sometimes out of range, and sometimes a false claim: `check` and circuit say the same.
-    #[test]
-    fn native_and_circuit_agree(
-        readings in proptest::collection::vec((0u64..1 << 57, 0u64..1_100_000_000, 0u64..1 << 57), 0..=4),
-        start_index in 0u64..1000,
-        lie in 0u64..3,
-    ) {
-        let row = |(declared, rest, metered)| MeterRow { reading: [declared, rest, metered, 1], ..MeterRow::default() };
-        let rows: Vec<_> = readings.into_iter().map(row).collect();
-        let mut public = unchecked_public(digest(9), start_index, &rows);
-        public.gflop += u64::from(lie == 0);
-        prop_assert_eq!(Small::check(&public, &rows).is_ok(), claim_holds(small(), &public, &rows));
-    }
+/// A state with an open chain after two intervals.
+fn open() -> State {
+    let segment = Segment { begins: Some(digest(1)), rows: rows(2), ends: false };
+    State::initial(GENESIS).through(&segment).expect("honest")
 }

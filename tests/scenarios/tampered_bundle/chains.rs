@@ -1,6 +1,7 @@
 //! Breakers of a node with several keys: each chain after the first continues the last quoted head of the one before it,
 //! and its devices are charged once.
 
+use weighbridge_circuits::{ChainClaim, ChainList};
 use weighbridge_tests::SampleNode;
 
 use super::*;
@@ -97,11 +98,22 @@ fn a_proof_covers_every_chain_of_a_node() {
     let run = SampleRun::rebooted();
     let mut bundle = assembled(&run, true).expect("assembles");
     assert_eq!(accepted(&bundle).declared.len(), 1);
-    let mut public: ThresholdPublic = member(&bundle, "proof/threshold.public");
-    assert_eq!(public.chains.len(), 3);
-    public.chains.pop();
-    bundle.replace("proof/threshold.public", Some(public.to_bytes()));
-    assert_eq!(codes(&bundle), ["proof-chains", "proof-holds"], "the work under the later key would be left out");
+    let public: ThresholdPublic = member(&bundle, "proof/threshold.public");
+    let claim = |(_, chain): (String, &SampleNode)| {
+        let (count, end) = chain.tip();
+        ChainClaim { start: chain.heads[0], end, count }
+    };
+    let chains: Vec<ChainClaim> = run.chains().map(claim).collect();
+    assert_eq!(public.chains, ChainList::of(&chains));
+    let later_left_out = &chains[..2];
+    let order_changed = [chains[1], chains[0], chains[2]];
+    let mut tail_dropped = chains.clone();
+    tail_dropped[1].count -= 1;
+    for others in [later_left_out, &order_changed, &tail_dropped] {
+        let public = ThresholdPublic { chains: ChainList::of(others), ..public.clone() };
+        bundle.replace("proof/threshold.public", Some(public.to_bytes()));
+        assert_eq!(codes(&bundle), ["proof-chains", "proof-holds"]);
+    }
 }
 
 #[test]

@@ -21,16 +21,21 @@ fn breaker_proof_genesis_and_proof_chains_by_another_runs_proof() {
     let mut bundle = honest().proven.clone();
     bundle.replace("proof/threshold", Some(other.proof));
     bundle.replace("proof/threshold.public", Some(other.public.to_bytes()));
-    refused(&bundle, Culprit::Untrusted, &["proof-chains", "proof-genesis"]);
+    refused(&bundle, Culprit::Untrusted, &["proof-chains", "proof-context", "proof-genesis"]);
 }
 
 #[test]
 fn breaker_proof_holds_by_another_statement() {
-    let stronger = with_public(|public| public.relation = DeclaredRelation::Le(Flops(1_000_000_000)));
+    let of = |relation| move |public: &mut ThresholdPublic| public.relations = vec![TotalRelation::declared(relation)];
+    let stronger = with_public(of(Relation::Le(Flops(1_000_000_000))));
     refused(&stronger, Culprit::Untrusted, &["proof-holds"]);
     let profile = Flops(100_000_000_000_000_000_000_000);
-    let other = with_public(|public| public.relation = DeclaredRelation::Gt(profile));
+    let other = with_public(of(Relation::Gt(profile)));
     refused(&other, Culprit::Untrusted, &["proof-holds"]);
+    let more = with_public(|public| public.relations.push(public.relations[0]));
+    refused(&more, Culprit::Untrusted, &["proof-holds"]);
+    let none = with_public(|public| public.relations.clear());
+    refused(&none, Culprit::Malformed, &["proof-holds"]);
 }
 
 #[test]
@@ -42,6 +47,46 @@ fn breaker_proof_holds_by_one_bit() {
     let outcome = verified(&bundle);
     assert!(outcome.failures().all(|check| check.code == "proof-holds"));
     assert!(outcome.report.is_none());
+}
+
+/// The honest bundle with another proof and its statement.
+fn with_proof(proof: ThresholdProof) -> Bundle {
+    let mut bundle = honest().proven.clone();
+    bundle.replace("proof/threshold", Some(proof.proof));
+    bundle.replace("proof/threshold.public", Some(proof.public.to_bytes()));
+    bundle
+}
+
+#[test]
+fn breaker_proof_context_by_a_proof_in_another_context() {
+    // All else is this run's: only what the proof binds beside the chains is another.
+    let relation = TotalRelation::declared(Relation::Le(BOUND));
+    let elsewhere = honest().run.prove_as(&[relation], Digest32([7; 32]));
+    refused(&with_proof(elsewhere), Culprit::Untrusted, &["proof-context"]);
+}
+
+#[test]
+fn breaker_proof_presence_by_a_component_that_nobody_read() {
+    // Counters were absent, their readings are zeros, and a proof about them is true and means nothing.
+    for component in [Component::Metered, Component::Energy] {
+        let relation = TotalRelation { component, relation: Relation::Le(Flops(1_000_000_000_000)) };
+        let proof = honest().run.prove_as(&[relation], honest().run.context());
+        refused(&with_proof(proof), Culprit::Untrusted, &["proof-presence"]);
+    }
+}
+
+#[test]
+fn several_profiles_are_one_proof() {
+    let relations =
+        [TotalRelation::declared(Relation::Le(BOUND)), TotalRelation::declared(Relation::Gt(Flops(100_000_000_000)))];
+    let proof = honest().run.prove_as(&relations, honest().run.context());
+    let mut bundle = with_proof(proof);
+    // The report of the honest bundle has one line; all other checks hold.
+    refused(&bundle, Culprit::Untrusted, &["report-differs"]);
+    bundle.replace("report.json", None);
+    let outcome = verified(&bundle);
+    let holds = outcome.checks.iter().find(|check| check.code == "proof-holds").expect("checked");
+    assert!(holds.message.contains("declared total ≤") && holds.message.contains("declared total >"));
 }
 
 #[test]
@@ -129,10 +174,7 @@ fn breaker_proof_circuits_by_another_version() {
 fn breaker_proof_bounds_by_a_bound_that_tells_too_much() {
     let run = &honest().run;
     let proof = run.prove(Flops(123_456_000_000_000));
-    let mut bundle = honest().proven.clone();
-    bundle.replace("proof/threshold", Some(proof.proof));
-    bundle.replace("proof/threshold.public", Some(proof.public.to_bytes()));
-    refused(&bundle, Culprit::Rejected, &["proof-bounds"]);
+    refused(&with_proof(proof), Culprit::Rejected, &["proof-bounds"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use weighbridge_appraisal::{AppraisalTime, TimestampToken, VerifyOptions, beacon_time};
+use weighbridge_appraisal::{AppraisalTime, ProofFile, TimestampToken, VerifyOptions, beacon_time};
 use weighbridge_attest::{
     Endorsements, EvidenceError, RawEvidence, built_in_anchors, canonical_slice, parse_anchor_file, pem_certificates,
     verify_set_with,
@@ -405,6 +405,17 @@ pub(super) fn threshold_proof(bytes: &[u8]) -> Seen {
     match check_threshold(&public, proof) {
         Ok(checked) => {
             assert_eq!(checked.public(), &public);
+            Seen::Accepted
+        }
+        Err(_) => Seen::Refused,
+    }
+}
+
+/// A proof that stands alone.
+pub(super) fn proof_file(bytes: &[u8]) -> Seen {
+    match ProofFile::parse(bytes) {
+        Ok(file) => {
+            assert_eq!(file.to_bytes(), bytes);
             Seen::Accepted
         }
         Err(_) => Seen::Refused,

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::json;
-use weighbridge_appraisal::{AssembleParts, assemble};
+use weighbridge_appraisal::{AssembleParts, ProofFile, assemble};
 use weighbridge_attest::{Endorsements, built_in_anchors, parse_anchor_file};
 use weighbridge_attest_types::{
     AppraisalPolicy, BeaconToken, Bundle, Canonical, Digest32, EvidenceSet, Flops, Member, NodeWitness, TrustAnchors,
@@ -18,6 +18,7 @@ use weighbridge_audit::{
     AuditMode, AuditPolicy, BeaconChain, ErrorModel, Format, NumericPolicy, OperationPolicy, RandomnessRule, Risk,
     Stratum, TensorTolerance, Tolerance, Weight,
 };
+use weighbridge_circuits::{ThresholdProof, ThresholdPublic};
 use weighbridge_daemon::Config;
 use weighbridge_daemon_api::{
     Acknowledged, ChallengeRequest, CheckpointRequest, EndRequest, HeadInfo, NodeInfo, NodeState, Problem,
@@ -338,6 +339,11 @@ pub(super) fn threshold_public() -> Vec<Vec<u8>> {
 
 pub(super) fn threshold_proof() -> Vec<Vec<u8>> {
     vec![frame(&[PUBLIC.to_vec(), PROOF.to_vec()])]
+}
+
+pub(super) fn proof_file() -> Vec<Vec<u8>> {
+    let public = ThresholdPublic::from_bytes(PUBLIC).expect("pinned");
+    vec![ProofFile::new(ThresholdProof { public, proof: PROOF.to_vec() }).to_bytes()]
 }
 
 /// Parts, each after its `u32` length.

@@ -123,7 +123,7 @@ pub(crate) struct HeadQuotePart {
 }
 
 /// The zero-knowledge statement.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProofParts {
     pub(crate) public: ThresholdPublic,
     pub(crate) proof: Vec<u8>,

@@ -6,7 +6,7 @@ use weighbridge_attest_types::{
     Culprit, Flops, Grade, NodeWitness, PRESENT_DECLARED, PRESENT_ENERGY, PRESENT_METERED, Sentence, TotalLine,
     TwoFigures, two_figures,
 };
-use weighbridge_circuits::DeclaredRelation;
+use weighbridge_circuits::{Component, Relation, TotalRelation};
 use weighbridge_ledger::meter_commitment;
 
 use crate::check::{CheckResult, Checks, Finding};
@@ -40,7 +40,7 @@ impl Level {
     pub(crate) fn of(chains: &[Vec<Option<NodeChain<'_>>>], proof: Option<&ProofParts>, checks: &mut Checks) -> Self {
         match (open(chains, checks), proof) {
             (Some(totals), _) => Self::Open(totals),
-            (None, Some(proof)) if is_two_figure_cell(&proof.public.relation) => Self::TwoFigures,
+            (None, Some(proof)) if proof.public.relations.iter().any(shows_two_figures) => Self::TwoFigures,
             (None, _) => Self::Sealed,
         }
     }
@@ -96,9 +96,14 @@ impl Level {
     }
 }
 
+/// The declared total to two figures.
+fn shows_two_figures(relation: &TotalRelation) -> bool {
+    relation.component == Component::Declared && is_two_figure_cell(relation)
+}
+
 /// Two neighbours of the grid of two figures, or two with one between them.
-pub(crate) fn is_two_figure_cell(relation: &DeclaredRelation) -> bool {
-    let DeclaredRelation::In { low, high } = relation else { return false };
+pub(crate) fn is_two_figure_cell(relation: &TotalRelation) -> bool {
+    let Relation::In { low, high } = relation.relation else { return false };
     let Some(start) = TwoFigures::floor(low.0).filter(|start| start.checked_value() == Some(low.0)) else {
         return false;
     };
@@ -187,12 +192,13 @@ mod tests {
 
     #[test]
     fn only_neighbours_on_the_grid_are_a_two_figure_amount() {
-        let cell = |low, high| is_two_figure_cell(&DeclaredRelation::In { low: Flops(low), high: Flops(high) });
+        let is_cell = |relation| is_two_figure_cell(&TotalRelation::declared(relation));
+        let cell = |low, high| is_cell(Relation::In { low: Flops(low), high: Flops(high) });
         let ten = 10u128.pow(24);
         assert!(cell(23 * ten, 24 * ten) && cell(23 * ten, 25 * ten) && cell(99 * ten, 100 * ten));
         assert!(cell(99 * ten, 110 * ten) && cell(100 * ten, 110 * ten));
         assert!(!cell(23 * ten, 26 * ten) && !cell(23 * ten, 23 * ten) && !cell(231 * ten / 10, 24 * ten));
         assert!(!cell(0, ten));
-        assert!(!is_two_figure_cell(&DeclaredRelation::Le(Flops(23 * ten))));
+        assert!(!is_cell(Relation::Le(Flops(23 * ten))));
     }
 }

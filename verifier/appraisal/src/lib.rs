@@ -41,5 +41,6 @@ pub use assemble::{AssembleError, AssembleParts, ChainOrder, assemble};
 pub use check::{Check, CheckStatus, Outcome};
 pub use policy::{UnmetRule, unmet_rules};
 pub use policy_file::{MAX_POLICY_BYTES, PolicyFileError, parse_policy};
+pub use proof::{ProofFile, STATEMENT_SET, StatementSubject, check_proof_file};
 pub use report::RULES;
 pub use verify_bundle::{AppraisalTime, VerifyOptions, verify_bundle};

@@ -1,19 +1,26 @@
-//! **Duty.** The zero-knowledge statement about declared totals: that it is about exactly these chains, and that its
-//! proof holds. **Knows** public inputs. **Does not know** circuits (`weighbridge-circuits`), and never moves a verdict.
+//! **Duty.** The zero-knowledge statement about hidden totals: that it is about exactly these chains, and that its proof
+//! holds. **Knows** public inputs. **Does not know** circuits (`weighbridge-circuits`), and never moves a verdict.
 //! **Spec.** PROTOCOL §4 (threshold), CIRCUITS §4, §7.
 
+mod file;
+mod subject;
+
 use weighbridge_attest_types::{
-    Culprit, DeclaredLine, Digest32, Flops, Grade, Sentence, built_in_profiles, two_figures,
+    Culprit, DeclaredLine, Flops, Grade, RunManifest, Sentence, built_in_profiles, two_figures,
 };
 use weighbridge_circuits::{
-    ChainClaim, CheckedProof, DeclaredRelation, ThresholdPublic, check_threshold, circuit_digests,
+    CheckedProof, Component, Relation, ThresholdPublic, TotalRelation, check_threshold, circuit_digests,
 };
+use weighbridge_ledger::CheckedLedger;
 
-use crate::check::{CheckResult, Checks, Finding};
+use crate::check::{CheckResult, Checks, Finding, Outcome};
 use crate::ingest::{ProofParts, name};
 use crate::levels::is_two_figure_cell;
 use crate::nodes::NodeChain;
 use crate::text;
+
+pub use file::ProofFile;
+pub use subject::{STATEMENT_SET, StatementSubject};
 
 /// A proof that holds, about exactly the chains of this bundle.
 #[derive(Debug)]
@@ -26,17 +33,39 @@ pub(crate) struct CheckedDeclared {
 /// `chains` holds, row by row, one slot per chain; an empty slot is a chain that is missing or does not hold together.
 pub(crate) fn check_declared(
     parts: &ProofParts,
-    genesis: Digest32,
+    manifest: &RunManifest,
     chains: &[&Option<NodeChain<'_>>],
     checks: &mut Checks,
 ) -> Option<CheckedDeclared> {
+    let ledgers = chains.iter().map(|chain| chain.as_ref().map(NodeChain::ledger)).collect::<Option<Vec<_>>>();
+    let subject = ledgers.map(|ledgers| StatementSubject::of(manifest, &ledgers));
+    check_about(parts, subject.as_ref(), checks)
+}
+
+/// Checks a proof that stands alone against the ledgers of its run, in roster order and then in the order of a node's
+/// keys: what [`crate::verify_bundle()`] asks of the proof in a bundle, and nothing about evidence.
+#[must_use]
+pub fn check_proof_file(file: &ProofFile, manifest: &RunManifest, ledgers: &[&CheckedLedger]) -> Outcome {
+    let mut checks = Checks::default();
+    let subject = StatementSubject::of(manifest, ledgers);
+    check_about(file.parts(), Some(&subject), &mut checks);
+    checks.close(None)
+}
+
+/// Everything about a statement and its proof; without a subject, there is nothing that it could be about.
+fn check_about(parts: &ProofParts, subject: Option<&StatementSubject>, checks: &mut Checks) -> Option<CheckedDeclared> {
     let public = &parts.public;
+    let about = |check: fn(&ThresholdPublic, &StatementSubject) -> CheckResult| match subject {
+        Some(subject) => check(public, subject),
+        None => Err(Finding::skipped("a ledger does not hold together, so the statement has nothing to be about")),
+    };
     let found = [
         (name::CIRCUITS, "proof-circuits", knows_circuits(&parts.circuits)),
-        (name::PROOF_PUBLIC, "proof-genesis", is_about_run(public, genesis)),
-        (name::PROOF_PUBLIC, "proof-chains", is_about_chains(public, chains)),
-        (name::PROOF_PUBLIC, "proof-presence", adds_present(chains)),
-        (name::PROOF_PUBLIC, "proof-bounds", has_lawful_bounds(&public.relation)),
+        (name::PROOF_PUBLIC, "proof-genesis", about(is_about_run)),
+        (name::PROOF_PUBLIC, "proof-chains", about(is_about_chains)),
+        (name::PROOF_PUBLIC, "proof-context", about(is_in_context)),
+        (name::PROOF_PUBLIC, "proof-presence", about(adds_present)),
+        (name::PROOF_PUBLIC, "proof-bounds", has_lawful_bounds(&public.relations)),
     ];
     let mut holds = true;
     for (path, code, result) in found {
@@ -44,7 +73,7 @@ pub(crate) fn check_declared(
     }
     match check_threshold(public, &parts.proof) {
         Ok(proof) => {
-            checks.record(name::PROOF, "proof-holds", Ok(sentence(&public.relation)));
+            checks.record(name::PROOF, "proof-holds", Ok(text::list(public.relations.iter().map(sentence))));
             holds.then_some(CheckedDeclared { proof })
         }
         Err(error) => {
@@ -55,25 +84,25 @@ pub(crate) fn check_declared(
 }
 
 impl CheckedDeclared {
-    /// The report's line. `evidence` is the grade of the quotes over the chains.
-    pub(crate) fn line(&self, evidence: Grade) -> DeclaredLine {
-        let relation = &self.proof.public().relation;
-        let is_cell = is_two_figure_cell(relation);
-        let (low, high) = bounds(relation);
-        DeclaredLine {
-            statement: relation.name().to_owned(),
-            low,
-            high,
-            two_figures: low
-                .zip(high)
-                .filter(|_| is_cell)
-                .map(|(low, high)| format!("{} to {}", two_figures(low.0), two_figures(high.0))),
-            sentence: Sentence::on(
-                ["check:proof-holds", "check:proof-chains", "check:proof-bounds"],
-                sentence(relation),
-            ),
-            grade: Grade::Declared.min(evidence),
-        }
+    /// The report's lines, one for each relation. `evidence` is the grade of the quotes over the chains.
+    pub(crate) fn lines(&self, evidence: Grade) -> Vec<DeclaredLine> {
+        self.proof.public().relations.iter().map(|relation| line(relation, evidence)).collect()
+    }
+}
+
+fn line(relation: &TotalRelation, evidence: Grade) -> DeclaredLine {
+    let is_cell = is_two_figure_cell(relation);
+    let (low, high) = relation.bounds();
+    DeclaredLine {
+        statement: relation.name().to_owned(),
+        low,
+        high,
+        two_figures: low
+            .zip(high)
+            .filter(|_| is_cell)
+            .map(|(low, high)| format!("{} to {}", two_figures(low.0), two_figures(high.0))),
+        sentence: Sentence::on(["check:proof-holds", "check:proof-chains", "check:proof-bounds"], sentence(relation)),
+        grade: Grade::Declared.min(evidence),
     }
 }
 
@@ -93,63 +122,68 @@ fn knows_circuits(member: &[u8]) -> CheckResult {
     }
 }
 
-fn is_about_run(public: &ThresholdPublic, genesis: Digest32) -> CheckResult {
-    match public.genesis == genesis {
+fn is_about_run(public: &ThresholdPublic, subject: &StatementSubject) -> CheckResult {
+    match public.genesis == subject.genesis() {
         true => Ok("is about this run".to_owned()),
-        false => Err(Finding::untrusted(format!("is about run {}, not {genesis}", public.genesis))),
+        false => Err(Finding::untrusted(format!("is about run {}, not {}", public.genesis, subject.genesis()))),
     }
 }
 
-/// One claim per chain, in roster order and then in the order of a node's keys, from head 0 to the last head: no chain and
-/// no interval is left out.
-fn is_about_chains(public: &ThresholdPublic, chains: &[&Option<NodeChain<'_>>]) -> CheckResult {
-    let Some(wanted) = chains.iter().map(|chain| chain.as_ref().and_then(claim)).collect::<Option<Vec<_>>>() else {
-        return Err(Finding::skipped("a ledger does not hold together, so the statement has nothing to be about"));
-    };
-    let differs = |(place, (found, wanted)): (usize, (&ChainClaim, &ChainClaim))| (found != wanted).then_some(place);
-    let wrong: Vec<usize> = public.chains.iter().zip(&wanted).enumerate().filter_map(differs).collect();
-    match (public.chains.len() == wanted.len(), wrong.is_empty()) {
-        (true, true) => Ok(format!("is about all {} chains, from first to last head", wanted.len())),
-        (false, _) => {
-            let (found, wanted) = (public.chains.len(), wanted.len());
-            Err(Finding::untrusted(format!("is about {found} chains; the bundle has {wanted}")))
+/// All chains, in roster order and then in the order of a node's keys, each from head 0 to the last head with all its
+/// intervals, as one digest that is recomputed from the ledgers: no chain and no interval is left out.
+fn is_about_chains(public: &ThresholdPublic, subject: &StatementSubject) -> CheckResult {
+    let (found, wanted) = (public.chains, subject.chains());
+    match (found.count() == wanted.count(), found == wanted) {
+        (_, true) => Ok(format!("is about all {} chains, from first to last head", wanted.count())),
+        (false, false) => {
+            Err(Finding::untrusted(format!("is about {} chains; the bundle has {}", found.count(), wanted.count())))
         }
-        (true, false) => {
-            let places = text::list(wrong);
-            let message = format!("is about another chain, or a part of it, in place of chain {places} (from 0)");
-            Err(Finding::untrusted(message))
-        }
+        (true, false) => Err(Finding::untrusted(
+            "is about as many chains, and one of them is another, a part of one, or in another place",
+        )),
     }
 }
 
-fn claim(chain: &NodeChain<'_>) -> Option<ChainClaim> {
-    let ledger = chain.ledger();
-    let last = ledger.last_index();
-    Some(ChainClaim { start: ledger.head(0)?, end: ledger.head(last)?, count: last })
+/// Statement set, roster, period and presence are bound by the proof as one digest.
+fn is_in_context(public: &ThresholdPublic, subject: &StatementSubject) -> CheckResult {
+    match public.context == subject.context() {
+        true => Ok("binds this roster, period and presence of readings".to_owned()),
+        false => Err(Finding::untrusted(
+            "binds another roster, period, presence of readings or set of statements than these ledgers have",
+        )),
+    }
 }
 
 /// A sum over an absent component is refused: absent is not 0.
-fn adds_present(chains: &[&Option<NodeChain<'_>>]) -> CheckResult {
-    let entries = chains.iter().copied().flatten().flat_map(|chain| chain.ledger().entries());
-    let absent = entries.filter(|entry| !entry.public.presence.declared()).count();
-    match absent {
-        0 => Ok("every interval has a declared reading".to_owned()),
-        _ => Err(Finding::untrusted(format!("{absent} intervals have no declared reading: absent is not 0"))),
+fn adds_present(public: &ThresholdPublic, subject: &StatementSubject) -> CheckResult {
+    let summed = Component::ALL.into_iter();
+    let summed = summed.filter(|&component| public.relations.iter().any(|relation| relation.component == component));
+    let absent: Vec<String> = summed
+        .filter(|&component| subject.absent(component) > 0)
+        .map(|component| format!("{} intervals have no {} reading", subject.absent(component), component.as_str()))
+        .collect();
+    match absent.is_empty() {
+        true => Ok("every interval has a reading of what is summed".to_owned()),
+        false => Err(Finding::untrusted(format!("{}: absent is not 0", text::list(absent)))),
     }
 }
 
 /// Free bounds would let a reader close in on the hidden total: only profile values and figures of two significant
-/// digits may be named (PROTOCOL §4).
-fn has_lawful_bounds(relation: &DeclaredRelation) -> CheckResult {
-    let (low, high) = bounds(relation);
+/// digits may be named (PROTOCOL §4). A profile's value is an amount of FLOP.
+fn has_lawful_bounds(relations: &[TotalRelation]) -> CheckResult {
     let legal: Vec<Flops> = built_in_profiles().into_iter().map(|profile| profile.value).collect();
-    let free: Vec<Flops> =
-        [low, high].into_iter().flatten().filter(|bound| !legal.contains(bound) && !is_two_figures(*bound)).collect();
+    let is_legal = |component: Component, bound: Flops| component != Component::Energy && legal.contains(&bound);
+    let bounds = relations.iter().flat_map(|relation| {
+        let (low, high) = relation.bounds();
+        [low, high].into_iter().flatten().map(|bound| (relation.component, bound))
+    });
+    let free = bounds.filter(|(component, bound)| !is_legal(*component, *bound) && !is_two_figures(*bound));
+    let free: Vec<String> = free.map(|(component, bound)| format!("{bound} {}", component.unit())).collect();
     match free.is_empty() {
         true => Ok("bounds are profile values or have two significant figures".to_owned()),
         false => {
             let free = text::list(free);
-            Err(Finding::fail(Culprit::Rejected, format!("{free} FLOP is neither a profile's value nor two figures")))
+            Err(Finding::fail(Culprit::Rejected, format!("neither a profile's value nor two figures: {free}")))
         }
     }
 }
@@ -165,21 +199,12 @@ fn is_two_figures(amount: Flops) -> bool {
     true
 }
 
-fn bounds(relation: &DeclaredRelation) -> (Option<Flops>, Option<Flops>) {
-    match relation {
-        DeclaredRelation::Le(high) => (None, Some(*high)),
-        DeclaredRelation::Gt(low) => (Some(*low), None),
-        DeclaredRelation::In { low, high } => (Some(*low), Some(*high)),
-    }
-}
-
-fn sentence(relation: &DeclaredRelation) -> String {
-    match relation {
-        DeclaredRelation::Le(high) => format!("declared total ≤ {high} FLOP: declared, sum proven"),
-        DeclaredRelation::Gt(low) => format!("declared total > {low} FLOP: declared, sum proven"),
-        DeclaredRelation::In { low, high } => {
-            format!("{low} ≤ declared total < {high} FLOP: declared, sum proven")
-        }
+fn sentence(relation: &TotalRelation) -> String {
+    let (what, unit) = (relation.component.as_str(), relation.component.unit());
+    match relation.relation {
+        Relation::Le(high) => format!("{what} total ≤ {high} {unit}: declared, sum proven"),
+        Relation::Gt(low) => format!("{what} total > {low} {unit}: declared, sum proven"),
+        Relation::In { low, high } => format!("{low} ≤ {what} total < {high} {unit}: declared, sum proven"),
     }
 }
 
@@ -200,12 +225,9 @@ mod tests {
 
     #[test]
     fn sentences_say_declared_and_never_below() {
-        let relations = [
-            DeclaredRelation::Le(Flops(10)),
-            DeclaredRelation::Gt(Flops(10)),
-            DeclaredRelation::In { low: Flops(10), high: Flops(20) },
-        ];
-        let sentences = relations.map(|relation| sentence(&relation));
+        let relations =
+            [Relation::Le(Flops(10)), Relation::Gt(Flops(10)), Relation::In { low: Flops(10), high: Flops(20) }];
+        let sentences = relations.map(|relation| sentence(&TotalRelation::declared(relation)));
         assert_eq!(
             sentences,
             [
@@ -214,6 +236,25 @@ mod tests {
                 "10 ≤ declared total < 20 FLOP: declared, sum proven",
             ]
         );
+        let energy = TotalRelation { component: Component::Energy, relation: Relation::Le(Flops(10)) };
+        assert_eq!(sentence(&energy), "energy total ≤ 10 J: declared, sum proven");
+    }
+
+    #[test]
+    fn a_profile_value_bounds_operations_and_no_energy() {
+        let value = built_in_profiles().remove(0).value;
+        let of = |component, bound| TotalRelation { component, relation: Relation::Le(bound) };
+        assert!(has_lawful_bounds(&[of(Component::Declared, value), of(Component::Metered, value)]).is_ok());
+        assert!(has_lawful_bounds(&[of(Component::Energy, Flops(4_700))]).is_ok());
+        let odd = Flops(123_456);
+        for component in Component::ALL {
+            // One free bound among lawful ones.
+            let mut checks = Checks::default();
+            let relations = [of(Component::Declared, value), of(component, odd)];
+            checks.record("bounds", "proof-bounds", has_lawful_bounds(&relations));
+            let message = checks.into_list().remove(0).message;
+            assert!(message.contains(&format!("123456 {}", component.unit())), "{message}");
+        }
     }
 
     #[test]

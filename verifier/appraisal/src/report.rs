@@ -96,7 +96,7 @@ fn figures(grounds: &Grounds<'_>) -> ThresholdReport {
         forecast: None,
         statement: statement.map(|part| statement_line(part, evidence)),
         totals: level.totals(evidence),
-        declared: declared.iter().map(|declared| declared.line(evidence)).collect(),
+        declared: declared.map(|declared| declared.lines(evidence)).unwrap_or_default(),
         audit: Sentence::on(["field:/bracket/lower"], format!("{NO_AUDIT}: no operation is shown to be correct")),
         nodes: appraised.nodes().iter().zip(*brackets).map(|(node, times)| node_line(node, times, period)).collect(),
         coverage,

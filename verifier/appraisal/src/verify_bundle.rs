@@ -120,7 +120,7 @@ impl<'a> Facts<'a> {
         cross::check_chains(chains.iter().flatten(), checks);
         let period = period_of(parts, &brackets);
         let declared = match &parts.proof {
-            Some(proof) => check_declared(proof, genesis, &chains.iter().flatten().collect::<Vec<_>>(), checks),
+            Some(proof) => check_declared(proof, &parts.manifest, &chains.iter().flatten().collect::<Vec<_>>(), checks),
             None => {
                 let finding = Finding::skipped("the bundle makes no statement about declared totals");
                 checks.record(name::PROOF, "proof-holds", Err(finding));

@@ -4,7 +4,9 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Files of a folder with all folders below. Source: what `attest` reads of a store at most.
 pub const FOLDER_FILES: usize = 4_096;
@@ -27,10 +29,32 @@ pub fn read_capped(path: &Path, cap: u64) -> io::Result<Option<Vec<u8>>> {
 /// # Errors
 /// What the system says.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_through_neighbour(path, bytes, 0o666)
+}
+
+/// The same for what its owner alone may read.
+///
+/// # Errors
+/// What the system says.
+pub fn write_atomically_in_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_through_neighbour(path, bytes, 0o600)
+}
+
+/// Whether this is the temporary neighbour of a process that is gone: killed while it wrote.
+#[must_use]
+pub fn is_abandoned(name: &OsStr) -> bool {
+    let parts = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit_once('.'));
+    let process = parts.and_then(|(rest, number)| number.parse::<u64>().ok().and(rest.rsplit_once('.')));
+    process.is_some_and(|(_, process)| {
+        process.parse::<u32>().is_ok_and(|process| !Path::new("/proc").join(process.to_string()).exists())
+    })
+}
+
+fn write_through_neighbour(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidFilename))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let temporary = folder.join(temporary_name(name));
-    let written = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    let written = write_new(&temporary, bytes, mode).and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = written {
         // The name carries this process and thread: nobody else's file is removed.
         let _ = fs::remove_file(&temporary);
@@ -68,17 +92,18 @@ pub fn walk(root: &Path) -> io::Result<Option<Vec<PathBuf>>> {
     Ok(Some(found))
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
-/// Two threads that write one name write two temporary files.
+/// Two threads that write one name write two temporary files: `.NAME.PROCESS.NUMBER.tmp`.
 fn temporary_name(name: &OsStr) -> OsString {
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
     let mut temporary = OsStr::new(".").to_owned();
     temporary.push(name);
-    temporary.push(format!(".{}.{:?}.tmp", std::process::id(), std::thread::current().id()));
+    temporary.push(format!(".{}.{}.tmp", std::process::id(), WRITTEN.fetch_add(1, Ordering::Relaxed)));
     temporary
 }
 
@@ -104,6 +129,25 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(write_atomically(&folder.path().join("none/out"), b"x").is_err());
+    }
+
+    #[test]
+    fn half_a_file_of_a_process_that_is_gone_is_known() {
+        let own = temporary_name(OsStr::new("out"));
+        assert!(!is_abandoned(&own), "this process lives");
+        assert!(is_abandoned(OsStr::new(".out.4294967295.0.tmp")));
+        for other in ["out", ".out.tmp", ".out.x.0.tmp", ".out.4294967295.x.tmp", "out.4294967295.0.tmp", ".hidden"] {
+            assert!(!is_abandoned(OsStr::new(other)), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_private_file_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        write_atomically_in_private(&path, b"x").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -11,7 +11,9 @@ mod store;
 
 pub use archive::{ImportOutcome, Imported, MAX_ARCHIVE_BYTES, pack, unpack};
 pub use error::StoreError;
-pub use files::{FOLDER_DEPTH, FOLDER_FILES, read_capped, walk, write_atomically};
+pub use files::{
+    FOLDER_DEPTH, FOLDER_FILES, is_abandoned, read_capped, walk, write_atomically, write_atomically_in_private,
+};
 pub use key::{Key, KeyError, PckAuthority, TcbUpdate};
 pub use status::{FileStatus, State, parse_span, status};
 pub use store::{MAX_FILE_BYTES, Store};

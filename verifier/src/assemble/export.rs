@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use weighbridge_appraisal::ChainOrder;
+use weighbridge_appraisal::{ChainOrder, StatementSubject};
 use weighbridge_attest_types::{
     Bundle, Canonical, Digest32, MAX_BUNDLE_BYTES, NodeKey, NodeLedger, PoseidonDigest, RunManifest,
 };
@@ -13,6 +13,13 @@ use weighbridge_ledger::CheckedLedger;
 use crate::error::CliError;
 use crate::files;
 
+/// The exports of one run, in the order in which a bundle holds their chains.
+#[derive(Debug)]
+pub(crate) struct RunExports {
+    manifest: RunManifest,
+    exports: Vec<NodeExport>,
+}
+
 /// One export with what the later stages need of it.
 #[derive(Debug)]
 pub(super) struct NodeExport {
@@ -20,35 +27,67 @@ pub(super) struct NodeExport {
     container: Bundle,
     genesis: Digest32,
     ledger: CheckedLedger,
-    /// Keys of the run's nodes, as the roster names them.
-    roster: Vec<NodeKey>,
     order: ChainOrder,
 }
 
-/// Reads the exports of one run, in the order in which a bundle holds their chains.
-pub(super) fn read_run(paths: &[PathBuf]) -> Result<Vec<NodeExport>, CliError> {
-    let mut exports: Vec<NodeExport> = paths.iter().map(|path| NodeExport::read(path)).collect::<Result<_, _>>()?;
-    if let Some(first) = exports.first()
-        && let Some(other) = exports.iter().find(|export| export.genesis != first.genesis)
-    {
-        return Err(CliError::OtherRun { first: first.path.clone(), other: other.path.clone() });
-    }
-    let mut keys: BTreeMap<NodeKey, &NodeExport> = BTreeMap::new();
-    for export in &exports {
-        if let Some(first) = keys.insert(export.node_key(), export) {
-            return Err(CliError::SameNode { first: first.path.clone(), other: export.path.clone() });
+impl RunExports {
+    /// Reads the exports of one run: every row of the roster has one, and each key only one.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(crate) fn read(paths: &[PathBuf]) -> Result<Self, CliError> {
+        let mut run: Option<RunManifest> = None;
+        let mut exports: Vec<NodeExport> = Vec::with_capacity(paths.len());
+        for path in paths {
+            let (export, manifest) = NodeExport::read(path)?;
+            match exports.first().filter(|first| first.genesis != export.genesis) {
+                Some(first) => {
+                    return Err(CliError::OtherRun { first: first.path.clone(), other: export.path });
+                }
+                None => exports.push(export),
+            }
+            run.get_or_insert(manifest);
         }
+        let manifest = run.ok_or(CliError::NoExports)?;
+        let mut keys: BTreeMap<NodeKey, &NodeExport> = BTreeMap::new();
+        for export in &exports {
+            if let Some(first) = keys.insert(export.node_key(), export) {
+                return Err(CliError::SameNode { first: first.path.clone(), other: export.path.clone() });
+            }
+        }
+        if let Some(row) = manifest.roster.iter().find(|row| !keys.contains_key(&row.node_key)) {
+            return Err(CliError::NoExport { rows: manifest.roster.len(), node_key: row.node_key });
+        }
+        exports.sort_by_key(|export| export.order);
+        Ok(Self { manifest, exports })
     }
-    let roster = exports.first().map(|export| export.roster.as_slice()).unwrap_or_default();
-    if let Some(&node_key) = roster.iter().find(|key| !keys.contains_key(key)) {
-        return Err(CliError::NoExport { rows: roster.len(), node_key });
+
+    /// As the exports have it; that the ledgers say the same is appraisal's check.
+    pub(crate) const fn manifest(&self) -> &RunManifest {
+        &self.manifest
     }
-    exports.sort_by_key(|export| export.order);
-    Ok(exports)
+
+    pub(super) fn exports(&self) -> &[NodeExport] {
+        &self.exports
+    }
+
+    /// The ledgers in order.
+    pub(crate) fn ledgers(&self) -> Vec<&CheckedLedger> {
+        self.exports.iter().map(|export| &export.ledger).collect()
+    }
+
+    /// What a statement about these ledgers is about.
+    pub(crate) fn subject(&self) -> StatementSubject {
+        StatementSubject::of(&self.manifest, &self.ledgers())
+    }
+
+    pub(super) fn into_containers(self) -> Vec<Bundle> {
+        self.exports.into_iter().map(|export| export.container).collect()
+    }
 }
 
 impl NodeExport {
-    fn read(path: &Path) -> Result<Self, CliError> {
+    fn read(path: &Path) -> Result<(Self, RunManifest), CliError> {
         let bytes = files::read_capped(path, MAX_BUNDLE_BYTES)?;
         let container =
             Bundle::parse_export(&bytes).map_err(|source| CliError::Container { path: path.to_owned(), source })?;
@@ -57,19 +96,14 @@ impl NodeExport {
         let ledger = CheckedLedger::check(&raw)
             .map_err(|source| CliError::Ledger { path: path.to_owned(), source: Box::new(source) })?;
         let node_key = ledger.start().node_key;
-        let roster: Vec<NodeKey> = manifest.roster.iter().map(|row| row.node_key).collect();
         let order = ChainOrder::of(&manifest, &raw);
         let order = order.ok_or_else(|| CliError::NotInRoster { path: path.to_owned(), node_key })?;
-        Ok(Self { path: path.to_owned(), container, genesis: manifest.genesis(), ledger, roster, order })
+        let genesis = manifest.genesis();
+        Ok((Self { path: path.to_owned(), container, genesis, ledger, order }, manifest))
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
-    }
-
-    pub(super) const fn genesis(&self) -> Digest32 {
-        // Read from the manifest; that the ledger says the same is appraisal's check.
-        self.genesis
     }
 
     pub(super) fn node_key(&self) -> NodeKey {
@@ -82,10 +116,6 @@ impl NodeExport {
 
     pub(super) fn start_head(&self) -> PoseidonDigest {
         weighbridge_ledger::head_0(self.ledger.start())
-    }
-
-    pub(super) fn into_container(self) -> Bundle {
-        self.container
     }
 }
 

@@ -1,36 +1,93 @@
-//! **Duty.** Which relation about the declared total is proven. Bounds come from threshold profiles only, because a
-//! free bound would tell the total by bisection. **Spec.** PROTOCOL §4 statement 2.
+//! **Duty.** Which relations about hidden totals are proven. Bounds come from threshold profiles and from the grid of two
+//! figures only, because a free bound would tell the total by bisection. **Spec.** PROTOCOL §4 statement 2.
 
-use weighbridge_attest_types::{Digest32, FLOP_PER_GFLOP, Flops, ThresholdProfile, TwoFigures, built_in_profiles};
-use weighbridge_circuits::{ChainWitness, DeclaredRelation, ProveError, check_witness};
+use weighbridge_attest_types::{FLOP_PER_GFLOP, Flops, ThresholdProfile, TwoFigures, built_in_profiles};
+use weighbridge_circuits::{Component, MAX_RELATIONS, ProveError, Relation, TotalRelation, Weighed};
 
 use crate::error::CliError;
 
-/// What to prove.
+/// What to prove about one total.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Statement {
-    /// `declared ≤ T` for the smallest built-in threshold for which it is true.
+    /// `total ≤ T` for the smallest built-in threshold for which it is true.
     SmallestThreshold,
     /// This relation.
-    Relation(DeclaredRelation),
-    /// The cell of the two-figure grid that holds the total (level `two-figures`).
+    Relation(Relation),
+    /// The cell of the two-figure grid that holds the total (level `two-figures`, if it is the declared one).
     TwoFigures,
-    /// Nothing: the bundle has no declared line.
+    /// Nothing.
     Omitted,
 }
 
-impl Statement {
-    /// Reads `le=PROFILE`, `gt=PROFILE`, `in=PROFILE..PROFILE` or `none`; the error is for the person who typed it.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        if text == "none" {
-            return Ok(Self::Omitted);
+/// A statement about the total of one component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatementAbout {
+    /// What is added up.
+    pub component: Component,
+    /// What is said about it.
+    pub statement: Statement,
+}
+
+impl StatementAbout {
+    /// A statement about the declared total.
+    #[must_use]
+    pub const fn declared(statement: Statement) -> Self {
+        Self { component: Component::Declared, statement }
+    }
+
+    pub(super) fn is_omitted(&self) -> bool {
+        self.statement == Statement::Omitted
+    }
+}
+
+/// What a proof states: nothing, or up to as many relations as it holds.
+///
+/// # Errors
+/// [`CliError::Relations`], [`CliError::FreeBound`], [`CliError::NoCell`], [`CliError::NoDefaultStatement`],
+/// [`CliError::Prove`] with the relation that does not hold.
+pub(crate) fn relations(statements: &[StatementAbout], weighed: &Weighed<'_>) -> Result<Vec<TotalRelation>, CliError> {
+    let mut relations: Vec<TotalRelation> = Vec::new();
+    for StatementAbout { component, statement } in statements {
+        let relation = match statement {
+            Statement::Omitted => continue,
+            Statement::TwoFigures => cell(*component, weighed)?,
+            Statement::SmallestThreshold => smallest(*component, weighed)?,
+            Statement::Relation(relation) => lawful(*component, *relation)?,
+        };
+        let relation = TotalRelation { component: *component, relation };
+        // Two profiles of one value are one relation.
+        if !relations.contains(&relation) {
+            relations.push(relation);
         }
-        let syntax =
-            || format!("`{text}` is not a statement; write le=PROFILE, gt=PROFILE, in=PROFILE..PROFILE or none");
+    }
+    if relations.len() > MAX_RELATIONS {
+        return Err(CliError::Relations("a proof holds at most 8 relations"));
+    }
+    Ok(relations)
+}
+
+fn holds(component: Component, relation: Relation, weighed: &Weighed<'_>) -> Result<(), ProveError> {
+    weighed.statement(&[TotalRelation { component, relation }], weighbridge_attest_types::Digest32::default()).map(drop)
+}
+
+impl Statement {
+    /// Reads `le=PROFILE`, `gt=PROFILE`, `in=PROFILE..PROFILE`, `two-figures` or `none`; the error is for the person who
+    /// typed it.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => return Ok(Self::Omitted),
+            "two-figures" => return Ok(Self::TwoFigures),
+            _ => {}
+        }
+        let syntax = || {
+            format!(
+                "`{text}` is not a statement; write le=PROFILE, gt=PROFILE, in=PROFILE..PROFILE, two-figures or none"
+            )
+        };
         let (relation, profiles) = text.split_once('=').ok_or_else(syntax)?;
         let relation = match relation {
-            "le" => threshold(profiles).map(DeclaredRelation::Le),
-            "gt" => threshold(profiles).map(DeclaredRelation::Gt),
+            "le" => threshold(profiles).map(Relation::Le),
+            "gt" => threshold(profiles).map(Relation::Gt),
             "in" => {
                 let (low, high) = profiles.split_once("..").ok_or_else(syntax)?;
                 between(low, high)
@@ -40,55 +97,61 @@ impl Statement {
         relation.map(Self::Relation).map_err(|error| error.advice())
     }
 
-    /// The relation itself; the default one is the first that holds.
-    pub(super) fn relation(&self, genesis: Digest32, chains: &[ChainWitness]) -> Result<DeclaredRelation, CliError> {
-        if *self == Self::TwoFigures {
-            return cell(genesis, chains);
+    /// The same for energy: a profile's value is no amount of energy.
+    pub(crate) fn parse_energy(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::Omitted),
+            "two-figures" => Ok(Self::TwoFigures),
+            _ => Err(format!("`{text}` is not a statement about energy; write two-figures or none")),
         }
-        let mut thresholds: Vec<Flops> = built_in_profiles().iter().map(|profile| profile.value).collect();
-        thresholds.sort_unstable();
-        if let Self::Relation(relation) = self {
-            let free = bounds(relation).into_iter().flatten().find(|bound| !thresholds.contains(bound));
-            return free.map_or(Ok(*relation), |bound| Err(CliError::FreeBound { bound }));
+    }
+}
+
+/// A relation whose bounds are those of built-in profiles.
+fn lawful(component: Component, relation: Relation) -> Result<Relation, CliError> {
+    let (low, high) = TotalRelation { component, relation }.bounds();
+    let known: Vec<Flops> = built_in_profiles().iter().map(|profile| profile.value).collect();
+    let is_free = |bound: &Flops| component == Component::Energy || !known.contains(bound);
+    match [low, high].into_iter().flatten().find(is_free) {
+        Some(bound) => Err(CliError::FreeBound { bound }),
+        None => Ok(relation),
+    }
+}
+
+/// The first `≤ T` that holds.
+fn smallest(component: Component, weighed: &Weighed<'_>) -> Result<Relation, CliError> {
+    let mut thresholds: Vec<Flops> = built_in_profiles().iter().map(|profile| profile.value).collect();
+    thresholds.sort_unstable();
+    let greatest = Relation::Le(thresholds.pop().unwrap_or_default());
+    for relation in thresholds.into_iter().map(Relation::Le) {
+        if holds(component, relation, weighed).is_ok() {
+            return Ok(relation);
         }
-        let greatest = DeclaredRelation::Le(thresholds.pop().unwrap_or_default());
-        for relation in thresholds.into_iter().map(DeclaredRelation::Le) {
-            if check_witness(genesis, chains, relation).is_ok() {
-                return Ok(relation);
-            }
-        }
-        match check_witness(genesis, chains, greatest) {
-            Ok(_) => Ok(greatest),
-            Err(error @ ProveError::Violation(_)) => Err(CliError::NoDefaultStatement(error)),
-            Err(error) => Err(CliError::Prove(error)),
-        }
+    }
+    match holds(component, greatest, weighed) {
+        Ok(()) => Ok(greatest),
+        Err(error @ ProveError::Violation(_)) => Err(CliError::NoDefaultStatement(error)),
+        Err(error) => Err(CliError::Prove(error)),
     }
 }
 
 /// The narrowest cell for which the circuit's rounding against the claim leaves the statement true. Remainders below
 /// one GFLOP can push a total at an edge into a cell of two steps; the report then shows both steps.
-fn cell(genesis: Digest32, chains: &[ChainWitness]) -> Result<DeclaredRelation, CliError> {
-    let gflop = chains.iter().flat_map(|chain| &chain.rows).map(|row| u128::from(row.reading.declared_gflop()));
-    let total = gflop.sum::<u128>() * FLOP_PER_GFLOP;
+fn cell(component: Component, weighed: &Weighed<'_>) -> Result<Relation, CliError> {
+    let unit = if component == Component::Energy { 1 } else { FLOP_PER_GFLOP };
+    let total = u128::from(weighed.total(component)).saturating_mul(unit);
     let start = TwoFigures::floor(total).ok_or(CliError::NoCell)?;
     for end in [start.next(), start.next().next()] {
         let ends = (start.checked_value(), end.checked_value());
         let (Some(low), Some(high)) = ends else { return Err(CliError::NoCell) };
-        let relation = DeclaredRelation::In { low: Flops(low), high: Flops(high) };
-        match check_witness(genesis, chains, relation) {
-            Ok(_) => return Ok(relation),
+        let relation = Relation::In { low: Flops(low), high: Flops(high) };
+        match holds(component, relation, weighed) {
+            Ok(()) => return Ok(relation),
             Err(ProveError::Violation(_)) => {}
             Err(error) => return Err(CliError::Prove(error)),
         }
     }
     Err(CliError::NoCell)
-}
-
-fn bounds(relation: &DeclaredRelation) -> [Option<Flops>; 2] {
-    match *relation {
-        DeclaredRelation::Le(bound) | DeclaredRelation::Gt(bound) => [Some(bound), None],
-        DeclaredRelation::In { low, high } => [Some(low), Some(high)],
-    }
 }
 
 /// The built-in profile of this id.
@@ -115,32 +178,89 @@ fn threshold(id: &str) -> Result<Flops, CliError> {
     profile(id).map(|profile| profile.value)
 }
 
-fn between(low: &str, high: &str) -> Result<DeclaredRelation, CliError> {
+fn between(low: &str, high: &str) -> Result<Relation, CliError> {
     let relation = (threshold(low)?, threshold(high)?);
     if relation.0 >= relation.1 {
         return Err(CliError::Bounds { low: low.to_owned(), high: high.to_owned() });
     }
-    Ok(DeclaredRelation::In { low: relation.0, high: relation.1 })
+    Ok(Relation::In { low: relation.0, high: relation.1 })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use weighbridge_attest_types::{Digest32, PoseidonDigest, Reading, WitnessRow};
+    use weighbridge_circuits::ChainWitness;
 
     #[test]
     fn statements_take_their_bounds_from_profiles_only() {
         let ten = |exponent| Flops(10u128.pow(exponent));
-        assert_eq!(Statement::parse("le=demo"), Ok(Statement::Relation(DeclaredRelation::Le(ten(18)))));
-        assert_eq!(Statement::parse("gt=eu-ai-act-51-2"), Ok(Statement::Relation(DeclaredRelation::Gt(ten(25)))));
-        let inside = DeclaredRelation::In { low: ten(23), high: ten(25) };
+        assert_eq!(Statement::parse("le=demo"), Ok(Statement::Relation(Relation::Le(ten(18)))));
+        assert_eq!(Statement::parse("gt=eu-ai-act-51-2"), Ok(Statement::Relation(Relation::Gt(ten(25)))));
+        let inside = Relation::In { low: ten(23), high: ten(25) };
         assert_eq!(Statement::parse("in=eu-gpai-2-1..eu-ai-act-51-2"), Ok(Statement::Relation(inside)));
         assert_eq!(Statement::parse("none"), Ok(Statement::Omitted));
+        assert_eq!(Statement::parse("two-figures"), Ok(Statement::TwoFigures));
+        assert_eq!(Statement::parse_energy("two-figures"), Ok(Statement::TwoFigures));
+        assert!(Statement::parse_energy("le=demo").is_err(), "a threshold of FLOP bounds no energy");
+    }
+
+    fn chain(gflop: u64, joule: u64) -> ChainWitness {
+        let row = WitnessRow { reading: Reading::new(gflop, 0, gflop / 2, joule).unwrap(), salt: [1; 28] };
+        ChainWitness { start: PoseidonDigest::default(), publics: vec![Digest32::default()], rows: vec![row] }
+    }
+
+    fn about(component: Component, statement: Statement) -> StatementAbout {
+        StatementAbout { component, statement }
+    }
+
+    #[test]
+    fn several_statements_are_one_list_of_relations() {
+        let chains = [chain(2_340_000_000, 47_123)];
+        let weighed = Weighed::of(Digest32::default(), &chains).unwrap();
+        let statements = [
+            about(Component::Declared, Statement::SmallestThreshold),
+            about(Component::Declared, Statement::parse("gt=demo").unwrap()),
+            about(Component::Declared, Statement::Omitted),
+            about(Component::Metered, Statement::TwoFigures),
+            about(Component::Energy, Statement::TwoFigures),
+            // The same once more is no second relation.
+            about(Component::Declared, Statement::parse("gt=demo").unwrap()),
+        ];
+        let ten = |exponent| Flops(10u128.pow(exponent));
+        let metered = Relation::In { low: Flops(11 * ten(17).0), high: Flops(12 * ten(17).0) };
+        let expected = [
+            TotalRelation::declared(Relation::Le(ten(22))),
+            TotalRelation::declared(Relation::Gt(ten(18))),
+            TotalRelation { component: Component::Metered, relation: metered },
+            TotalRelation {
+                component: Component::Energy,
+                relation: Relation::In { low: Flops(47_000), high: Flops(48_000) },
+            },
+        ];
+        let found = relations(&statements, &weighed).unwrap();
+        // The smallest threshold depends on the profiles that are built in.
+        assert!(matches!(found[0].relation, Relation::Le(bound) if bound > ten(18)));
+        assert_eq!(found[1..], expected[1..]);
+        assert_eq!(relations(&[], &weighed).unwrap(), []);
+        let many: Vec<StatementAbout> = built_in_profiles()
+            .iter()
+            .flat_map(|profile| [Component::Declared, Component::Metered].map(|component| (component, profile.value)))
+            .map(|(component, value)| about(component, Statement::Relation(Relation::Le(value))))
+            .collect();
+        let refused = relations(&many, &weighed);
+        assert!(refused.is_err_and(|error| matches!(error, CliError::Relations(_))));
     }
 
     #[test]
     fn a_bound_of_no_profile_is_refused_before_anything_is_proven() {
-        let refused = Statement::Relation(DeclaredRelation::Le(Flops(12_345))).relation(Digest32::default(), &[]);
-        assert_eq!(refused.unwrap_err().to_string(), "12345 FLOP is the threshold of no built-in profile");
+        let chains = [chain(1, 1)];
+        let weighed = Weighed::of(Digest32::default(), &chains).unwrap();
+        let refused = |component| {
+            relations(&[about(component, Statement::Relation(Relation::Le(Flops(12_345))))], &weighed).unwrap_err()
+        };
+        assert_eq!(refused(Component::Declared).to_string(), "12345 FLOP is the threshold of no built-in profile");
+        assert!(matches!(refused(Component::Energy), CliError::FreeBound { .. }));
     }
 
     #[test]
@@ -149,7 +269,8 @@ mod tests {
         for (text, id) in [("le=1000", "1000"), ("in=demo..7", "7"), ("gt=", "")] {
             assert_eq!(Statement::parse(text), Err(format!("there is no threshold profile `{id}`; {known}")));
         }
-        let syntax = "`below` is not a statement; write le=PROFILE, gt=PROFILE, in=PROFILE..PROFILE or none";
+        let syntax =
+            "`below` is not a statement; write le=PROFILE, gt=PROFILE, in=PROFILE..PROFILE, two-figures or none";
         assert_eq!(Statement::parse("below"), Err(syntax.to_owned()));
         for text in ["lt=demo", "in=demo", ""] {
             assert!(Statement::parse(text).is_err_and(|error| error.contains("is not a statement")), "{text}");

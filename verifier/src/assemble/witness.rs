@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use weighbridge_appraisal::StatementSubject;
 use weighbridge_attest_types::{Canonical, MAX_MEMBER_BYTES, NodeKey, NodeWitness};
-use weighbridge_circuits::ChainWitness;
+use weighbridge_circuits::{ChainWitness, Component};
 use weighbridge_ledger::meter_commitment;
 
-use crate::assemble::export::NodeExport;
+use crate::assemble::export::{NodeExport, RunExports};
 use crate::error::CliError;
 use crate::files;
 
@@ -22,9 +23,21 @@ struct Found {
     by_name: bool,
 }
 
-/// One chain per export, in the same order, each with openings that fit. A folder may hold witnesses of earlier keys of
-/// the node; a file that was named must be needed.
-pub(super) fn open_chains(exports: &[NodeExport], witnesses: &[PathBuf]) -> Result<Vec<ChainWitness>, CliError> {
+/// One chain per export, in the same order, each with openings that fit and readings of these components. A folder may
+/// hold witnesses of earlier keys of the node; a file that was named must be needed.
+pub(super) fn open_chains(
+    run: &RunExports,
+    witnesses: &[PathBuf],
+    components: &[Component],
+) -> Result<Vec<ChainWitness>, CliError> {
+    let chains = open_all(run.exports(), witnesses)?;
+    for export in run.exports() {
+        components.iter().try_for_each(|&component| has_readings(export, component))?;
+    }
+    Ok(chains)
+}
+
+fn open_all(exports: &[NodeExport], witnesses: &[PathBuf]) -> Result<Vec<ChainWitness>, CliError> {
     let mut by_key = read_all(witnesses)?;
     let mut chains = Vec::with_capacity(exports.len());
     for export in exports {
@@ -74,15 +87,21 @@ fn open_chain(export: &NodeExport, path: &Path, witness: NodeWitness) -> Result<
     }
     for (row, entry) in witness.rows.iter().zip(entries) {
         let interval = entry.public.index;
-        if !entry.public.presence.declared() {
-            return Err(CliError::DeclaredAbsent { path: export.path().to_owned(), interval });
-        }
         if meter_commitment(&row.reading, &row.salt) != entry.meter {
             return Err(CliError::WitnessDiffers { path: path.to_owned(), interval });
         }
     }
     let publics = entries.iter().map(|entry| entry.public.digest()).collect();
     Ok(ChainWitness { start: export.start_head(), publics, rows: witness.rows })
+}
+
+/// A sum over an absent component is refused: absent is not 0.
+fn has_readings(export: &NodeExport, component: Component) -> Result<(), CliError> {
+    let bit = StatementSubject::presence_bit(component);
+    let absent = export.ledger().entries().iter().find(|entry| entry.public.presence.bits() & bit == 0);
+    absent.map_or(Ok(()), |entry| {
+        Err(CliError::Absent { path: export.path().to_owned(), interval: entry.public.index, component })
+    })
 }
 
 #[cfg(test)]
@@ -104,9 +123,9 @@ mod tests {
         fs::write(folder.path().join("spec.json"), "{}").unwrap();
         let found = read_all(&[folder.path().to_owned()]).unwrap();
         assert_eq!(found.into_keys().collect::<Vec<_>>(), [NodeKey([1; 32]), NodeKey([2; 32])]);
-        assert!(open_chains(&[], &[folder.path().to_owned()]).unwrap().is_empty());
+        assert!(open_all(&[], &[folder.path().to_owned()]).unwrap().is_empty());
         let named = folder.path().join("aa.witness");
-        assert!(matches!(open_chains(&[], &[named]), Err(CliError::StrayWitness { .. })));
+        assert!(matches!(open_all(&[], &[named]), Err(CliError::StrayWitness { .. })));
     }
 
     #[test]

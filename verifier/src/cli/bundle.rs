@@ -10,6 +10,7 @@ use crate::assemble::{AssembleJob, Statement};
 use crate::cli::Format;
 use crate::cli::console::Console;
 use crate::cli::judgement::HINT_ANCHORS;
+use crate::cli::meter::{LimitArgs, StatementArgs};
 use crate::cli::object::{Object, claims, reasons};
 use crate::cli::outcome::{refusal, summary};
 use crate::error::CliError;
@@ -44,10 +45,13 @@ pub(super) struct AssembleArgs {
     /// Instant of appraisal: now, or a time such as 2026-03-01T12:00:00Z
     #[arg(long, value_name = "now|TIME", default_value = "now", value_parser = instant_or_now)]
     at: Instant,
-    /// What to prove about the declared total: le=PROFILE, gt=PROFILE, in=PROFILE..PROFILE or none; by default le with
-    /// the smallest threshold for which it is true
-    #[arg(long, value_name = "STATEMENT", value_parser = Statement::parse)]
-    declared: Option<Statement>,
+    #[command(flatten)]
+    statements: StatementArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// A proof that `weighbridge meter prove` wrote about these exports, instead of proving now
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["declared", "metered", "energy", "resume", "compact"])]
+    proof: Option<PathBuf>,
     /// How much the bundle shows: verdicts (sealed), the declared total to two figures as well (two-figures), or every
     /// reading (open)
     #[arg(long, value_enum, default_value_t)]
@@ -76,18 +80,23 @@ type Instant = Option<UnixMillis>;
 
 impl AssembleArgs {
     pub(super) fn run(&self, console: &mut Console<'_>) -> Result<u8, CliError> {
-        let statement = match (self.level, self.declared.clone()) {
-            (DisclosureLevel::TwoFigures, None) => Statement::TwoFigures,
-            (DisclosureLevel::TwoFigures, Some(_)) => return Err(CliError::LevelAndStatement),
-            (_, declared) => declared.unwrap_or(Statement::SmallestThreshold),
+        let statements = match self.level {
+            DisclosureLevel::TwoFigures if self.statements.names_declared() || self.proof.is_some() => {
+                return Err(CliError::LevelAndStatement);
+            }
+            DisclosureLevel::TwoFigures => self.statements.with_declared(Statement::TwoFigures),
+            DisclosureLevel::Open | DisclosureLevel::Sealed => self.statements.all(),
         };
+        let limits = self.limits.limits();
         let job = AssembleJob {
             exports: &self.exports,
             witnesses: &self.witness,
             endorsements: &self.endorsements,
             trust_roots: self.trust_roots.as_deref(),
             at: self.at.map_or_else(clock::now, Ok)?,
-            statement: &statement,
+            statements: &statements,
+            limits: &limits,
+            proof: self.proof.as_deref(),
             declarations: self.declarations.as_deref(),
             open: self.level == DisclosureLevel::Open,
             out: &self.out,

@@ -289,9 +289,16 @@ pub(super) const CHECKS: &[Explanation] = &[
         PROVE,
     ),
     row(
+        "proof-context",
+        "Whether the proof binds this roster, this period and what was read.",
+        "The proof was made about other surroundings of the same totals.",
+        PROVIDER,
+        PROVE,
+    ),
+    row(
         "proof-presence",
-        "Whether each interval declares an amount.",
-        "An amount is absent, and absent is not zero.",
+        "Whether each interval has a reading of what is summed.",
+        "A reading is absent, and absent is not zero.",
         PROVIDER,
         PROVE,
     ),
@@ -305,7 +312,7 @@ pub(super) const CHECKS: &[Explanation] = &[
     row(
         "proof-holds",
         "The zero-knowledge proof itself.",
-        "The declared total is not proven to obey the printed relation.",
+        "The totals are not proven to obey the printed relations.",
         PROVIDER,
         PROVE,
     ),

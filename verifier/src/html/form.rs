@@ -105,7 +105,8 @@ fn estimate(report: &ThresholdReport) -> Vec<Entry> {
         own: false,
         grade: line.grade,
     });
-    let grid = report.declared.iter().filter_map(|line| {
+    let declared = report.declared.iter().filter(|line| line.statement.starts_with("declared_"));
+    let grid = declared.filter_map(|line| {
         let text = format!("{} FLOP (declared readings, sum proven)", line.two_figures.as_ref()?);
         Some(Entry { text, own: false, grade: line.grade })
     });

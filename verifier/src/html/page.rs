@@ -166,6 +166,7 @@ struct Total<'a> {
 struct Declared<'a> {
     line: &'a DeclaredLine,
     sentence: String,
+    unit: &'static str,
     low: Option<Amount>,
     high: Option<Amount>,
 }
@@ -383,6 +384,7 @@ impl<'a> Declared<'a> {
         Self {
             line,
             sentence: sentence(&line.sentence),
+            unit: if line.statement.starts_with("energy_") { "J" } else { "FLOP" },
             low: line.low.map(Amount::of),
             high: line.high.map(Amount::of),
         }
