@@ -117,6 +117,7 @@ pub static PARSERS: &[Parser] = &[
     row("threshold-proof", Form::Binary, of::threshold_proof, samples::threshold_proof).rounds(COSTLY).sealed(),
     row("numeric-policy", Form::Binary, of::canonical::<NumericPolicy>, samples::numeric_policy),
     row("audit-policy", Form::Binary, of::canonical::<AuditPolicy>, samples::audit_policy),
+    row("audit-policy-file", Form::Json, of::audit_policy_file, samples::audit_policy_file),
     row("tolerance", Form::Binary, of::canonical::<Tolerance>, samples::tolerance),
     row("tile", Form::Binary, of::tile, samples::tile).rounds(SIGNED),
     row("verify-bundle", Form::Container, of::verify_bundle, samples::small_bundle).rounds(COSTLY).sealed(),
