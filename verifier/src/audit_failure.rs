@@ -1,4 +1,4 @@
-//! **Duty.** Why a window was not drawn from, each with who has to act. **Spec.** HOUSE §5.
+//! **Duty.** Why an audit was not planned or drawn, each with who has to act. **Spec.** HOUSE §5.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,21 @@ use thiserror::Error;
 use weighbridge_attest_types::Culprit;
 use weighbridge_audit::{OpeningError, TraceCommitError, WindowError};
 
-/// What `audit draw` can meet beside files that cannot be read.
+use crate::audit_policy::AuditPolicyError;
+
+/// What `audit plan` and `audit draw` can meet beside files that cannot be read.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AuditFailure {
+    /// A file that is no audit policy.
+    #[error("{} is no audit policy", path.display())]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: AuditPolicyError,
+    },
     /// A trace that is not committed.
     #[error("{} cannot be committed", path.display())]
     Commit {
@@ -43,6 +54,7 @@ impl AuditFailure {
     #[must_use]
     pub const fn culprit(&self) -> Culprit {
         match self {
+            Self::Policy { source, .. } => source.culprit(),
             Self::Commit { source, .. } | Self::Window(source) => source.culprit(),
             Self::Order(source) => source.culprit(),
             // The window that was challenged is the one that is opened: only a fault of ours tells them apart.
@@ -51,10 +63,20 @@ impl AuditFailure {
         }
     }
 
+    /// Stable code for `--format json`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Policy { .. } => "audit-policy-refused",
+            _ => "audit-not-drawn",
+        }
+    }
+
     /// What the person can do about it.
     #[must_use]
     pub const fn remedy(&self) -> Option<&'static str> {
         match self {
+            Self::Policy { .. } => Some("docs/schemas/audit-policy-v1.schema.json says what a policy holds"),
             Self::Commit { .. } => Some("capture the step again, or cut its long products"),
             Self::Window(_) => Some("name each trace once, in the order of steps and ranks"),
             Self::Order(WindowError::Mode(_)) => {

@@ -19,7 +19,6 @@ use weighbridge_commitments::CommitError;
 use weighbridge_ledger::LedgerError;
 
 use crate::audit_failure::AuditFailure;
-use crate::audit_policy::AuditPolicyError;
 use crate::html::HtmlError;
 use crate::oms::OmsError;
 use crate::statement::StatementError;
@@ -288,16 +287,7 @@ pub enum CliError {
         #[source]
         source: TrialError,
     },
-    /// An audit policy.
-    #[error("{} is no audit policy", path.display())]
-    AuditPolicy {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: AuditPolicyError,
-    },
-    /// A window that was not drawn from.
+    /// An audit policy, or a window that was not drawn from.
     #[error(transparent)]
     Audit(AuditFailure),
     /// A model's files, their signature or its key.
@@ -389,7 +379,6 @@ impl CliError {
             Self::Commit(source) => source.culprit(),
             Self::Trace { source, .. } => source.culprit(),
             Self::Trial { source, .. } => source.culprit(),
-            Self::AuditPolicy { source, .. } => source.culprit(),
             Self::Audit(failure) => failure.culprit(),
             Self::Oms { source, .. } => source.culprit(),
             Self::OneModel | Self::NamelessSignature => Culprit::Usage,
@@ -435,8 +424,7 @@ impl CliError {
             Self::Commit(_) => "checkpoint-refused",
             Self::Trace { .. } => "trace-refused",
             Self::Trial { .. } => "trial-not-held",
-            Self::AuditPolicy { .. } => "audit-policy-refused",
-            Self::Audit(_) => "audit-not-drawn",
+            Self::Audit(failure) => failure.code(),
             Self::Oms { source, .. } => source.code(),
             Self::OneModel | Self::NamelessSignature => "command-line",
             Self::Html(_) => "page-not-written",
@@ -511,7 +499,6 @@ impl CliError {
             Self::NotAccepted { .. } => "look at every failed check: weighbridge explain BUNDLE",
             Self::Trace { .. } => "capture the step again, or look up the format: docs/trace-format.md",
             Self::Trial { source: TrialError::NoProduct, .. } => "capture a step that has a matrix product",
-            Self::AuditPolicy { .. } => "docs/schemas/audit-policy-v1.schema.json says what a policy holds",
             Self::Audit(failure) => return failure.remedy().map(str::to_owned),
             Self::Trial { .. } => "check that nothing changes the files meanwhile",
             Self::Prove(_) | Self::Assemble(_) | Self::Commit(_) | Self::Html(_) | Self::Output(_) | Self::Json(..) => {

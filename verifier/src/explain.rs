@@ -45,7 +45,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// The codes that `CliError::code` and `StatementError::code` can give, read from their source.
+    /// The codes that `CliError::code`, `StatementError::code` and `AuditFailure::code` can give, read from their source.
     fn codes(source: &str) -> BTreeSet<&str> {
         let begin = source.find("const fn code(&self)").unwrap();
         let body = source[begin..].split("\n    }\n").next().unwrap();
@@ -56,6 +56,7 @@ mod tests {
     fn every_error_code_is_explained_and_no_other() {
         let mut given = codes(include_str!("error.rs"));
         given.extend(codes(include_str!("statement.rs")));
+        given.extend(codes(include_str!("audit_failure.rs")));
         given.extend(["command-line", "require-cumulative", "require-not-met"]);
         let explained: BTreeSet<&str> = errors::ERRORS.iter().map(|row| row.code).collect();
         let missing: Vec<_> = given.difference(&explained).collect();

@@ -41,7 +41,7 @@ fn batched() -> (Value, Vec<u8>) {
              "in": {"a": {"tensor": "a"}, "b": {"tensor": "b"}, "bias": {"tensor": "bias"}}, "out": {"c": {"tensor": "c"}},
              "with": {"phase": "other", "batch": "2", "m": "19", "n": "33", "k": "5", "format": "F32", "accumulator": "F32"}},
             {"op": "add", "name": "sum", "in": {"a": {"tensor": "c"}, "b": {"tensor": "c"}}, "out": {"out": {"tensor": "d"}},
-             "with": {"alpha": 1.0}}
+             "with": {"alpha": "1"}}
         ]
     });
     (graph, file)

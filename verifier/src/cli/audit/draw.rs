@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use weighbridge_attest_types::{Digest32, Flops, PoseidonDigest, UnixMillis};
+use weighbridge_audit::trace::{Kind, Operation};
 use weighbridge_audit::{
     AuditMode, AuditPolicy, ChallengedWindow, CommittedUnit, DrawnLeaf, RandomnessRule, Revealed, Salts, TraceWindow,
     WindowChain, WindowError, commit_trace, window_root,
@@ -96,7 +97,7 @@ struct Answer<'a> {
     policy: AuditPolicy,
     published: PoseidonDigest,
     window: ChallengedWindow,
-    uncovered: u64,
+    uncovered: usize,
     leaves: Vec<(u8, u32, DrawnLeaf)>,
 }
 
@@ -107,8 +108,7 @@ impl DrawArgs {
             return Err(failed(WindowError::Mode("replayed")));
         }
         let salts = Salts::new(self.secret_bytes()?);
-        let units = self.units(&salts)?;
-        let uncovered = units.iter().map(CommittedUnit::uncovered).fold(0, u64::saturating_add);
+        let (units, uncovered) = self.units(&salts)?;
         let traces = TraceWindow::new(units).map_err(failed)?;
         let (published, window) = self.challenged(&policy, &traces, &salts)?;
         let bar = console.draw_bar();
@@ -139,16 +139,20 @@ impl DrawArgs {
             .map_err(|found: Vec<u8>| failed(AuditFailure::Secret { path: path.clone(), found: found.len() }))
     }
 
-    fn units(&self, salts: &Salts) -> Result<Vec<CommittedUnit>, CliError> {
-        let mut units = Vec::new();
+    /// Units of all traces, and how many operations no rule covers: also those of micro-batches that hold nothing else.
+    fn units(&self, salts: &Salts) -> Result<(Vec<CommittedUnit>, usize), CliError> {
+        let (mut units, mut uncovered) = (Vec::new(), 0usize);
         for path in &self.trace {
             let folder = TraceFolder::open(path)?;
-            let committed = commit_trace(&folder.trace()?, folder.graph_digest(), salts);
+            let trace = folder.trace()?;
+            let is_uncovered = |operation: &&Operation| matches!(operation.kind, Kind::Opaque { .. });
+            uncovered = uncovered.saturating_add(trace.operations().iter().filter(is_uncovered).count());
+            let committed = commit_trace(&trace, folder.graph_digest(), salts);
             units.extend(
                 committed.map_err(|source| failed(AuditFailure::Commit { path: folder.path().to_owned(), source }))?,
             );
         }
-        Ok(units)
+        Ok((units, uncovered))
     }
 
     /// First the commitment, then the challenge: the types have no other order.

@@ -118,14 +118,15 @@ impl Answer {
             text.push_str(&format!(
                 "\n{}: at most {} {unit} in a window, {} draws of each window, {} % confidence\n",
                 weight_name(stratum.weight),
-                two_figures(stratum.cap),
+                stratum.cap,
                 stratum.draws,
                 stratum.risk.confidence()
             ));
             for (failures, most) in allowances {
                 let most = most.as_ref().map_or_else(
                     |why| format!("nothing follows: {why}"),
-                    |most| format!("at most {} {unit} of the run are false", two_figures(*most)),
+                    // Exact: rounded to two figures, a bound could be below itself.
+                    |most| format!("at most {most} {unit} of the run are false (some {})", two_figures(*most)),
                 );
                 text.push_str(&format!("  {failures} failures  {most}\n"));
             }

@@ -6,6 +6,7 @@ use weighbridge_attest_types::{Digest32, sha256};
 use weighbridge_audit::AuditPolicy;
 use weighbridge_audit::trace::{MAX_GRAPH_BYTES, Trace};
 
+use crate::audit_failure::AuditFailure;
 use crate::audit_policy::{MAX_AUDIT_POLICY_BYTES, read_audit_policy};
 use crate::cli::audit::source::TensorFile;
 use crate::error::CliError;
@@ -17,7 +18,7 @@ pub(super) const TENSORS: &str = "tensors.safetensors";
 /// Reads a policy file.
 pub(super) fn policy(path: &Path) -> Result<AuditPolicy, CliError> {
     let bytes = read_capped(path, MAX_AUDIT_POLICY_BYTES as u64)?;
-    read_audit_policy(&bytes).map_err(|source| CliError::AuditPolicy { path: path.to_owned(), source })
+    read_audit_policy(&bytes).map_err(|source| CliError::Audit(AuditFailure::Policy { path: path.to_owned(), source }))
 }
 
 /// A trace's folder: its graph in memory, its tensors open.
