@@ -289,7 +289,7 @@ pub enum CliError {
     },
     /// An audit policy, or a window that was not drawn from.
     #[error(transparent)]
-    Audit(AuditFailure),
+    Audit(Box<AuditFailure>),
     /// A model's files, their signature or its key.
     #[error("{}", path.display())]
     Oms {
@@ -424,7 +424,7 @@ impl CliError {
             Self::Commit(_) => "checkpoint-refused",
             Self::Trace { .. } => "trace-refused",
             Self::Trial { .. } => "trial-not-held",
-            Self::Audit(failure) => failure.code(),
+            Self::Audit(failure) => (**failure).code(),
             Self::Oms { source, .. } => source.code(),
             Self::OneModel | Self::NamelessSignature => "command-line",
             Self::Html(_) => "page-not-written",

@@ -129,7 +129,7 @@ impl Grown {
 
     /// The tiles of a matrix come in four sizes: whole ones, and those clipped at one edge or both.
     fn add_tiles(&mut self, (rows, cols): (u64, u64), size: u128) {
-        let parts = |of: u64| [(of / TILE_SIDE, TILE_SIDE), (u64::from(of % TILE_SIDE > 0), of % TILE_SIDE)];
+        let parts = |of: u64| [(of / TILE_SIDE, TILE_SIDE), (u64::from(!of.is_multiple_of(TILE_SIDE)), of % TILE_SIDE)];
         for (down, height) in parts(rows) {
             for (across, width) in parts(cols) {
                 let entries = u128::from(height).saturating_mul(u128::from(width));

@@ -189,7 +189,7 @@ impl DrawArgs {
 }
 
 fn failed(failure: impl Into<AuditFailure>) -> CliError {
-    CliError::Audit(failure.into())
+    CliError::Audit(Box::new(failure.into()))
 }
 
 impl Answer<'_> {

@@ -18,7 +18,8 @@ pub(super) const TENSORS: &str = "tensors.safetensors";
 /// Reads a policy file.
 pub(super) fn policy(path: &Path) -> Result<AuditPolicy, CliError> {
     let bytes = read_capped(path, MAX_AUDIT_POLICY_BYTES as u64)?;
-    read_audit_policy(&bytes).map_err(|source| CliError::Audit(AuditFailure::Policy { path: path.to_owned(), source }))
+    read_audit_policy(&bytes)
+        .map_err(|source| CliError::Audit(Box::new(AuditFailure::Policy { path: path.to_owned(), source })))
 }
 
 /// A trace's folder: its graph in memory, its tensors open.
