@@ -39,7 +39,7 @@ fn batched() -> (Value, Vec<u8>) {
             {"op": "opaque", "name": "softmax", "in": {"in": {"tensor": "bias"}}, "out": {"out": {"tensor": "e"}}, "with": {}},
             {"op": "matmul", "name": "scores",
              "in": {"a": {"tensor": "a"}, "b": {"tensor": "b"}, "bias": {"tensor": "bias"}}, "out": {"c": {"tensor": "c"}},
-             "with": {"phase": "other", "batch": "2", "m": "19", "n": "33", "k": "5", "format": "F32", "accumulator": "F32"}},
+             "with": {"phase": "other", "m": "19", "n": "33", "k": "5", "format": "F32", "accumulator": "F32"}},
             {"op": "add", "name": "sum", "in": {"a": {"tensor": "c"}, "b": {"tensor": "c"}}, "out": {"out": {"tensor": "d"}},
              "with": {"alpha": "1"}}
         ]
