@@ -95,7 +95,7 @@ fn a_self_check_draws_the_same_leaves_again_and_others_elsewhere() {
     assert_eq!(one, draw(&[]));
     assert_eq!(one["draws"].as_array().map(Vec::len), Some(50));
     assert_eq!((&one["is_a_sample"], &one["is_salted"]), (&json!(false), &json!(false)));
-    // The sample's last operation stands alone in a micro-batch, and no rule covers it.
+    // One operation of the sample is covered by no rule.
     assert_eq!(one["uncovered_operations"], 1);
     for leaf in one["draws"].as_array().expect("draws") {
         let amount: u64 = leaf["amount"].as_str().and_then(|text| text.parse().ok()).expect("an amount");
