@@ -2,6 +2,7 @@
 
 mod command;
 mod edit;
+mod plan_draw;
 mod steps;
 mod torch;
 

@@ -136,6 +136,7 @@ fn errors_are_one_json_object_for_every_command_that_speaks_json() {
         "verify no/such",
         "report no/such --profile demo",
         "commit no/such",
+        "audit plan --policy no/such",
         "bundle assemble no/such --out FOLDER/x",
         "meter plan no/such --witness no/such",
         "meter prove no/such --witness no/such --out FOLDER/x",
@@ -242,6 +243,10 @@ fn every_command_has_a_page_an_example_and_its_exit_codes() {
         "meter prove",
         "meter check",
         "commit",
+        "audit",
+        "audit plan",
+        "audit draw",
+        "audit trial",
         "inspect",
         "explain",
         "statement",
@@ -258,7 +263,7 @@ fn every_command_has_a_page_an_example_and_its_exit_codes() {
         assert!(text.contains(".SH SYNOPSIS") && text.contains("Exit codes"), "{name}.1: {text}");
         let help = run(desk().command(&words).arg("--help")).stdout;
         assert!(help.contains("Exit codes: 0 accepted"), "{name} --help: {help}");
-        let leaf = !["", "bundle", "endorsements", "meter", "policy", "statement"].contains(&line);
+        let leaf = !["", "audit", "bundle", "endorsements", "meter", "policy", "statement"].contains(&line);
         assert!(!leaf || help.contains("Example"), "{name} --help has no example: {help}");
         if lint {
             let shown = run(Command::new("mandoc").args(["-T", "utf8", "-W", "error"]).arg(&page));

@@ -118,6 +118,7 @@ pub static PARSERS: &[Parser] = &[
     row("proof-file", Form::Binary, of::proof_file, samples::proof_file).rounds(SIGNED),
     row("numeric-policy", Form::Binary, of::canonical::<NumericPolicy>, samples::numeric_policy),
     row("audit-policy", Form::Binary, of::canonical::<AuditPolicy>, samples::audit_policy),
+    row("audit-policy-file", Form::Json, of::audit_policy_file, samples::audit_policy_file),
     row("tolerance", Form::Binary, of::canonical::<Tolerance>, samples::tolerance),
     row("tile", Form::Binary, of::tile, samples::tile).rounds(SIGNED),
     row("verify-bundle", Form::Container, of::verify_bundle, samples::small_bundle).rounds(COSTLY).sealed(),

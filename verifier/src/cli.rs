@@ -151,7 +151,7 @@ impl Command {
             Self::Bundle(bundle::BundleCommand::Assemble(arguments)) => arguments.run(console),
             Self::Meter(command) => command.run(console),
             Self::Commit(arguments) => arguments.run(console),
-            Self::Audit(audit::AuditCommand::Trial(arguments)) => arguments.run(console),
+            Self::Audit(command) => command.run(console),
             Self::Inspect(arguments) => arguments.run(console),
             Self::Explain(arguments) => arguments.run(console),
             Self::Statement(arguments) => arguments.run(console),
@@ -170,7 +170,7 @@ impl Command {
             Self::Bundle(bundle::BundleCommand::Assemble(arguments)) => arguments.format,
             Self::Meter(command) => command.format(),
             Self::Commit(arguments) => arguments.format,
-            Self::Audit(audit::AuditCommand::Trial(arguments)) => arguments.format,
+            Self::Audit(command) => command.format(),
             Self::Explain(arguments) => arguments.format,
             Self::Statement(arguments) => arguments.format(),
             // Whoever reads JSON wants a verdict, and these commands have none to give.

@@ -19,6 +19,7 @@ use weighbridge_commitments::CommitError;
 use weighbridge_endorsements::StoreError;
 use weighbridge_ledger::LedgerError;
 
+use crate::audit_failure::AuditFailure;
 use crate::evidence::EvidenceFileError;
 use crate::html::HtmlError;
 use crate::oms::OmsError;
@@ -335,6 +336,9 @@ pub enum CliError {
         #[source]
         source: TrialError,
     },
+    /// An audit policy, or a window that was not drawn from.
+    #[error(transparent)]
+    Audit(Box<AuditFailure>),
     /// A model's files, their signature or its key.
     #[error("{}", path.display())]
     Oms {
@@ -461,6 +465,7 @@ impl CliError {
             Self::Commit(source) => source.culprit(),
             Self::Trace { source, .. } => source.culprit(),
             Self::Trial { source, .. } => source.culprit(),
+            Self::Audit(failure) => failure.culprit(),
             Self::Oms { source, .. } => source.culprit(),
             Self::OneModel | Self::NamelessSignature => Culprit::Usage,
             Self::Html(source) => source.culprit(),
@@ -518,6 +523,7 @@ impl CliError {
             Self::Commit(_) => "checkpoint-refused",
             Self::Trace { .. } => "trace-refused",
             Self::Trial { .. } => "trial-not-held",
+            Self::Audit(failure) => (**failure).code(),
             Self::Oms { source, .. } => source.code(),
             Self::OneModel | Self::NamelessSignature | Self::ManifestWithoutSet => "command-line",
             Self::Html(_) => "page-not-written",
@@ -600,6 +606,7 @@ impl CliError {
             Self::NotAccepted { .. } => "look at every failed check: weighbridge explain BUNDLE",
             Self::Trace { .. } => "capture the step again, or look up the format: docs/trace-format.md",
             Self::Trial { source: TrialError::NoProduct, .. } => "capture a step that has a matrix product",
+            Self::Audit(failure) => return failure.remedy().map(str::to_owned),
             Self::Trial { .. } => "check that nothing changes the files meanwhile",
             Self::Prove(_) | Self::Assemble(_) | Self::Commit(_) | Self::Html(_) | Self::Output(_) | Self::Json(..) => {
                 return None;

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// The codes that `CliError::code` and `StatementError::code` can give, read from their source.
+    /// The codes that `CliError::code`, `StatementError::code` and `AuditFailure::code` can give, read from their source.
     fn codes(source: &str) -> BTreeSet<&str> {
         let begin = source.find("fn code(&self)").unwrap();
         let body = source[begin..].split("\n    }\n").next().unwrap();
@@ -76,6 +76,7 @@ mod tests {
         // What commands print about files that they looked at.
         given.extend(["endorsement-ended", "endorsement-ending", "endorsement-not-yet", "endorsement-undated"]);
         given.extend(["endorsement-unreadable", "policy-case-differs"]);
+        given.extend(codes(include_str!("audit_failure.rs")));
         let explained: BTreeSet<&str> = errors::ERRORS.iter().map(|row| row.code).collect();
         let missing: Vec<_> = given.difference(&explained).collect();
         let stray: Vec<_> = explained.difference(&given).collect();

@@ -3,6 +3,8 @@
 //! **Does not know** the network, drivers or the node service. **Spec.** PROTOCOL §8, HOUSE §2 (floor 5).
 
 mod assemble;
+mod audit_failure;
+mod audit_policy;
 mod cli;
 mod clock;
 mod ear;
@@ -23,6 +25,8 @@ mod trust_roots;
 mod visible;
 
 pub use assemble::{AssembleJob, Statement, StatementAbout, assemble_bundle};
+pub use audit_failure::AuditFailure;
+pub use audit_policy::{AuditPolicyError, MAX_AUDIT_POLICY_BYTES, audit_policy_json, read_audit_policy};
 pub use cli::{command_line, main, render_text};
 pub use error::CliError;
 pub use evidence::EvidenceFileError;

@@ -85,6 +85,21 @@ impl Key {
         (self.tile_row, self.tile_col)
     }
 
+    /// Its parts by name, for people.
+    #[must_use]
+    pub fn parts(self) -> [(&'static str, u64); 7] {
+        let Self { attempt, step, rank, micro_batch, operation, tile_row, tile_col } = self;
+        [
+            ("attempt", u64::from(attempt)),
+            ("step", step),
+            ("rank", u64::from(rank)),
+            ("micro_batch", u64::from(micro_batch)),
+            ("operation", u64::from(operation)),
+            ("tile_row", u64::from(tile_row)),
+            ("tile_column", u64::from(tile_col)),
+        ]
+    }
+
     /// As it is hashed and compared: three elements below 2⁵⁶.
     #[must_use]
     pub fn elements(self) -> [u64; 3] {

@@ -17,6 +17,7 @@
 
 mod approx;
 pub mod boundary;
+mod committed;
 pub mod dataset;
 mod draw;
 mod flop_tree;
@@ -24,6 +25,7 @@ mod gemm;
 mod key;
 pub mod link;
 mod number;
+mod plan;
 mod replay;
 mod statistics;
 pub mod trace;
@@ -31,6 +33,7 @@ pub mod trial;
 mod update;
 mod window;
 
+pub use committed::{CommittedOperation, CommittedUnit, DrawnLeaf, Salts, TraceCommitError, TraceWindow, commit_trace};
 pub use draw::{Draw, Seed};
 pub use flop_tree::{
     DrawnTile, FlopTree, MAX_LEAVES, MAX_PATH, MAX_SUM, Node, Opened, OpeningError, OperationRecord, Path, PathError,
@@ -44,6 +47,7 @@ pub use gemm::{
 };
 pub use key::{Key, KeyError};
 pub use number::{Format, NotFinite, Number};
+pub use plan::{Cost, StratumPlan, TraceLoad};
 pub use replay::{
     Environment, MAX_TENSORS, MAX_TEXT_BYTES, MAX_TOLERANCES, ReplayGrade, ReplayRefusal, Span, State, StoredTensor,
     TensorDifference, TensorTolerance, Tolerance, ToleranceError, check_bit_exact, check_within_tolerance,

@@ -26,6 +26,7 @@ mod poseidon;
 mod roots;
 mod safetensors;
 mod spec;
+mod tensor;
 mod tile;
 
 pub use checkpoint::{CheckpointDigests, algebraic_root, commit_checkpoint, fast_root, file_digests};
@@ -35,6 +36,7 @@ pub use path::{MAX_PATH, MerklePath, merkle_path, merkle_root};
 pub use poseidon::{digest_elements, pack7, poseidon, salt_elements};
 pub use safetensors::{HeaderSummary, TensorPlace, check_header, header_length, tensor_places};
 pub use spec::commit_spec;
+pub use tensor::{TensorShape, tensor_root};
 
 #[cfg(test)]
 mod tests;

@@ -416,7 +416,8 @@ pub(crate) fn fast_header(tensor: &Tensor) -> Vec<u8> {
     out.finish()
 }
 
-fn tensor_leaf(tensor: &Tensor, tiles: PoseidonDigest) -> PoseidonDigest {
+/// The leaf of a tensor in the tree of its checkpoint.
+pub(crate) fn tensor_leaf(tensor: &Tensor, tiles: PoseidonDigest) -> PoseidonDigest {
     let mut elements = vec![SCHEME];
     elements.extend(name_hash(tensor));
     elements.extend([tensor.dtype.code, tensor.shape.len() as u64]);

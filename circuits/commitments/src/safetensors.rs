@@ -240,6 +240,24 @@ struct IgnoredText;
 
 struct IgnoredMetadata;
 
+impl Tensor {
+    /// A tensor that stands in no header, held to the same rules.
+    ///
+    /// # Errors
+    /// [`HeaderError`].
+    pub(crate) fn alone(name: &str, dtype: &str, shape: &[u64]) -> Result<Self, HeaderError> {
+        let known = DTYPES.iter().find(|known| known.name == dtype);
+        let bytes = known.and_then(|known| elements(shape)?.checked_mul(known.bits)).unwrap_or_default() / 8;
+        let unknown = || RawDtype::Unknown(dtype.chars().take(DTYPE_NAME_SHOWN).collect());
+        let raw = RawTensor {
+            dtype: known.map_or_else(unknown, RawDtype::Known),
+            shape: RawShape(shape.to_vec()),
+            data_offsets: (0, bytes),
+        };
+        raw.check(name.to_owned())
+    }
+}
+
 impl RawTensor {
     fn check(self, name: String) -> Result<Tensor, HeaderError> {
         let Self { dtype, shape: RawShape(shape), data_offsets: (begin, end) } = self;

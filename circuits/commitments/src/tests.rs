@@ -11,8 +11,8 @@ use crate::checkpoint::{Cut, algebraic_with, commit_with};
 use crate::roots::Buffers;
 use crate::safetensors::{MAX_HEADER_BYTES, Tensor, all_dtypes, parse_header};
 use crate::{
-    CheckpointDigests, CommitError, Effort, HeaderError, algebraic_root, commit_checkpoint, digest_elements, fast_root,
-    file_digests, pack7, poseidon,
+    CheckpointDigests, CommitError, Effort, HeaderError, TensorShape, algebraic_root, commit_checkpoint,
+    digest_elements, fast_root, file_digests, merkle_root, pack7, poseidon, tensor_root,
 };
 
 mod hostile;
@@ -451,4 +451,30 @@ fn every_computation_sees_a_file_that_changes() {
             assert!(matches!(&error, CommitError::Changed { file } if *file == files[0]), "{what}, {how}: {error}");
         }
     }
+}
+
+#[test]
+fn a_tensor_alone_has_the_root_that_it_has_in_a_checkpoint() {
+    let mut samples = model();
+    samples.sort_by(|one, next| one.name.as_bytes().cmp(next.name.as_bytes()));
+    let root = |sample: &Sample| {
+        let Sample { name, dtype, shape, bytes } = sample;
+        tensor_root(TensorShape { name, dtype, shape }, |from, into| {
+            let from = usize::try_from(from).unwrap();
+            into.copy_from_slice(bytes.get(from..from + into.len()).ok_or("the bytes end before")?);
+            Ok::<(), &str>(())
+        })
+        .unwrap()
+    };
+    let roots: Vec<PoseidonDigest> = samples.iter().map(|sample| root(sample).unwrap()).collect();
+    assert_eq!(merkle_root(Domain::TensorNode, roots), Some(commit_samples(&samples).algebraic_root));
+
+    let mut short = samples[0].clone();
+    short.bytes.pop();
+    assert_eq!(root(&short), Err("the bytes end before"));
+    let refused = |dtype, shape: &[u64]| {
+        tensor_root(TensorShape { name: "x", dtype, shape }, |_, _| Ok::<(), ()>(())).unwrap_err()
+    };
+    assert!(matches!(refused("BF17", &[1]), HeaderError::UnknownDtype { .. }));
+    assert!(matches!(refused("F32", &[1 << 40, 1 << 40]), HeaderError::Shape { .. }));
 }

@@ -20,12 +20,13 @@ use weighbridge_attest_types::{
     AppraisalPolicy, AzureEvidence, BeaconToken, Bundle, Canonical, CheckpointCommitment, Declarations, EvidenceKind,
     EvidenceSet, NvidiaClaims, ThresholdProfile, ThresholdReport, TrustAnchors,
 };
-use weighbridge_audit::{Format, OperationPolicy, Strip, Tile, TileVerdict, check_tile};
+use weighbridge_audit::{AuditPolicy, Format, OperationPolicy, Strip, Tile, TileVerdict, check_tile};
 use weighbridge_circuits::{ThresholdPublic, check_threshold};
 use weighbridge_commitments::{CheckpointDigests, Effort, commit_checkpoint};
 use weighbridge_daemon::Config;
 use weighbridge_daemon::action::Action;
 use weighbridge_daemon_api::{Acknowledged, EndRequest, NodeInfo, Problem, RunEnded, RunStartRequest, RunStarted};
+use weighbridge_verifier::{audit_policy_json, read_audit_policy};
 
 use crate::parsers::Seen;
 use crate::parsers::samples::{self, honest};
@@ -294,6 +295,14 @@ pub(super) fn anchor(bytes: &[u8]) -> Seen {
 
 pub(super) fn policy(bytes: &[u8]) -> Seen {
     seen(json::<AppraisalPolicy>(bytes).is_some())
+}
+
+pub(super) fn audit_policy_file(bytes: &[u8]) -> Seen {
+    let Ok(policy) = read_audit_policy(bytes) else { return Seen::Refused };
+    let written = audit_policy_json(&policy).to_string();
+    assert_eq!(read_audit_policy(written.as_bytes()).expect("what was written parses"), policy);
+    assert_eq!(AuditPolicy::from_bytes(&policy.to_bytes()), Ok(policy), "the file says what no framed policy says");
+    Seen::Accepted
 }
 
 pub(super) fn profile(bytes: &[u8]) -> Seen {

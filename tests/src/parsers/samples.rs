@@ -26,6 +26,7 @@ use weighbridge_daemon_api::{
 };
 
 use weighbridge_tests_simulator::{Certified, OcspHash, OcspOptions, OcspSigner, OcspStatus};
+use weighbridge_verifier::audit_policy_json;
 
 use crate::SampleRun;
 use crate::tiles::{Matrix, synthetic};
@@ -385,6 +386,11 @@ pub(super) fn audit_policy() -> Vec<Vec<u8>> {
     ];
     let policy = |rule| AuditPolicy::new(AuditMode::Replayed, rule, 1_000, Risk::FIVE_PERCENT, strata.clone());
     rules.map(|rule| policy(rule).expect("in range").to_bytes()).to_vec()
+}
+
+pub(super) fn audit_policy_file() -> Vec<Vec<u8>> {
+    let read = |bytes: Vec<u8>| AuditPolicy::from_bytes(&bytes).expect("a policy");
+    audit_policy().into_iter().map(|bytes| audit_policy_json(&read(bytes)).to_string().into_bytes()).collect()
 }
 
 pub(super) fn tolerance() -> Vec<Vec<u8>> {

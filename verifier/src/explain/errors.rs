@@ -251,6 +251,20 @@ pub(super) const ERRORS: &[Explanation] = &[
         "Take a finished capture of a whole step.",
     ),
     row(
+        "audit-policy-refused",
+        "An audit policy.",
+        "It is not of the schema, or its numbers make no sense together.",
+        YOU,
+        "Mend the file by docs/schemas.",
+    ),
+    row(
+        "audit-not-drawn",
+        "Traces that are committed as a window, and the challenge to it.",
+        "They cannot be committed, hold more than a window may, or the challenge is not the policy’s or came too early.",
+        YOU,
+        "Commit first, then take the challenge that the policy names.",
+    ),
+    row(
         "page-not-written",
         "The report’s page.",
         "It could not be made.",

@@ -123,6 +123,21 @@ impl WindowChain {
         }
     }
 
+    /// The chain from a later window on, for whoever looks at that window alone: what came before it is the caller's word,
+    /// and [`Self::committed`] counts it.
+    ///
+    /// # Errors
+    /// [`WindowError::NotImplemented`] for the mode `surprise`.
+    pub fn continued(
+        genesis: Digest32,
+        node_key_digest: Digest32,
+        policy: AuditPolicy,
+        (next, last_unit): (u64, Option<Key>),
+    ) -> Result<Self, WindowError> {
+        let last_unit = last_unit.map(Key::unit);
+        Ok(Self { next, last_unit, ..Self::new(genesis, node_key_digest, policy)? })
+    }
+
     /// Windows that were committed: each of them must be closed, with responses or without.
     #[must_use]
     pub const fn committed(&self) -> u64 {

@@ -12,6 +12,7 @@ use weighbridge_audit::trace::{MAX_GRAPH_BYTES, TensorSource, Trace, TraceError}
 use weighbridge_audit::trial::{Envelope, Outcome, Plan, Tally, TrialError, rehearse, seed_of};
 
 use crate::cli::Format;
+use crate::cli::audit::policy::{GRAPH, TENSORS};
 use crate::cli::audit::source::TensorFile;
 use crate::cli::console::{Console, Paint};
 use crate::cli::object::{Reason, pretty};
@@ -24,8 +25,6 @@ const HELP: &str = "A trace is a folder with graph.json and tensors.safetensors,
     committed before the draw: what passes is no evidence.\n\n\
     Example: weighbridge audit trial --trace traces/step-00000200 --draws 1000\n\n\
     Exit codes: 0 nothing was refused and at most 1 % of the draws is not proven; 3 the trace is malformed; 5 otherwise.";
-const GRAPH: &str = "graph.json";
-const TENSORS: &str = "tensors.safetensors";
 
 /// Draws tiles and links from one trace and checks them
 #[derive(Debug, Args)]
