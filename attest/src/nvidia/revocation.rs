@@ -145,7 +145,7 @@ impl Said {
 fn speaks_of_others(links: &[Link<'_>], given: &Given<'_>) -> bool {
     let subjects: Vec<Subject> = links.iter().map(|link| Subject::new(link.certificate, link.issuer)).collect();
     let about_none = |response: &&OcspFile| !subjects.iter().any(|subject| response.about(subject).next().is_some());
-    given.responses.iter().any(|response| about_none(&response))
+    given.responses.iter().any(about_none)
 }
 
 fn is_signed(list: &CertificateRevocationList<'_>, issuer: &X509Certificate<'_>) -> bool {
