@@ -1,6 +1,6 @@
 //! **Duty.** The numbers that a run committed to for a step, and what of a trace's updates does not keep to them: numbers,
 //! state that is thrown away, gradients that come from nothing, constants on the way. **Knows** the graph of a trace.
-//! **Does not know** bytes, or who committed. **Spec.** CIRCUITS §6 (lr, schedule and optimizer from genesis); decision 0060.
+//! **Does not know** bytes, or who committed. **Spec.** CIRCUITS §6 (lr, schedule and optimizer from genesis); decision 0069.
 //!
 //! The schedule names what is trained; a trace that is silent about one of these names is at fault.
 
@@ -60,29 +60,27 @@ pub fn constants(trace: &Trace<'_>) -> Vec<(Kind, u64)> {
 /// gradient that something computed; every other tensor there is one that was left alone, or state of a scheduled parameter.
 #[must_use]
 pub fn against_schedule(trace: &Trace<'_>, schedule: &Schedule) -> Vec<Fault> {
-    let after: BTreeMap<&str, usize> = named(trace, |tensor| tensor.after.as_deref());
+    let graph = Names { trace, before: named(trace, before), after: named(trace, |tensor| tensor.after.as_deref()) };
     let gradients = Gradients::of(trace);
     let mut faults = Vec::new();
     for (name, scheduled) in &schedule.updates {
-        let why = match after.get(name.as_str()).and_then(|place| trace.tensor(*place)) {
+        let why = match graph.left(name) {
             None => vec![FaultKind::Missing],
-            Some(tensor) => held(trace, (name, tensor), scheduled, &gradients),
+            Some(tensor) => graph.held((name, tensor), scheduled, &gradients),
         };
         faults.extend(why.into_iter().map(|why| Fault { tensor: name.clone(), why }));
     }
-    for (name, place) in &after {
+    for (name, place) in &graph.after {
         let Some(tensor) = trace.tensor(*place) else { continue };
         let left_alone = tensor.origin() == Some(&Origin::Checkpoint((*name).to_owned()));
         if left_alone || schedule.updates.contains_key(*name) {
             continue;
         }
-        let why = match update_of(trace, tensor, name) {
+        let why = match graph.update_of(tensor, name) {
             None => FaultKind::NoUpdate,
-            Some(Update { parameter, .. }) if !schedule.updates.contains_key(&parameter) => FaultKind::Unscheduled,
+            Some(Update { parameter, .. }) if !schedule.updates.contains_key(parameter) => FaultKind::Unscheduled,
             // State, of the update that made the parameter of the next checkpoint and of no other.
-            Some(Update { parameter, operation, role })
-                if role != "param" && makes(trace, &after, &parameter, operation) =>
-            {
+            Some(Update { parameter, operation, role }) if role != "param" && graph.makes(parameter, operation) => {
                 continue;
             }
             Some(_) => FaultKind::NoUpdate,
@@ -90,90 +88,104 @@ pub fn against_schedule(trace: &Trace<'_>, schedule: &Schedule) -> Vec<Fault> {
         faults.push(Fault { tensor: (*name).to_owned(), why });
     }
     let allowed: BTreeSet<ConstantKey> = schedule.constants.iter().filter_map(constant).collect();
-    let others = trace
-        .operations()
-        .iter()
-        .filter(|operation| constant(&operation.kind).is_some_and(|key| !allowed.contains(&key)));
-    faults.extend(
-        others.map(|operation| Fault { tensor: operation.name.clone(), why: FaultKind::Constant(operation.kind) }),
-    );
-    faults
-}
-
-/// What is wrong with a scheduled parameter of the next checkpoint.
-fn held(
-    trace: &Trace<'_>,
-    (name, tensor): (&str, &Tensor),
-    scheduled: &Scheduled,
-    gradients: &Gradients,
-) -> Vec<FaultKind> {
-    let update = update_of(trace, tensor, name).filter(|update| update.parameter == name && update.role == "param");
-    let place = update.map(|update| update.operation);
-    let Some((place, operation)) = place.and_then(|place| Some((place, trace.operations().get(place)?))) else {
-        return vec![FaultKind::NoUpdate];
-    };
-    let mut faults = Vec::new();
-    if operation.kind != scheduled.numbers {
-        faults.push(FaultKind::OtherNumbers { wanted: scheduled.numbers, found: operation.kind });
-    }
-    for role in state_of(&scheduled.numbers) {
-        if operation.input(role).is_none() != scheduled.is_first {
-            faults.push(FaultKind::State { role, is_first: scheduled.is_first });
-        }
-        let kept = operation.output(role).and_then(|operand| trace.tensor(operand.tensor)?.after.as_ref());
-        if kept.is_none() {
-            faults.push(FaultKind::StateLost { role });
-        }
-    }
-    if !gradients.is_grounded(place) {
-        faults.push(FaultKind::NoGradient);
+    let is_other = |kind: &Kind| constant(kind).is_some_and(|key| !allowed.contains(&key));
+    for Operation { name, kind, .. } in trace.operations().iter().filter(|operation| is_other(&operation.kind)) {
+        faults.push(Fault { tensor: name.clone(), why: FaultKind::Constant(*kind) });
     }
     faults
 }
 
-/// The state that an update goes on from and leaves.
-const fn state_of(numbers: &Kind) -> &'static [&'static str] {
+/// The state that an update goes on from and leaves: role, and the last part of its name in a checkpoint.
+const fn state_of(numbers: &Kind) -> &'static [(&'static str, &'static str)] {
     match numbers {
-        Kind::Sgd(sgd) if sgd.momentum != 0.0 => &["momentum"],
-        Kind::AdamW(_) => &["exp_avg", "exp_avg_sq"],
+        Kind::Sgd(sgd) if sgd.momentum != 0.0 => &[("momentum", "momentum_buffer")],
+        Kind::AdamW(_) => &[("exp_avg", "exp_avg"), ("exp_avg_sq", "exp_avg_sq")],
         _ => &[],
     }
 }
 
+/// A checkpoint's name of a parameter's state (docs/trace-format.md): one parameter's cannot pass as another's.
+fn state_name(parameter: &str, key: &str) -> String {
+    format!("optimizer/{parameter}/{key}")
+}
+
 /// The update that computed a tensor.
 struct Update<'t> {
-    parameter: String,
+    parameter: &'t str,
     operation: usize,
     role: &'t str,
 }
 
-/// The update that computed this tensor in its own place: a parameter from the parameter of that name, state from state of
-/// that name, or from none where no tensor of the checkpoint has it.
-fn update_of<'t>(trace: &'t Trace<'_>, tensor: &Tensor, name: &str) -> Option<Update<'t>> {
-    let producer = tensor.producer()?;
-    let operation = trace.operations().get(producer.operation)?;
-    if !matches!(operation.kind, Kind::Sgd(_) | Kind::AdamW(_)) {
-        return None;
-    }
-    let whole = |role: &str| {
-        let operand = operation.input(role)?;
-        let tensor = trace.tensor(operand.tensor)?;
-        let is_whole = operand.view.is_whole(tensor.elements());
-        before(tensor).filter(|_| is_whole)
-    };
-    let (role, _) = operation.outputs().nth(producer.output)?;
-    let parameter = whole("param")?.to_owned();
-    let is_own = match operation.input(role) {
-        Some(_) => whole(role)? == name,
-        None => !trace.tensors().iter().any(|tensor| before(tensor) == Some(name)),
-    };
-    is_own.then_some(Update { parameter, operation: producer.operation, role })
+/// A trace with its names before and after the step.
+struct Names<'t> {
+    trace: &'t Trace<'t>,
+    before: BTreeMap<&'t str, usize>,
+    after: BTreeMap<&'t str, usize>,
 }
 
-/// Whether this operation made the parameter that the next checkpoint has.
-fn makes(trace: &Trace<'_>, after: &BTreeMap<&str, usize>, parameter: &str, operation: usize) -> bool {
-    let made = after.get(parameter).and_then(|place| trace.tensor(*place)?.producer());
-    made.is_some_and(|producer| producer.operation == operation)
+impl<'t> Names<'t> {
+    /// The tensor that has this name after the step.
+    fn left(&self, name: &str) -> Option<&'t Tensor> {
+        self.after.get(name).and_then(|place| self.trace.tensor(*place))
+    }
+
+    /// What is wrong with a scheduled parameter of the next checkpoint.
+    fn held(&self, (name, tensor): (&str, &Tensor), scheduled: &Scheduled, gradients: &Gradients) -> Vec<FaultKind> {
+        let update = self.update_of(tensor, name).filter(|update| update.parameter == name && update.role == "param");
+        let place = update.map(|update| update.operation);
+        let Some((place, operation)) = place.and_then(|place| Some((place, self.trace.operations().get(place)?)))
+        else {
+            return vec![FaultKind::NoUpdate];
+        };
+        let mut faults = Vec::new();
+        if operation.kind != scheduled.numbers {
+            faults.push(FaultKind::OtherNumbers { wanted: scheduled.numbers, found: operation.kind });
+        }
+        for (role, key) in state_of(&scheduled.numbers) {
+            if operation.input(role).is_none() != scheduled.is_first {
+                faults.push(FaultKind::State { role, is_first: scheduled.is_first });
+            }
+            let kept = operation.output(role).and_then(|operand| self.trace.tensor(operand.tensor)?.after.as_deref());
+            if kept != Some(&state_name(name, key)) {
+                faults.push(FaultKind::StateLost { role });
+            }
+        }
+        if !gradients.is_grounded(place) {
+            faults.push(FaultKind::NoGradient);
+        }
+        faults
+    }
+
+    /// The update that computed this tensor in its own place: a parameter from the parameter of that name, state from the
+    /// parameter's state of that name, or from none where no tensor of the checkpoint has it.
+    fn update_of(&self, tensor: &Tensor, name: &str) -> Option<Update<'t>> {
+        let producer = tensor.producer()?;
+        let operation = self.trace.operations().get(producer.operation)?;
+        if !matches!(operation.kind, Kind::Sgd(_) | Kind::AdamW(_)) {
+            return None;
+        }
+        let whole = |role: &str| {
+            let operand = operation.input(role)?;
+            let tensor = self.trace.tensor(operand.tensor)?;
+            let is_whole = operand.view.is_whole(tensor.elements());
+            before(tensor).filter(|_| is_whole)
+        };
+        let (role, _) = operation.outputs().nth(producer.output)?;
+        let parameter = whole("param")?;
+        let key = state_of(&operation.kind).iter().find(|(found, _)| *found == role).map(|(_, key)| *key);
+        let is_named = if role == "param" { name == parameter } else { state_name(parameter, key?) == name };
+        let is_own = match operation.input(role) {
+            Some(_) => whole(role)? == name,
+            None => !self.before.contains_key(name),
+        };
+        (is_named && is_own).then_some(Update { parameter, operation: producer.operation, role })
+    }
+
+    /// Whether this operation made the parameter that the next checkpoint has.
+    fn makes(&self, parameter: &str, operation: usize) -> bool {
+        let made = self.left(parameter).and_then(Tensor::producer);
+        made.is_some_and(|producer| producer.operation == operation)
+    }
 }
 
 /// Which updates have a gradient that comes from somewhere.

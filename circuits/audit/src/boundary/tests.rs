@@ -158,6 +158,14 @@ fn a_scheduled_update_is_made_kept_and_has_the_numbers() {
     };
     let faults = scheduled(&schedule(false), swapped);
     assert!(faults.contains(&FaultKind::NoUpdate), "{faults:?}");
+    // State goes on under a name of its own, so that two parameters' could be exchanged.
+    let renamed = |graph: &mut Value| {
+        for (place, role) in [(3, "before"), (9, "after")] {
+            graph["tensors"][place][role] = json!("optimizer/other/momentum_buffer");
+        }
+    };
+    let lost = FaultKind::StateLost { role: "momentum" };
+    assert_eq!(scheduled(&schedule(false), renamed), [lost, FaultKind::NoUpdate]);
     let faults = scheduled(&Schedule { updates: BTreeMap::new(), ..schedule(false) }, |_| {});
     assert_eq!(faults, vec![FaultKind::Unscheduled; 2]);
 }
