@@ -194,12 +194,13 @@ fn the_drawn_input_is_the_record_that_the_order_has_there() {
         for place in 0..4 {
             let Opened { set, order, batch, opening } = opened(folder.path(), unit, place);
             assert_eq!(check_ordered((&set, &order), unit, batch, &opening), Ok(()));
-            assert_eq!(check_row(&trace, &fields, &opening), Ok(()));
+            assert_eq!(check_row(&trace, (unit, &fields), &opening), Ok(()));
             // The batch of another step: it opens to its own unit, and the trace did not read it.
             let other = BatchUnit { step: 9, ..unit };
             let foreign = opened(folder.path(), other, place);
             assert!(check_ordered((&set, &order), unit, foreign.batch, &foreign.opening).is_err());
-            assert_eq!(check_row(&trace, &fields, &foreign.opening), Err(DataError::NotInTrace { place }));
+            assert_eq!(check_row(&trace, (unit, &fields), &foreign.opening), Err(DataError::NotInTrace { place }));
+            assert_eq!(check_row(&trace, (other, &fields), &foreign.opening), Err(DataError::OtherUnit));
         }
     }
     // A trace that trained on something else than what was committed for its step.
@@ -212,5 +213,8 @@ fn the_drawn_input_is_the_record_that_the_order_has_there() {
     let trace = Trace::parse(&graph, &file).expect("still a trace");
     let unit = BatchUnit { attempt: 0, step: 2, rank: 0, micro_batch: 0 };
     let Opened { opening, .. } = opened(folder.path(), unit, 0);
-    assert_eq!(check_row(&trace, &["0/tokens", "0/targets"], &opening), Err(DataError::NotInTrace { place: 0 }));
+    assert_eq!(
+        check_row(&trace, (unit, &["0/tokens", "0/targets"]), &opening),
+        Err(DataError::NotInTrace { place: 0 })
+    );
 }
