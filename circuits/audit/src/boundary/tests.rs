@@ -232,3 +232,65 @@ fn a_gradient_that_comes_from_nothing_is_refused() {
     let trace = Trace::parse(trace.as_bytes(), &file).unwrap();
     assert_eq!(constants(&trace), [(Kind::Clip { max_norm: 0.5 }, 1)]);
 }
+
+/// AdamW without its moments: after the first update it is no trace, and the first update is the schedule's to name.
+#[test]
+fn moments_are_absent_at_the_first_update_alone() {
+    let adamw = |step: u64, moments: bool| {
+        let mut graph = graph();
+        let whole = |name: &str| json!({"tensor": name});
+        let mut inputs = json!({"param": whole("w"), "grad": whole("clipped")});
+        if moments {
+            inputs["exp_avg"] = whole("v");
+            inputs["exp_avg_sq"] = whole("v");
+        }
+        silence(&mut graph, 3, "before");
+        // The second moment is kept; the first stands where nothing else was left to compute.
+        graph["tensors"][9]["after"] = json!("optimizer/w/exp_avg_sq");
+        graph["operations"][4] = json!({"op": "adamw", "name": "update.w", "in": inputs,
+            "out": {"param": whole("w1"), "exp_avg": whole("m1"), "exp_avg_sq": whole("v1")},
+            "with": {"lr": "0.1", "beta1": "0.9", "beta2": "0.99", "eps": "1e-8", "weight_decay": "0",
+                "step": step.to_string()}});
+        graph["tensors"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"name": "m1", "dtype": "F32", "shape": [2, 2], "after": "optimizer/w/exp_avg"}));
+        graph
+    };
+    let numbers = [0.5, 1.0, -1.0, 2.0];
+    let list: Vec<_> =
+        TENSORS.iter().chain(&["m1"]).map(|name| (*name, [2u64, 2].to_vec(), floats(&numbers))).collect();
+    let list: Vec<_> = list.iter().map(|(name, shape, data)| (*name, shape.as_slice(), data.clone(), "F32")).collect();
+    let file = tensors(&list);
+    let parsed = |step, moments, is_first| {
+        let mut graph = adamw(step, moments);
+        graph["tensors_sha256"] = json!(sha256(&file));
+        let text = graph.to_string();
+        let trace = Trace::parse(text.as_bytes(), &file)?;
+        let numbers = trace.operations()[4].kind;
+        let updates = BTreeMap::from([("w".to_owned(), Scheduled { numbers, is_first })]);
+        let schedule = Schedule { updates, constants: vec![Kind::Clip { max_norm: 0.5 }] };
+        Ok::<_, TraceError>(against_schedule(&trace, &schedule).into_iter().map(|fault| fault.why).collect::<Vec<_>>())
+    };
+    assert_eq!(parsed(1, false, true).unwrap(), []);
+    assert!(matches!(parsed(2, false, true), Err(TraceError::Misfit { .. })));
+    let lacks = |role| FaultKind::State { role, is_first: false };
+    assert_eq!(parsed(1, false, false).unwrap(), [lacks("exp_avg"), lacks("exp_avg_sq")]);
+}
+
+#[test]
+fn steps_follow_one_another_on_one_rank() {
+    let file = file();
+    let why = |change: fn(&mut Value)| {
+        let (first, mut next) = (graph(), graph());
+        next["unit"]["step"] = json!(8);
+        change(&mut next);
+        let (first, next) = (first.to_string(), next.to_string());
+        let parse = |graph: &str| Trace::parse(graph.as_bytes(), &file).unwrap();
+        lineage(&parse(&first), &parse(&next)).unwrap().into_iter().map(|fault| fault.why).collect::<Vec<_>>()
+    };
+    assert_eq!(why(|_| {}), []);
+    assert_eq!(why(|next| next["unit"]["step"] = json!(6)), [FaultKind::OtherStep { wanted: 8, found: 6 }]);
+    assert_eq!(why(|next| next["unit"]["rank"] = json!(1)), [FaultKind::OtherUnit]);
+    assert_eq!(why(|next| next["unit"]["attempt"] = json!(1)), [FaultKind::OtherUnit]);
+}
