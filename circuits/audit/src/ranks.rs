@@ -89,7 +89,9 @@ impl Ranks {
 mod tests {
     use super::*;
 
-    fn ranks(ranges: &[((u16, u16), (u32, u32))]) -> Result<Ranks, RanksError> {
+    type Range = ((u16, u16), (u32, u32));
+
+    fn ranks(ranges: &[Range]) -> Result<Ranks, RanksError> {
         Ranks::new(ranges.iter().map(|(attempts, ranks)| RankRange { attempts: *attempts, ranks: *ranks }).collect())
     }
 
