@@ -542,6 +542,28 @@ impl CliError {
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         let fixed = match self {
+            Self::UnknownProfile { .. } | Self::FreeBound { .. } => {
+                return Some(format!("use one of: {}", profile_ids()));
+            }
+            Self::Oms { source, .. } => return model_remedy(source).map(str::to_owned),
+            Self::Audit(failure) => return failure.remedy().map(str::to_owned),
+            Self::Statement { source, .. } => source.remedy(),
+            Self::Evidence { source, .. } => source.remedy(),
+            Self::Store(source) => source.remedy(),
+            Self::Policy { .. } => "begin with `weighbridge policy show`, and check with `weighbridge policy check`",
+            Self::Cases { .. } => "mend the file by docs/schemas/policy-cases-v1.schema.json",
+            Self::ManifestWithoutSet => "name the devices with --device instead",
+            Self::Trace { .. } => "capture the step again, or look up the format: docs/trace-format.md",
+            Self::Trial { source: TrialError::NoProduct, .. } => "capture a step that has a matrix product",
+            Self::Trial { .. } => "check that nothing changes the files meanwhile",
+            other => return other.own_remedy().map(str::to_owned),
+        };
+        Some(fixed.to_owned())
+    }
+
+    /// The same, where the error is no other room's.
+    fn own_remedy(&self) -> Option<&'static str> {
+        let fixed = match self {
             Self::Read { source, .. } if source.kind() == io::ErrorKind::IsADirectory => {
                 "this is a folder; name a file in it"
             }
@@ -549,9 +571,6 @@ impl CliError {
             Self::TooLarge { .. } => "check that this is the file you meant",
             Self::Write { source, .. } => write_remedy(source),
             Self::Clock => "set the clock, or say the instant with --at",
-            Self::UnknownProfile { .. } | Self::FreeBound { .. } => {
-                return Some(format!("use one of: {}", profile_ids()));
-            }
             Self::ProfileText { .. } => "write the file as UTF-8, without a single other byte",
             Self::Profile { .. } => "docs/schemas/profile-v1.schema.json says what a profile holds",
             Self::ProfileClash { .. } => "give your profile an id, and a name or dates, of its own",
@@ -593,26 +612,12 @@ impl CliError {
             Self::Prove(source) if source.culprit() == Culprit::Rejected => {
                 "choose a statement that is true of the declared total, or --declared none"
             }
-            Self::Oms { source, .. } => return model_remedy(source).map(str::to_owned),
-            Self::OneModel | Self::NamelessSignature => return None,
-            Self::Statement { source, .. } => source.remedy(),
-            Self::Evidence { source, .. } => source.remedy(),
-            Self::Policy { .. } => "begin with `weighbridge policy show`, and check with `weighbridge policy check`",
             Self::NothingToExplain { .. } => "check the path, or list all codes: weighbridge explain codes",
-            Self::Cases { .. } => "mend the file by docs/schemas/policy-cases-v1.schema.json",
-            Self::Store(source) => source.remedy(),
-            Self::ManifestWithoutSet => "name the devices with --device instead",
             Self::NotExplainable { .. } => "give a bundle, its report.json, or what verify or appraise printed as JSON",
             Self::NotAccepted { .. } => "look at every failed check: weighbridge explain BUNDLE",
-            Self::Trace { .. } => "capture the step again, or look up the format: docs/trace-format.md",
-            Self::Trial { source: TrialError::NoProduct, .. } => "capture a step that has a matrix product",
-            Self::Audit(failure) => return failure.remedy().map(str::to_owned),
-            Self::Trial { .. } => "check that nothing changes the files meanwhile",
-            Self::Prove(_) | Self::Assemble(_) | Self::Commit(_) | Self::Html(_) | Self::Output(_) | Self::Json(..) => {
-                return None;
-            }
+            _ => return None,
         };
-        Some(fixed.to_owned())
+        Some(fixed)
     }
 
     /// The message and its remedy in one line, where there is no room for two.

@@ -2,14 +2,19 @@
 //! schedule. **Knows** traces and checkpoints as bytes. **Does not know** who committed to them. **Spec.** PROTOCOL §4
 //! (for every unit: W_out(t) = W_in(t+1) along the lineage), CIRCUITS §6 (lr, schedule and optimizer from genesis).
 //!
-//! These checks are made for every unit and never sampled: each returns all that is wrong.
+//! These checks are made for every unit and never sampled: each returns all that is wrong. What a trace does not name is
+//! wrong, not absent: the other side says which names there are.
 
-use std::collections::BTreeMap;
+mod schedule;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use weighbridge_commitments::{TensorPlace, header_length, tensor_places};
 
-use crate::trace::{Kind, Operation, Origin, SourceError, Tensor, TensorSource, Trace, TraceError};
+use crate::trace::{Kind, Origin, SourceError, Tensor, TensorSource, Trace, TraceError};
+
+pub use schedule::{Schedule, Scheduled, against_schedule, constants};
 
 /// Bytes compared at once.
 const CHUNK: u64 = 64 * 1024;
@@ -17,7 +22,7 @@ const CHUNK: u64 = 64 * 1024;
 /// Something about a tensor that does not fit what lies around the trace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fault {
-    /// The checkpoint's name of the tensor.
+    /// The checkpoint's name of the tensor, or the name of an operation for a constant.
     pub tensor: String,
     /// What is wrong.
     pub why: FaultKind,
@@ -42,6 +47,24 @@ pub enum FaultKind {
     },
     /// An update that the schedule does not know.
     Unscheduled,
+    /// State that an update lacks though it is not the first, or has though it is.
+    State {
+        /// Which.
+        role: &'static str,
+        /// By the schedule.
+        is_first: bool,
+    },
+    /// State that the update leaves and the next checkpoint does not have.
+    StateLost {
+        /// Which.
+        role: &'static str,
+    },
+    /// An update whose gradient comes from constants, the checkpoint or the batch alone.
+    NoGradient,
+    /// A constant that was not committed to.
+    Constant(Kind),
+    /// Two steps that name no tensor of a checkpoint.
+    Nothing,
     /// A tensor of the next checkpoint that no update computed from the one of that name before.
     NoUpdate,
     /// The second trace is not of the step after the first.
@@ -107,7 +130,9 @@ pub(crate) fn header_of(source: &dyn TensorSource) -> Result<(Vec<TensorPlace>, 
     Ok((places, data))
 }
 
-/// Holds every tensor that a trace calls its checkpoint's to that checkpoint.
+/// Holds a trace to the checkpoint before its step: each tensor that it calls the checkpoint's is there, alike, and each
+/// tensor of the checkpoint is one of the trace's. What a job does not touch has to be captured all the same, or weights
+/// could pass as a batch.
 ///
 /// # Errors
 /// [`SourceError`] when bytes cannot be read.
@@ -129,10 +154,14 @@ pub fn against_checkpoint(trace: &Trace<'_>, checkpoint: &Checkpoint<'_>) -> Res
             fault(FaultKind::OtherBytes);
         }
     }
+    let said: BTreeMap<&str, usize> = named(trace, before);
+    let silent = checkpoint.tensors.keys().filter(|name| !said.contains_key(name.as_str()));
+    faults.extend(silent.map(|name| Fault { tensor: name.clone(), why: FaultKind::Missing }));
     Ok(faults)
 }
 
-/// Holds the step after a step to it: what the one leaves is what the next begins with.
+/// Holds the step after a step to it: what the one leaves is what the next begins with, and nothing is dropped. With
+/// [`against_checkpoint`] at the first step of a lineage every tensor is then followed to its end.
 ///
 /// # Errors
 /// [`SourceError`] when bytes cannot be read.
@@ -147,10 +176,10 @@ pub fn lineage(first: &Trace<'_>, next: &Trace<'_>) -> Result<Vec<Fault>, Source
         faults.push(Fault { tensor: String::new(), why });
     }
     let left: BTreeMap<&str, usize> = named(first, |tensor| tensor.after.as_deref());
-    let begun: BTreeMap<&str, usize> = named(next, |tensor| match tensor.origin() {
-        Some(Origin::Checkpoint(name)) => Some(name),
-        _ => None,
-    });
+    let begun: BTreeMap<&str, usize> = named(next, before);
+    if left.is_empty() && begun.is_empty() {
+        faults.push(Fault { tensor: String::new(), why: FaultKind::Nothing });
+    }
     for (name, place) in &left {
         let why = match begun.get(name) {
             None => Some(FaultKind::Missing),
@@ -158,63 +187,20 @@ pub fn lineage(first: &Trace<'_>, next: &Trace<'_>) -> Result<Vec<Fault>, Source
         };
         faults.extend(why.map(|why| Fault { tensor: (*name).to_owned(), why }));
     }
-    let new = begun.keys().filter(|name| !left.contains_key(*name));
-    faults.extend(new.map(|name| Fault { tensor: (*name).to_owned(), why: FaultKind::Missing }));
+    // New in the next step, or there before this one and dropped by both.
+    let had = named(first, before);
+    let silent: BTreeSet<&str> =
+        begun.keys().chain(had.keys()).copied().filter(|name| !left.contains_key(name)).collect();
+    faults.extend(silent.into_iter().map(|name| Fault { tensor: name.to_owned(), why: FaultKind::Missing }));
     Ok(faults)
 }
 
-/// Holds the updates of a trace to the numbers that the run committed to: `scheduled` gives those of a parameter at this
-/// step, or `None` for one that is not trained. Every tensor of the next checkpoint must come from an update of the
-/// tensor that had its name, or be that tensor.
-#[must_use]
-pub fn against_schedule(trace: &Trace<'_>, scheduled: &dyn Fn(&str) -> Option<Kind>) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    for (name, place) in named(trace, |tensor| tensor.after.as_deref()) {
-        let Some(tensor) = trace.tensor(place) else { continue };
-        let mut fault = |why| faults.push(Fault { tensor: name.to_owned(), why });
-        if tensor.origin() == Some(&Origin::Checkpoint(name.to_owned())) {
-            // Left as it was: right for what is not trained.
-            if scheduled(name).is_some() {
-                fault(FaultKind::NoUpdate);
-            }
-            continue;
-        }
-        let Some((parameter, found)) = update_of(trace, tensor, name) else {
-            fault(FaultKind::NoUpdate);
-            continue;
-        };
-        match scheduled(&parameter) {
-            None => fault(FaultKind::Unscheduled),
-            Some(wanted) if wanted != found => fault(FaultKind::OtherNumbers { wanted, found }),
-            Some(_) => {}
-        }
+/// The checkpoint's name of a tensor before the step.
+fn before(tensor: &Tensor) -> Option<&str> {
+    match tensor.origin() {
+        Some(Origin::Checkpoint(name)) => Some(name),
+        _ => None,
     }
-    faults
-}
-
-/// The parameter whose update computed this tensor in its own place: a parameter from the parameter of that name, state
-/// from state of that name or from none.
-fn update_of(trace: &Trace<'_>, tensor: &Tensor, name: &str) -> Option<(String, Kind)> {
-    let producer = tensor.producer()?;
-    let operation: &Operation = trace.operations().get(producer.operation)?;
-    if !matches!(operation.kind, Kind::Sgd(_) | Kind::AdamW(_)) {
-        return None;
-    }
-    let whole = |role: &str| {
-        let operand = operation.input(role)?;
-        let tensor = trace.tensor(operand.tensor)?;
-        match tensor.origin() {
-            Some(Origin::Checkpoint(name)) if operand.view.is_whole(tensor.elements()) => Some(name.clone()),
-            _ => None,
-        }
-    };
-    let (role, _) = operation.outputs().nth(producer.output)?;
-    let parameter = whole("param")?;
-    let own = match operation.input(role) {
-        Some(_) => whole(role)? == name,
-        None => true,
-    };
-    own.then_some((parameter, operation.kind))
 }
 
 fn named<'t>(trace: &'t Trace<'_>, name: impl Fn(&'t Tensor) -> Option<&'t str>) -> BTreeMap<&'t str, usize> {
@@ -261,9 +247,31 @@ impl fmt::Display for Fault {
                 write!(f, "tensor {tensor:?} was updated with {found:?}; the schedule has {wanted:?}")
             }
             FaultKind::Unscheduled => write!(f, "tensor {tensor:?} was updated and is not scheduled to be"),
+            FaultKind::State { role, is_first: true } => {
+                write!(f, "tensor {tensor:?} is updated for the first time and has {role} already")
+            }
+            FaultKind::State { role, is_first: false } => {
+                write!(f, "tensor {tensor:?} was updated without its {role}, and it is not the first update")
+            }
+            FaultKind::StateLost { role } => {
+                write!(f, "the next checkpoint does not have the {role} that the update of {tensor:?} left")
+            }
+            FaultKind::NoGradient => {
+                write!(
+                    f,
+                    "tensor {tensor:?} was updated with a gradient that comes from no product and no sum of the step"
+                )
+            }
+            FaultKind::Constant(kind) => {
+                write!(f, "operation {tensor:?} has a constant that was not committed to: {kind:?}")
+            }
+            FaultKind::Nothing => f.write_str("the two steps name no tensor of a checkpoint: nothing follows"),
             FaultKind::NoUpdate => write!(f, "tensor {tensor:?} of the next checkpoint comes from no update of it"),
             FaultKind::OtherStep { wanted, found } => write!(f, "step {found} follows where step {wanted} was to"),
             FaultKind::OtherUnit => f.write_str("the two steps are of different attempts or ranks"),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

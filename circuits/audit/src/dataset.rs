@@ -164,6 +164,12 @@ pub enum DataError {
         /// The place.
         place: u64,
     },
+    /// The trace is of another unit than the batch.
+    #[error("the trace is of another attempt, step, rank or micro-batch than the batch")]
+    OtherUnit,
+    /// No tensor of the trace is named: an empty record would be all of nothing.
+    #[error("no batch tensor of the trace is named to hold the record to")]
+    NoFields,
     /// The trace has no such batch tensor, or one without rows.
     #[error("the trace has no batch tensor {name:?} with that many rows")]
     NoField {
@@ -180,15 +186,18 @@ impl DataError {
     #[must_use]
     pub const fn culprit(&self) -> Culprit {
         match self {
-            Self::RecordTooLong { .. } | Self::Extent { .. } | Self::Unit(_) | Self::NoField { .. } => {
-                Culprit::Malformed
-            }
+            Self::RecordTooLong { .. }
+            | Self::Extent { .. }
+            | Self::Unit(_)
+            | Self::NoField { .. }
+            | Self::NoFields => Culprit::Malformed,
             Self::Outside { .. }
             | Self::Count { .. }
             | Self::OtherRecord { .. }
             | Self::NotInDataSet { .. }
             | Self::NotInBatch { .. }
             | Self::NotInLog { .. }
+            | Self::OtherUnit
             | Self::NotInTrace { .. } => Culprit::Rejected,
             Self::Source(_) => Culprit::Unavailable,
         }
@@ -409,11 +418,24 @@ impl BatchLog {
 }
 
 /// Holds one row of a trace's batch tensors to a record: a record is the rows of the named tensors, one after the other,
-/// as the job read them.
+/// as the job read them. `unit` is the one that the opening was held to ([`check_ordered`], [`check_logged`]); a field
+/// `MICRO-BATCH/NAME` is of that micro-batch.
 ///
 /// # Errors
-/// [`DataError::NoField`], [`DataError::NotInTrace`], [`DataError::Source`].
-pub fn check_row(trace: &Trace<'_>, fields: &[&str], opening: &RecordOpening) -> Result<(), DataError> {
+/// [`DataError::OtherUnit`], [`DataError::NoFields`], [`DataError::NoField`], [`DataError::NotInTrace`], [`DataError::Source`].
+pub fn check_row(
+    trace: &Trace<'_>,
+    (unit, fields): (BatchUnit, &[&str]),
+    opening: &RecordOpening,
+) -> Result<(), DataError> {
+    let of_trace = trace.unit();
+    let is_of_unit = (of_trace.attempt, of_trace.step, of_trace.rank) == (unit.attempt, unit.step, unit.rank);
+    if !is_of_unit || !fields.iter().all(|name| micro_batch_of(name).is_none_or(|found| found == unit.micro_batch)) {
+        return Err(DataError::OtherUnit);
+    }
+    if fields.is_empty() {
+        return Err(DataError::NoFields);
+    }
     let mut row = Vec::new();
     for name in fields {
         let is_field = |origin: Option<&Origin>| matches!(origin, Some(Origin::Batch(found)) if found == name);
@@ -433,6 +455,11 @@ pub fn check_row(trace: &Trace<'_>, fields: &[&str], opening: &RecordOpening) ->
         row.extend(part);
     }
     if row == opening.record { Ok(()) } else { Err(DataError::NotInTrace { place: opening.place }) }
+}
+
+/// The micro-batch that a batch tensor's name begins with, where it does.
+fn micro_batch_of(name: &str) -> Option<u16> {
+    name.split_once('/')?.0.parse().ok()
 }
 
 fn item(place: u64, index: u64, leaf: PoseidonDigest) -> PoseidonDigest {

@@ -58,6 +58,18 @@ impl Key {
         }
     }
 
+    /// Attempt of the run.
+    #[must_use]
+    pub const fn attempt(self) -> u16 {
+        self.attempt
+    }
+
+    /// Rank.
+    #[must_use]
+    pub const fn rank(self) -> u32 {
+        self.rank
+    }
+
     /// The key of the work unit: the same place without operation and tile.
     #[must_use]
     pub const fn unit(self) -> Self {

@@ -26,6 +26,7 @@ mod key;
 pub mod link;
 mod number;
 mod plan;
+mod ranks;
 mod replay;
 mod statistics;
 pub mod trace;
@@ -48,6 +49,7 @@ pub use gemm::{
 pub use key::{Key, KeyError};
 pub use number::{Format, NotFinite, Number};
 pub use plan::{Cost, StratumPlan, TraceLoad};
+pub use ranks::{MAX_RANK_RANGES, RankRange, Ranks, RanksError};
 pub use replay::{
     Environment, MAX_TENSORS, MAX_TEXT_BYTES, MAX_TOLERANCES, ReplayGrade, ReplayRefusal, Span, State, StoredTensor,
     TensorDifference, TensorTolerance, Tolerance, ToleranceError, check_bit_exact, check_within_tolerance,

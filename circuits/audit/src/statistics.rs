@@ -216,11 +216,12 @@ pub struct Correctness {
 }
 
 impl Correctness {
-    /// From what was declared and how the FLOP stratum came out.
+    /// From what was declared and how the FLOP stratum came out. That it is a sample of these windows, without refusals, is
+    /// for [`crate::ClosedWindow::conclude`] to hold.
     ///
     /// # Errors
     /// [`StatisticsError`].
-    pub fn conclude(declared: Flops, stratum: &StratumOutcome) -> Result<Self, StatisticsError> {
+    pub(crate) fn conclude(declared: Flops, stratum: &StratumOutcome) -> Result<Self, StatisticsError> {
         let allowance = Flops(stratum.allowance()?);
         let lower = Flops(declared.0.saturating_sub(allowance.0));
         // Declared totals are below 2¹⁰⁸: 10⁶ times one fits.

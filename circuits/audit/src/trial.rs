@@ -5,6 +5,7 @@
 //!
 //! What a rehearsal accepts is no evidence: nobody committed to anything before the draw.
 
+mod coverage;
 mod cut;
 mod draw;
 mod envelope;
@@ -13,19 +14,20 @@ mod tiles;
 use thiserror::Error;
 use weighbridge_attest_types::{Domain, Flops, sha256};
 
+use crate::gemm::MAX_K;
 use crate::link::{Links, Verdict};
 use crate::trace::{Kind, Operand, Operation, Origin, SourceError, Trace};
 use crate::trial::draw::Stream;
 
+pub use coverage::{Coverage, coverage};
 pub use cut::{Block, Cut, Strip};
 pub use envelope::Envelope;
 pub use tiles::{TILE_SIDE, Tile, Tiles};
 
 /// Entries of each operand strip that are opened to their producer (CIRCUITS §5 v).
 pub const OPENED_PER_STRIP: u32 = 8;
-/// Longest dot products that are read: two strips of 16 · 2²⁰ elements are 128 MiB in F32. The longest that an envelope
-/// tells anything about are far shorter (CIRCUITS §5, rule 4).
-pub const MAX_TERMS: u64 = 1 << 20;
+/// Longest dot products that are read: no envelope tells anything about a longer one ([`MAX_K`]).
+pub const MAX_TERMS: u64 = MAX_K as u64;
 /// Refusals that are kept word by word; all are counted.
 pub const MAX_REFUSALS: usize = 100;
 
@@ -107,31 +109,6 @@ pub struct Refused {
     pub tile: Option<String>,
     /// Why.
     pub reason: String,
-}
-
-/// How much of a trace is covered, in FLOP and in elements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Coverage {
-    /// FLOP of products.
-    pub product_flop: u128,
-    /// FLOP that uncovered operations state.
-    pub declared_flop: u128,
-    /// Uncovered operations that state none: where there is one, no share of FLOP is known.
-    pub unstated: u64,
-    /// Elements of all operands of products.
-    pub operands: u128,
-    /// Those of no origin.
-    pub unlinked: u128,
-    /// Those that an uncovered operation computed.
-    pub declared: u128,
-    /// Elements of all operands of covered links.
-    pub link_operands: u128,
-    /// Those of no origin.
-    pub link_unlinked: u128,
-    /// Elements that covered links compute.
-    pub linked_outputs: u128,
-    /// Elements that uncovered operations compute.
-    pub declared_outputs: u128,
 }
 
 /// Why a rehearsal could not be held.
@@ -325,92 +302,6 @@ fn source_of(trace: &Trace<'_>, operand: &Operand) -> Source {
         },
         _ => Source::Nowhere,
     }
-}
-
-/// How much of a trace is covered: a fact of its graph, whatever is drawn.
-#[must_use]
-pub fn coverage(trace: &Trace<'_>) -> Coverage {
-    let mut covered = Coverage::default();
-    for operation in trace.operations() {
-        let flop = operation.flop();
-        let outputs = u128::from(operation.link_weight());
-        match operation.kind {
-            Kind::Matmul(_) => {
-                covered.product_flop = covered.product_flop.saturating_add(flop.unwrap_or_default());
-                for (_, operand) in operation.inputs() {
-                    let elements = u128::from(operand.view.elements());
-                    covered.operands = covered.operands.saturating_add(elements);
-                    match source_of(trace, operand) {
-                        Source::Nowhere => covered.unlinked = covered.unlinked.saturating_add(elements),
-                        Source::Declared => covered.declared = covered.declared.saturating_add(elements),
-                        Source::Link { .. } | Source::Product | Source::Boundary => {}
-                    }
-                }
-            }
-            Kind::Opaque { .. } => {
-                covered.declared_outputs = covered.declared_outputs.saturating_add(outputs);
-                match flop {
-                    Some(flop) => covered.declared_flop = covered.declared_flop.saturating_add(flop),
-                    None => covered.unstated = covered.unstated.saturating_add(1),
-                }
-            }
-            _ => {
-                covered.linked_outputs = covered.linked_outputs.saturating_add(outputs);
-                for (_, operand) in operation.inputs() {
-                    let elements = u128::from(operand.view.elements());
-                    covered.link_operands = covered.link_operands.saturating_add(elements);
-                    if source_of(trace, operand) == Source::Nowhere {
-                        covered.link_unlinked = covered.link_unlinked.saturating_add(elements);
-                    }
-                }
-            }
-        }
-    }
-    covered
-}
-
-impl Coverage {
-    /// Share of FLOP in products, in millionths, rounded down; `None` where an uncovered operation states none.
-    #[must_use]
-    pub fn covered_flop_millionths(&self) -> Option<u32> {
-        let all = self.product_flop.saturating_add(self.declared_flop);
-        (self.unstated == 0).then(|| millionths_down(self.product_flop, all))
-    }
-
-    /// Share of products' operands that come from nowhere, in millionths, rounded up.
-    #[must_use]
-    pub fn unlinked_millionths(&self) -> u32 {
-        millionths_up(self.unlinked, self.operands)
-    }
-
-    /// Share of links' operands that come from nowhere, in millionths, rounded up.
-    #[must_use]
-    pub fn unlinked_link_millionths(&self) -> u32 {
-        millionths_up(self.link_unlinked, self.link_operands)
-    }
-
-    /// Share of products' operands that an uncovered operation computed, in millionths, rounded up.
-    #[must_use]
-    pub fn declared_millionths(&self) -> u32 {
-        millionths_up(self.declared, self.operands)
-    }
-
-    /// Share of elements between products that covered links compute, in millionths, rounded down.
-    #[must_use]
-    pub fn covered_link_millionths(&self) -> u32 {
-        millionths_down(self.linked_outputs, self.linked_outputs.saturating_add(self.declared_outputs))
-    }
-}
-
-const MILLION: u128 = 1_000_000;
-
-fn millionths_down(part: u128, whole: u128) -> u32 {
-    let share = part.saturating_mul(MILLION).checked_div(whole).unwrap_or_default();
-    u32::try_from(share).unwrap_or(u32::MAX)
-}
-
-fn millionths_up(part: u128, whole: u128) -> u32 {
-    u32::try_from(part.saturating_mul(MILLION).div_ceil(whole.max(1))).unwrap_or(u32::MAX)
 }
 
 impl Tally {

@@ -28,6 +28,7 @@ use weighbridge_attest_types::{Culprit, Domain, Flops, PoseidonDigest, UnixMilli
 use weighbridge_commitments::{poseidon, salt_elements};
 
 use crate::flop_tree::Node;
+use crate::statistics::StatisticsError;
 
 /// What is published of a window's tree: it binds digest, sums and keys of the root, and hides them behind a salt.
 ///
@@ -64,6 +65,32 @@ pub enum WindowError {
         /// The window.
         index: u64,
     },
+    /// Work that another node declares too, or may.
+    #[error("window {index} holds work of ranks that are another node's: work is counted once")]
+    Ranks {
+        /// The window.
+        index: u64,
+    },
+    /// Windows of different runs, or under different policies.
+    #[error("the windows are not of one run under one policy")]
+    Runs,
+    /// Draws from randomness that the prover had in hand.
+    #[error("the lowest randomness is `{}`: nothing was sampled", .0.as_str())]
+    NotASample(RandomnessGrade),
+    /// Draws that do not hold: no figure follows from the others.
+    #[error("{0} draws were refused: what they show has to be explained first")]
+    Refused(u64),
+    /// A ledger that declares something else than the windows hold.
+    #[error("the ledgers declare {declared}, and the windows hold {found}")]
+    Declared {
+        /// By the ledgers.
+        declared: Flops,
+        /// In the windows.
+        found: Flops,
+    },
+    /// Nothing follows from the draws.
+    #[error("nothing can be concluded")]
+    Statistics(#[from] StatisticsError),
     /// More weight than one window may have: the bound rests on the cap.
     #[error("window {index} holds {found}; the cap is {cap}")]
     OverCap {
@@ -146,6 +173,8 @@ impl WindowError {
             Self::NotImplemented(_) => Culprit::Unsupported,
             Self::Policy(_) | Self::Response { .. } => Culprit::Malformed,
             Self::Mode(_) => Culprit::Usage,
+            Self::NotASample(_) | Self::Refused(_) => Culprit::Rejected,
+            Self::Statistics(error) => error.culprit(),
             _ => Culprit::Untrusted,
         }
     }

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use weighbridge_attest_types::Culprit;
-use weighbridge_audit::boundary::{Checkpoint, FaultKind, against_checkpoint, against_schedule};
+use weighbridge_audit::boundary::{
+    Checkpoint, FaultKind, Schedule, Scheduled, against_checkpoint, against_schedule, constants,
+};
 use weighbridge_audit::trace::{Kind, Origin, Sgd, Trace, TraceError, graph_json};
 use weighbridge_audit::trial::{Plan, Tiles, rehearse};
 use weighbridge_tests::parsers::parser;
@@ -111,7 +113,13 @@ fn another_steps_weights_are_refused() {
     let other = faults(step.checkpoint(under("after.")));
     assert!(other.contains(&("head.weight".to_owned(), FaultKind::OtherBytes)), "{other:?}");
     let empty = faults(step.checkpoint(|name| (name == "batch.tokens").then(|| name.to_owned())));
-    assert!(empty.iter().all(|(_, why)| *why == FaultKind::Missing) && empty.len() == 21, "{empty:?}");
+    // What the trace names and the checkpoint has not, and the other way round.
+    assert!(empty.iter().all(|(_, why)| *why == FaultKind::Missing) && empty.len() == 22, "{empty:?}");
+    // A checkpoint with a weight that the trace is silent about.
+    let more = faults(step.checkpoint(|name| {
+        if name == "after.head.weight" { Some("forgotten".to_owned()) } else { under("before.")(name) }
+    }));
+    assert_eq!(more, [("forgotten".to_owned(), FaultKind::Missing)]);
 }
 
 trait Faults {
@@ -136,11 +144,14 @@ fn an_update_that_was_not_made_is_refused() {
     let (graph, file) = step.bytes();
     let trace = Trace::parse(&graph, &file).expect("a trace");
     let sgd = |lr| Kind::Sgd(Sgd { lr, momentum: 0.0, dampening: 0.0, weight_decay: 0.0, nesterov: false });
-    let faults = against_schedule(&trace, &|_| Some(sgd(0.01)));
+    let names = trace.tensors().iter().filter_map(|tensor| tensor.after.clone());
+    let updates = names.map(|name| (name, Scheduled { numbers: sgd(0.01), is_first: true })).collect();
+    assert_eq!(constants(&trace), []);
+    let faults = against_schedule(&trace, &Schedule { updates, constants: Vec::new() });
     let [fault] = faults.as_slice() else { panic!("{faults:?}") };
     assert_eq!(fault.tensor, "head.weight");
     assert_eq!(fault.why, FaultKind::OtherNumbers { wanted: sgd(0.01), found: sgd(0.0) });
-    assert!(against_schedule(&trace, &|_| None).iter().all(|fault| fault.why == FaultKind::Unscheduled));
+    assert!(against_schedule(&trace, &Schedule::default()).iter().all(|fault| fault.why == FaultKind::Unscheduled));
 }
 
 #[test]

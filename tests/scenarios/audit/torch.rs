@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use weighbridge_attest_types::{Digest32, PoseidonDigest};
-use weighbridge_audit::boundary::{FaultKind, against_schedule, lineage};
+use weighbridge_audit::boundary::{FaultKind, Schedule, Scheduled, against_schedule, constants, lineage};
 use weighbridge_audit::dataset::{
     Batch, BatchUnit, DataError, DataSet, Order, RecordOpening, check_ordered, check_row,
 };
@@ -98,11 +98,26 @@ fn steps_in_another_order_or_with_another_schedule_are_refused() {
     assert!(!faults.is_empty() && faults.iter().all(|fault| fault.why == FaultKind::OtherBytes));
 
     let adamw = |lr, step| Kind::AdamW(AdamW { lr, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, step });
-    assert_eq!(against_schedule(&one, &|_| Some(adamw(0.003, 3))), []);
+    let allowed: Vec<Kind> = constants(&one).into_iter().map(|(kind, _)| kind).collect();
+    assert!(allowed.contains(&Kind::Clip { max_norm: 0.5 }), "{allowed:?}");
+    // Parameters are those that have state and a tensor of their own.
+    let parameter = |name: &str| !name.starts_with("optimizer/");
+    let names: Vec<String> = one.tensors().iter().filter_map(|tensor| tensor.after.clone()).collect();
+    let schedule = |numbers, is_first| {
+        let names = names.iter().filter(|name| parameter(name));
+        let updates = names.map(|name| (name.clone(), Scheduled { numbers, is_first })).collect();
+        Schedule { updates, constants: allowed.clone() }
+    };
+    assert_eq!(against_schedule(&one, &schedule(adamw(0.003, 3), false)), []);
     for other in [adamw(0.0, 3), adamw(0.003, 4)] {
-        let faults = against_schedule(&one, &|_| Some(other));
+        let faults = against_schedule(&one, &schedule(other, false));
         assert!(!faults.is_empty() && faults.iter().all(|fault| matches!(fault.why, FaultKind::OtherNumbers { .. })));
     }
+    let faults = against_schedule(&one, &schedule(adamw(0.003, 3), true));
+    assert!(!faults.is_empty() && faults.iter().all(|fault| matches!(fault.why, FaultKind::State { .. })));
+    let unclipped = Schedule { constants: Vec::new(), ..schedule(adamw(0.003, 3), false) };
+    let faults = against_schedule(&one, &unclipped);
+    assert!(!faults.is_empty() && faults.iter().all(|fault| matches!(fault.why, FaultKind::Constant(_))));
 }
 
 #[test]
@@ -179,12 +194,13 @@ fn the_drawn_input_is_the_record_that_the_order_has_there() {
         for place in 0..4 {
             let Opened { set, order, batch, opening } = opened(folder.path(), unit, place);
             assert_eq!(check_ordered((&set, &order), unit, batch, &opening), Ok(()));
-            assert_eq!(check_row(&trace, &fields, &opening), Ok(()));
+            assert_eq!(check_row(&trace, (unit, &fields), &opening), Ok(()));
             // The batch of another step: it opens to its own unit, and the trace did not read it.
             let other = BatchUnit { step: 9, ..unit };
             let foreign = opened(folder.path(), other, place);
             assert!(check_ordered((&set, &order), unit, foreign.batch, &foreign.opening).is_err());
-            assert_eq!(check_row(&trace, &fields, &foreign.opening), Err(DataError::NotInTrace { place }));
+            assert_eq!(check_row(&trace, (unit, &fields), &foreign.opening), Err(DataError::NotInTrace { place }));
+            assert_eq!(check_row(&trace, (other, &fields), &foreign.opening), Err(DataError::OtherUnit));
         }
     }
     // A trace that trained on something else than what was committed for its step.
@@ -197,5 +213,8 @@ fn the_drawn_input_is_the_record_that_the_order_has_there() {
     let trace = Trace::parse(&graph, &file).expect("still a trace");
     let unit = BatchUnit { attempt: 0, step: 2, rank: 0, micro_batch: 0 };
     let Opened { opening, .. } = opened(folder.path(), unit, 0);
-    assert_eq!(check_row(&trace, &["0/tokens", "0/targets"], &opening), Err(DataError::NotInTrace { place: 0 }));
+    assert_eq!(
+        check_row(&trace, (unit, &["0/tokens", "0/targets"]), &opening),
+        Err(DataError::NotInTrace { place: 0 })
+    );
 }

@@ -459,6 +459,13 @@ pub(super) const EVIDENCE: &[Explanation] = &[
         DISTRUST,
     ),
     row(
+        "hcl-vmpl",
+        "At which privilege level the hardware report in an Azure blob was asked for.",
+        "The guest asked for it by itself, above the paravisor: the key in the claims may be anybody’s.",
+        ATTESTER,
+        DISTRUST,
+    ),
+    row(
         "hcl-certificates",
         "Certificates beside an Azure blob.",
         "They are endorsements and stand beside the evidence.",

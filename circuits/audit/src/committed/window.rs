@@ -70,7 +70,7 @@ impl TraceWindow {
             return Err(OpeningError::Elsewhere);
         };
         let opening = UnitOpening { unit: unit.record.clone(), path };
-        let inside = opening.check(window.root(), point, weight)?;
+        let inside = opening.check(window.drawn_from(), point, weight)?;
         let leaf = unit.tree.find(inside, weight).ok_or(OpeningError::Elsewhere)?;
         let ((operation, tile), Some(path)) = (unit.at(leaf).ok_or(OpeningError::Elsewhere)?, unit.tree.path(leaf))
         else {

@@ -157,7 +157,7 @@ fn what_the_trace_read_is_the_record() {
     let trace_of = |x: Vec<u8>, y: Vec<u8>| {
         let file = tensors(&[("t", &[4, 6], x, "U8"), ("u", &[4, 2], y, "U8")]);
         let graph = json!({
-            "format": "weighbridge/trace/v1", "framework": "", "unit": {"attempt": 0, "step": 2, "rank": 1},
+            "format": "weighbridge/trace/v1", "framework": "", "unit": {"attempt": UNIT.attempt, "step": UNIT.step, "rank": UNIT.rank},
             "tensors_sha256": sha256(&file), "operations": [],
             "tensors": [{"name": "t", "dtype": "U8", "shape": [4, 6], "batch": "x"},
                 {"name": "u", "dtype": "U8", "shape": [4, 2], "batch": "y"}]
@@ -168,13 +168,29 @@ fn what_the_trace_read_is_the_record() {
     let trace = Trace::parse(graph.as_bytes(), &file).unwrap();
     for place in 0..4 {
         let opening = run.opening(&batch, place);
-        assert_eq!(check_row(&trace, &["x", "y"], &opening), Ok(()));
-        assert_eq!(check_row(&trace, &["x"], &opening), Err(DataError::NotInTrace { place }));
-        assert_eq!(check_row(&trace, &["z"], &opening), Err(DataError::NoField { name: "z".into() }));
+        assert_eq!(check_row(&trace, (UNIT, &["x", "y"]), &opening), Ok(()));
+        assert_eq!(check_row(&trace, (UNIT, &["x"]), &opening), Err(DataError::NotInTrace { place }));
+        assert_eq!(check_row(&trace, (UNIT, &["z"]), &opening), Err(DataError::NoField { name: "z".into() }));
+        // The opening was held to another unit than the trace is of.
+        for unit in [
+            BatchUnit { attempt: UNIT.attempt + 1, ..UNIT },
+            BatchUnit { step: UNIT.step + 1, ..UNIT },
+            BatchUnit { rank: UNIT.rank + 1, ..UNIT },
+        ] {
+            assert_eq!(check_row(&trace, (unit, &["x", "y"]), &opening), Err(DataError::OtherUnit));
+        }
+        let elsewhere = format!("{}/x", UNIT.micro_batch + 1);
+        assert_eq!(check_row(&trace, (UNIT, &[&elsewhere]), &opening), Err(DataError::OtherUnit));
+        // Nothing is not a record, also where the record has nothing.
+        let empty = RecordOpening { record: Vec::new(), ..opening.clone() };
+        assert_eq!(check_row(&trace, (UNIT, &[]), &empty), Err(DataError::NoFields));
         let count = RecordOpening { count: 3, ..opening };
-        assert_eq!(check_row(&trace, &["x", "y"], &count), Err(DataError::NoField { name: "x".into() }));
+        assert_eq!(check_row(&trace, (UNIT, &["x", "y"]), &count), Err(DataError::NoField { name: "x".into() }));
     }
     let (graph, file) = trace_of(rows(&|place| of(place)[..6].to_vec()), vec![0xee; 8]);
     let trace = Trace::parse(graph.as_bytes(), &file).unwrap();
-    assert_eq!(check_row(&trace, &["x", "y"], &run.opening(&batch, 0)), Err(DataError::NotInTrace { place: 0 }));
+    assert_eq!(
+        check_row(&trace, (UNIT, &["x", "y"]), &run.opening(&batch, 0)),
+        Err(DataError::NotInTrace { place: 0 })
+    );
 }

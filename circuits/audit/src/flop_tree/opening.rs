@@ -9,6 +9,7 @@ use weighbridge_attest_types::{Culprit, PoseidonDigest};
 
 use crate::flop_tree::{Node, OperationRecord, Path, PathError, RecordError, TileKind, TraceError, UnitRecord, Weight};
 use crate::gemm::{NumericPolicy, Strip, Tile, TileDoubt, TileVerdict, check_tile};
+use crate::ranks::Ranks;
 
 /// A unit with its path to the window's root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,9 @@ pub enum OpeningError {
     /// A path.
     #[error("the path does not hold")]
     Path(#[from] PathError),
+    /// Work of another node.
+    #[error("the drawn unit is of a rank that is not on this node")]
+    OtherNode,
     /// The trace is not the unit's.
     #[error("the trace is not the drawn unit's")]
     Trace(#[from] TraceError),
@@ -67,7 +71,7 @@ impl OpeningError {
             Self::Record(error) => error.culprit(),
             Self::Path(error) => error.culprit(),
             Self::Trace(error) => error.culprit(),
-            Self::Elsewhere | Self::NoTrace | Self::Shape => Culprit::Untrusted,
+            Self::Elsewhere | Self::OtherNode | Self::NoTrace | Self::Shape => Culprit::Untrusted,
             Self::NotAProduct => Culprit::Usage,
         }
     }
@@ -83,11 +87,15 @@ pub struct DrawnTile {
 }
 
 impl UnitOpening {
-    /// Whether a point of the window's weight falls on this unit; how far into it.
+    /// Whether a point of the window's weight falls on this unit; how far into it. `ranks` are those of the window's node: a
+    /// unit of any other would count on two nodes.
     ///
     /// # Errors
     /// [`OpeningError`].
-    pub fn check(&self, window: &Node, point: u128, weight: Weight) -> Result<u128, OpeningError> {
+    pub fn check(&self, (window, ranks): (&Node, &Ranks), point: u128, weight: Weight) -> Result<u128, OpeningError> {
+        if !ranks.hold(self.unit.key) {
+            return Err(OpeningError::OtherNode);
+        }
         let opened = self.path.open(self.unit.leaf()?, window)?;
         opened.within(point, weight).ok_or(OpeningError::Elsewhere)
     }

@@ -5,6 +5,8 @@
 //! **Does not know** bytes: nothing is linked because it happens to be equal. **Spec.** docs/trace-format.md (Captured
 //! steps).
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use weighbridge_attest_types::Digest32;
@@ -71,6 +73,8 @@ struct Head {
 /// A graph that grows.
 struct Growing<'a> {
     places: &'a [TensorPlace],
+    /// The same by name.
+    by_name: BTreeMap<&'a str, &'a TensorPlace>,
     operations: Vec<GraphOperation>,
     flop: u128,
     dtype: String,
@@ -97,7 +101,8 @@ impl Captured {
             return Err(TraceError::TooMany { what: "operations", found, cap });
         }
         let dtype = self.dtype()?;
-        let mut growing = Growing { places, operations: Vec::new(), flop: 0, dtype };
+        let by_name = places.iter().map(|place| (place.name.as_str(), place)).collect();
+        let mut growing = Growing { places, by_name, operations: Vec::new(), flop: 0, dtype };
         growing.weights();
         for operation in &self.operations {
             growing.push(operation)?;
@@ -153,9 +158,15 @@ fn parameter_of(layer: &str) -> Option<String> {
     is_number.then(|| format!("blocks.{number}{parameter}.weight"))
 }
 
-impl Growing<'_> {
+impl<'a> Growing<'a> {
     fn has(&self, name: &str) -> bool {
-        self.places.iter().any(|place| place.name == name)
+        self.by_name.contains_key(name)
+    }
+
+    /// # Errors
+    /// [`TraceError::NoTensor`].
+    fn place(&self, name: &str) -> Result<&'a TensorPlace, TraceError> {
+        self.by_name.get(name).copied().ok_or_else(|| TraceError::NoTensor { tensor: super::graph::clipped(name) })
     }
 
     fn derive(&mut self, op: &str, out: &str, inputs: &[(&str, &str)]) {
@@ -208,7 +219,7 @@ impl Growing<'_> {
         }
         for (tensor, transposed, rows, cols) in [(a, *a_t, m, k), (b, *b_t, k, n), (c, false, m, n)] {
             let wanted = if transposed { [cols, rows] } else { [rows, cols] };
-            if self.places.iter().find(|place| place.name == *tensor).is_some_and(|place| place.shape != wanted) {
+            if self.place(tensor)?.shape != wanted {
                 return Err(field(name, tensor, "has another shape than m, k, n say"));
             }
         }
@@ -260,8 +271,7 @@ impl Growing<'_> {
         if product || m.is_some() || k.is_some() || n.is_some() {
             return Err(field(name, "a, a_t, b, b_t, c, m, k, n", "do not belong to an update"));
         }
-        let found =
-            self.places.iter().find(|place| place.name == *param).and_then(|place| super::view::count(&place.shape));
+        let found = super::view::count(&self.place(param)?.shape);
         if found != Some(*elements) {
             return Err(field(name, "elements", "is not the number of the parameter's elements"));
         }

@@ -199,7 +199,8 @@ impl Operation {
         self.outputs.iter().map(|(role, operand)| (&**role, operand))
     }
 
-    /// FLOP by the dense convention; `None` when the trace does not say. Operations other than products count as none.
+    /// FLOP by the dense convention; `None` when the trace does not say, or says 0 of something that nobody looks into.
+    /// Operations other than products count as none.
     #[must_use]
     pub fn flop(&self) -> Option<u128> {
         match self.kind {
@@ -207,7 +208,7 @@ impl Operation {
                 let extents = [batch, m, n, k].map(u128::from);
                 Some(extents.into_iter().fold(2, u128::saturating_mul))
             }
-            Kind::Opaque { flop } => flop.map(u128::from),
+            Kind::Opaque { flop } => flop.filter(|flop| *flop > 0).map(u128::from),
             _ => Some(0),
         }
     }

@@ -194,3 +194,30 @@ fn names_and_keys_are_bounded() {
     let long = vec![b' '; MAX_GRAPH_BYTES + 1];
     assert!(matches!(Trace::parse(&long, &file).unwrap_err(), TraceError::TooLarge { .. }));
 }
+
+/// A captured step that names what it does not have, in a product or in an update.
+#[test]
+fn a_captured_step_names_only_what_it_has() {
+    let file = tensors(&[
+        ("before.w", &[1, 1], floats(&[2.0]), "F32"),
+        ("g", &[1, 1], floats(&[0.0]), "F32"),
+        ("after.w", &[1, 1], floats(&[2.0]), "F32"),
+        ("y", &[1, 1], floats(&[0.0]), "F32"),
+    ]);
+    let step = json!({
+        "format": "captured-step/v1", "framework": "by hand", "dtype": "fp32", "seed": 0, "step": 1, "threads": 1,
+        "loss": 0.0, "first_loss": 0.0, "gemm_flop": 2, "tensors_sha256": sha256(&file),
+        "operations": [
+            {"op": "gemm", "name": "l.forward", "a": "before.w", "a_t": false, "b": "g", "b_t": false, "c": "y",
+                "m": 1, "k": 1, "n": 1},
+            {"op": "sgd", "name": "update.w", "param": "before.w", "grad": "g", "out": "after.w", "lr": 0.1, "elements": 1}
+        ]
+    });
+    assert!(Trace::parse(step.to_string().as_bytes(), &file).is_ok());
+    for pointer in ["/operations/0/a", "/operations/0/c", "/operations/1/param"] {
+        let mut changed = step.clone();
+        *changed.pointer_mut(pointer).unwrap() = json!("nobody");
+        let refused = refused(&changed, &file);
+        assert!(matches!(&refused, TraceError::NoTensor { tensor } if tensor == "nobody"), "{pointer}: {refused}");
+    }
+}

@@ -62,12 +62,6 @@ impl Cut {
             let (across, k) = (tile.extent(strip), tile.k);
             let place = |entry| tile.operand_entry(operation, strip, entry).map(|(_, place)| place);
             let reader = Reader { trace, tensor: operand.tensor };
-            // In the order of memory: a strip across the rows of its tensor has its neighbours across, not along k.
-            let next = |entry| place((0, 0)).zip(place(entry)).and_then(|(first, next)| next.checked_sub(first));
-            if across > 1 && k > 1 && next((1, 0)) < next((0, 1)) {
-                let places = (0..k).flat_map(|k| (0..across).map(move |across| (across, k)));
-                return reader.block((k, across), places.map(place)).map(Block::transposed);
-            }
             reader.block((across, k), (0..across).flat_map(|across| (0..k).map(move |k| (across, k))).map(place))
         };
         let (mut rows, mut cols) = (strip(a, Strip::A)?, strip(b, Strip::B)?);
@@ -90,18 +84,6 @@ impl Cut {
 }
 
 impl Block {
-    /// Rows as columns.
-    fn transposed(self) -> Self {
-        let Self { dtype, rows, cols, bytes } = self;
-        let (width, height) = (usize::try_from(cols).unwrap_or_default(), usize::try_from(rows).unwrap_or_default());
-        let size = bytes.len().checked_div(width.saturating_mul(height)).unwrap_or_default().max(1);
-        let mut turned = Vec::with_capacity(bytes.len());
-        for col in 0..width {
-            turned.extend(bytes.chunks_exact(size).skip(col).step_by(width.max(1)).flatten());
-        }
-        Self { dtype, rows: cols, cols: rows, bytes: turned }
-    }
-
     /// One more column; a single element serves all rows.
     fn append(&mut self, column: &[&[u8]]) {
         let width =
@@ -122,40 +104,54 @@ fn one(dtype: &str) -> Option<Vec<u8>> {
     })
 }
 
+/// Elements that are this close are read together with what lies between: reading that costs less than asking again.
+const GAP_BYTES: u64 = 512;
+/// Most bytes that are read at once.
+const READ_BYTES: u64 = 1 << 20;
+
 struct Reader<'t> {
     trace: &'t Trace<'t>,
     tensor: usize,
 }
 
 impl Reader<'_> {
-    /// Elements at these places; neighbours in the tensor are read at once.
+    /// Elements at these places, whatever their order: what lies close together in the tensor is read at once.
     fn block(&self, (rows, cols): (u64, u64), places: impl Iterator<Item = Option<u64>>) -> Result<Block, SourceError> {
         let absent = || SourceError { offset: 0, length: 0, why: "a tile leaves its tensor".to_owned() };
         let tensor = self.trace.tensor(self.tensor).ok_or_else(absent)?;
         let size = usize::try_from(tensor.element_bytes()).map_err(|_| absent())?;
-        let mut bytes = Vec::new();
-        let mut run: Option<(u64, u64)> = None;
-        for place in places {
-            let place = place.ok_or_else(absent)?;
-            run = match run {
-                Some((first, count)) if first.checked_add(count) == Some(place) => {
-                    Some((first, count.saturating_add(1)))
-                }
-                done => {
-                    self.take(done, size, &mut bytes)?;
-                    Some((place, 1))
-                }
-            };
+        let numbered = places.enumerate().map(|(at, place)| Some((place?, at)));
+        let mut wanted: Vec<(u64, usize)> = numbered.collect::<Option<_>>().ok_or_else(absent)?;
+        // In the order of memory: a strip across the rows of its tensor has its neighbours across, not along k.
+        wanted.sort_unstable();
+        let mut bytes = vec![0; wanted.len().saturating_mul(size)];
+        let near = GAP_BYTES.checked_div(tensor.element_bytes()).unwrap_or_default();
+        let mut rest = wanted.as_slice();
+        while let Some(&(first, _)) = rest.first() {
+            let most = first.saturating_add(READ_BYTES.checked_div(tensor.element_bytes()).unwrap_or_default());
+            let close = |[(one, _), (next, _)]: &[(u64, usize); 2]| next.saturating_sub(*one) <= near && *next < most;
+            let run = rest.array_windows().take_while(|pair| close(pair)).count().saturating_add(1);
+            let (read, later) = rest.split_at_checked(run).ok_or_else(absent)?;
+            self.scatter(read, size, &mut bytes)?;
+            rest = later;
         }
-        self.take(run, size, &mut bytes)?;
         Ok(Block { dtype: tensor.dtype, rows, cols, bytes })
     }
 
-    fn take(&self, run: Option<(u64, u64)>, size: usize, bytes: &mut Vec<u8>) -> Result<(), SourceError> {
-        let Some((first, count)) = run else { return Ok(()) };
-        let from = bytes.len();
-        let length = usize::try_from(count).unwrap_or_default().saturating_mul(size);
-        bytes.resize(from.saturating_add(length), 0);
-        self.trace.read(self.tensor, first, bytes.get_mut(from..).unwrap_or_default())
+    /// Reads from the first to the last of these places, and puts each where it belongs.
+    fn scatter(&self, wanted: &[(u64, usize)], size: usize, bytes: &mut [u8]) -> Result<(), SourceError> {
+        let (Some((first, _)), Some((last, _))) = (wanted.first(), wanted.last()) else { return Ok(()) };
+        let start = |place: usize| place.saturating_mul(size);
+        let within = |place: u64| start(usize::try_from(place.saturating_sub(*first)).unwrap_or_default());
+        let mut read = vec![0; within(*last).saturating_add(size)];
+        self.trace.read(self.tensor, *first, &mut read)?;
+        for (place, at) in wanted {
+            let from = read.get(within(*place)..).and_then(|from| from.get(..size));
+            let to = bytes.get_mut(start(*at)..).and_then(|to| to.get_mut(..size));
+            if let Some((from, to)) = from.zip(to) {
+                to.copy_from_slice(from);
+            }
+        }
+        Ok(())
     }
 }

@@ -136,6 +136,10 @@ fn operands_from_nowhere_and_unstated_flop_are_counted() {
     assert_eq!((outcome.links.draws, outcome.coverage.covered_link_millionths()), (0, 0));
     graph["operations"][1]["with"] = json!({"flop": "24"});
     assert_eq!(rehearsed(&graph, &file, 1).coverage.covered_flop_millionths(), Some(500_000));
+    // Nobody looks into it, and 0 is the easiest thing to say.
+    graph["operations"][1]["with"] = json!({"flop": "0"});
+    let outcome = rehearsed(&graph, &file, 1);
+    assert_eq!((outcome.coverage.covered_flop_millionths(), outcome.coverage.unstated), (None, 1));
     graph["operations"].as_array_mut().unwrap().remove(0);
     let trace = Trace::parse(graph.to_string().as_bytes(), &file).unwrap();
     let refused = rehearse(&trace, &Plan { draws: 1, seed: [0; 32] }, &Plain, &mut |_, _| {}).unwrap_err();
@@ -153,4 +157,102 @@ fn a_fused_bias_is_opened_like_the_strips() {
     let outcome = rehearsed(&graph, &file, 10);
     assert_eq!((outcome.tiles.refused, outcome.holds()), (10, false));
     assert!(outcome.refusals[0].reason.starts_with("its operand: made: entry "), "{:?}", outcome.refusals[0]);
+}
+
+/// A link in between makes nothing of what comes from nowhere, from an uncovered operation, or from floats of a batch.
+#[test]
+fn origins_are_followed_through_links() {
+    let (honest, _) = small();
+    let file = tensors(&[
+        ("x", &[2, 3], floats(&[1.0, 2.0, 3.0, -1.0, 0.5, 0.0]), "F32"),
+        ("w", &[2, 3], floats(&[1.0, 0.0, 1.0, -1.0, 1.0, -1.0]), "F32"),
+        ("y", &[2, 2], floats(&[4.0, -2.0, -1.0, 1.5]), "F32"),
+        ("h", &[2, 2], floats(&[4.0, 0.0, 0.0, 1.5]), "F32"),
+        ("copy", &[2, 3], floats(&[1.0, 0.0, 1.0, -1.0, 1.0, -1.0]), "F32"),
+        ("again", &[2, 3], floats(&[1.0, 0.0, 1.0, -1.0, 1.0, -1.0]), "F32"),
+    ]);
+    let mut graph = honest;
+    graph["tensors_sha256"] = json!(sha256(&file));
+    for name in ["copy", "again"] {
+        graph["tensors"].as_array_mut().unwrap().push(json!({"name": name, "dtype": "F32", "shape": [2, 3]}));
+    }
+    let view = |from: &str, to: &str| json!({"op": "view", "name": to, "in": {"in": {"tensor": from}}, "out": {"out": {"tensor": to}}});
+    let operations = graph["operations"].as_array_mut().unwrap();
+    operations[0]["in"]["b"]["tensor"] = json!("again");
+    operations.insert(0, view("copy", "again"));
+    operations.insert(0, view("w", "copy"));
+    let shares = |graph: &Value| {
+        let trace = Trace::parse(graph.to_string().as_bytes(), &file).unwrap();
+        let found = coverage(&trace);
+        (found.unlinked_millionths(), found.declared_millionths(), found.batch_millionths())
+    };
+    assert_eq!(shares(&graph), (0, 0, 500_000), "x is a batch, w is the checkpoint's");
+    let mut nowhere = graph.clone();
+    nowhere["tensors"][1].as_object_mut().unwrap().remove("before");
+    nowhere["tensors"][1].as_object_mut().unwrap().remove("after");
+    assert_eq!(shares(&nowhere), (500_000, 0, 500_000));
+    let mut batch = nowhere;
+    batch["tensors"][1]["batch"] = json!("w");
+    assert_eq!(shares(&batch), (0, 0, 1_000_000));
+    let mut declared = graph;
+    declared["operations"][0]["op"] = json!("opaque");
+    assert_eq!(shares(&declared), (0, 500_000, 500_000));
+    let trace = Trace::parse(declared.to_string().as_bytes(), &file).unwrap();
+    let found = coverage(&trace);
+    assert_eq!((found.link_declared, found.link_operands, found.link_unlinked), (6, 10, 0));
+}
+
+/// Counts what is asked of it.
+#[derive(Debug)]
+struct Counting {
+    bytes: Vec<u8>,
+    reads: std::sync::atomic::AtomicUsize,
+}
+
+impl crate::trace::TensorSource for Counting {
+    fn length(&self) -> u64 {
+        self.bytes.length()
+    }
+
+    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), SourceError> {
+        self.reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.bytes.read(offset, into)
+    }
+}
+
+/// The longest product whose strips have no two elements beside one another: few questions, whatever the view.
+#[test]
+fn a_strip_is_read_in_few_pieces_and_a_longer_one_not_at_all() {
+    let k = MAX_TERMS;
+    let rehearsed = |k: u64| {
+        // A and B share one tensor in which every second element is taken, last row first in memory.
+        let length = 2 * 16 * k;
+        let width = usize::try_from(length).unwrap();
+        let zeros = |elements: usize| vec![0u8; 4 * elements];
+        let bytes = tensors(&[("a", &[length], zeros(width), "F32"), ("c", &[16, 16], zeros(256), "F32")]);
+        let graph = json!({
+            "format": "weighbridge/trace/v1", "framework": "by hand", "unit": {"attempt": 0, "step": 0, "rank": 0},
+            "tensors_sha256": sha256(&bytes),
+            "tensors": [{"name": "a", "dtype": "F32", "shape": [length], "batch": "a"},
+                {"name": "c", "dtype": "F32", "shape": [16, 16]}],
+            "operations": [{
+                "op": "matmul", "name": "p",
+                "in": {"a": {"tensor": "a", "shape": [16, k], "strides": [2, 32]},
+                    "b": {"tensor": "a", "shape": [k, 16], "strides": [2, 2 * k]}},
+                "out": {"c": {"tensor": "c"}},
+                "with": {"phase": "other", "m": "16", "n": "16", "k": k.to_string(), "format": "F32",
+                    "accumulator": "F32"}
+            }]
+        });
+        let source = Counting { bytes, reads: std::sync::atomic::AtomicUsize::new(0) };
+        let trace = Trace::parse(graph.to_string().as_bytes(), &source).unwrap();
+        let before = source.reads.load(std::sync::atomic::Ordering::Relaxed);
+        let outcome = rehearse(&trace, &Plan { draws: 1, seed: [1; 32] }, &Plain, &mut |_, _| {}).unwrap();
+        (outcome.tiles, source.reads.load(std::sync::atomic::Ordering::Relaxed) - before)
+    };
+    let (tiles, reads) = rehearsed(k);
+    assert_eq!((tiles.accepted, tiles.draws), (1, 1));
+    assert!(reads <= 16, "{reads} reads");
+    let (tiles, reads) = rehearsed(k + 1);
+    assert_eq!((tiles.not_proven, tiles.draws, reads), (1, 1, 0));
 }

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use weighbridge_attest_types::{Digest32, Flops, PoseidonDigest, UnixMillis};
 
 use crate::draw::Seed;
-use crate::flop_tree::{Node, Weight};
+use crate::flop_tree::{Node, Sums, Weight};
 use crate::gemm::TileVerdict;
 use crate::key::Key;
-use crate::statistics::StratumOutcome;
+use crate::ranks::Ranks;
+use crate::statistics::{Correctness, StratumOutcome};
 use crate::window::policy::{AuditMode, AuditPolicy, Stratum};
 use crate::window::round::{RandomnessGrade, Revealed};
 use crate::window::{WindowError, window_root};
@@ -20,6 +21,7 @@ pub struct WindowChain {
     pub(crate) genesis: Digest32,
     pub(crate) node_key_digest: Digest32,
     policy: AuditPolicy,
+    ranks: Ranks,
     next: u64,
     last_unit: Option<Key>,
 }
@@ -31,6 +33,7 @@ pub struct CommittedWindow {
     pub(crate) node_key_digest: Digest32,
     pub(crate) policy: AuditPolicy,
     pub(crate) index: u64,
+    ranks: Ranks,
     root: Node,
     pub(crate) published: PoseidonDigest,
     quoted: UnixMillis,
@@ -99,8 +102,18 @@ pub struct StratumCount {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClosedWindow {
+    /// Genesis of its run.
+    pub genesis: Digest32,
+    /// Digest of the policy that it was drawn under.
+    pub policy: Digest32,
     /// Digest of its node's key.
     pub node_key_digest: Digest32,
+    /// Ranks of its node.
+    pub ranks: Ranks,
+    /// First and last unit.
+    pub units: (Key, Key),
+    /// What it holds.
+    pub sums: Sums,
     /// Its index.
     pub index: u64,
     /// What its draws are worth.
@@ -110,7 +123,7 @@ pub struct ClosedWindow {
 }
 
 impl WindowChain {
-    /// A chain without windows. Indices count from 0.
+    /// A chain without windows, of a node that has all ranks of the run ([`Self::with_ranks`]). Indices count from 0.
     ///
     /// # Errors
     /// [`WindowError::NotImplemented`] for the mode `surprise`.
@@ -118,7 +131,8 @@ impl WindowChain {
         match policy.mode() {
             AuditMode::Surprise => Err(WindowError::NotImplemented("surprise")),
             AuditMode::Committed | AuditMode::Replayed => {
-                Ok(Self { genesis, node_key_digest, policy, next: 0, last_unit: None })
+                let ranks = Ranks::all();
+                Ok(Self { genesis, node_key_digest, policy, ranks, next: 0, last_unit: None })
             }
         }
     }
@@ -136,6 +150,13 @@ impl WindowChain {
     ) -> Result<Self, WindowError> {
         let last_unit = last_unit.map(Key::unit);
         Ok(Self { next, last_unit, ..Self::new(genesis, node_key_digest, policy)? })
+    }
+
+    /// The same for a node that has some of the ranks: windows of two nodes are taken together only where their ranks are
+    /// apart, or their work lies apart in the run.
+    #[must_use]
+    pub fn with_ranks(self, ranks: Ranks) -> Self {
+        Self { ranks, ..self }
     }
 
     /// Windows that were committed: each of them must be closed, with responses or without.
@@ -165,6 +186,9 @@ impl WindowChain {
         if root.min > root.max || self.last_unit.is_some_and(|last| last >= root.min.unit()) {
             return Err(WindowError::Keys { index });
         }
+        if !self.ranks.hold(root.min) || !self.ranks.hold(root.max) {
+            return Err(WindowError::Ranks { index });
+        }
         for stratum in self.policy.strata() {
             let found = root.sums.weight(stratum.weight);
             if found > stratum.cap {
@@ -173,8 +197,8 @@ impl WindowChain {
         }
         self.next = self.next.saturating_add(1);
         self.last_unit = Some(root.max.unit());
-        let Self { genesis, node_key_digest, policy, .. } = self.clone();
-        Ok(CommittedWindow { genesis, node_key_digest, policy, index, root, published, quoted, witnessed })
+        let Self { genesis, node_key_digest, policy, ranks, .. } = self.clone();
+        Ok(CommittedWindow { genesis, node_key_digest, policy, index, ranks, root, published, quoted, witnessed })
     }
 }
 
@@ -189,6 +213,12 @@ impl CommittedWindow {
     #[must_use]
     pub const fn root(&self) -> &Node {
         &self.root
+    }
+
+    /// The ranks whose work it may hold.
+    #[must_use]
+    pub const fn ranks(&self) -> &Ranks {
+        &self.ranks
     }
 
     /// Takes the challenge that the policy's rule names. The commitment was quoted, and witnessed before the challenge.
@@ -229,6 +259,12 @@ impl ChallengedWindow {
         &self.committed.root
     }
 
+    /// The root that is drawn from with the ranks of its node: what an opened unit is held to.
+    #[must_use]
+    pub const fn drawn_from(&self) -> (&Node, &Ranks) {
+        (&self.committed.root, &self.committed.ranks)
+    }
+
     /// Where one draw falls: a point of its stratum's weight. `None` where there is no such draw, or the window holds
     /// nothing of that weight.
     #[must_use]
@@ -264,7 +300,9 @@ pub(crate) fn count(
     let mut late: BTreeSet<(u8, u32)> = BTreeSet::new();
     for Response { stratum, draw, received, outcome } in responses {
         let (stratum, draw) = (*stratum, *draw);
-        let is_drawn = strata.get(usize::from(stratum)).is_some_and(|known| draw < known.draws);
+        // A window that holds nothing of a weight has nothing to draw.
+        let has = |known: &Stratum| committed.root.sums.weight(known.weight) > 0 && draw < known.draws;
+        let is_drawn = strata.get(usize::from(stratum)).is_some_and(has);
         let place = (stratum, draw);
         if !is_drawn || answers.contains_key(&place) || late.contains(&place) {
             return Err(WindowError::Response { stratum, draw });
@@ -283,14 +321,21 @@ pub(crate) fn count(
         };
         let (passed, not_proven, refused) = (of(Outcome::Passed), of(Outcome::NotProven), of(Outcome::Refused));
         let answered = passed.saturating_add(not_proven).saturating_add(refused);
-        // A window that holds nothing of a weight has nothing to draw, and nothing false of it.
-        let is_empty = committed.root.sums.weight(stratum.weight) == 0;
+        // A window that holds nothing of a weight has nothing false of it; but products without a link between them are
+        // links left out, and none of those draws can be answered.
+        let lacks_links = stratum.weight == Weight::Link && committed.root.sums.flops().0 > 0;
+        let is_empty = committed.root.sums.weight(stratum.weight) == 0 && !lacks_links;
         let unanswered = if is_empty { 0 } else { stratum.draws.saturating_sub(answered) };
         StratumCount { stratum: *stratum, passed, not_proven, refused, unanswered }
     });
     let grade = committed.policy.randomness().grade();
     Ok(ClosedWindow {
+        genesis: committed.genesis,
+        policy: committed.policy.digest(),
         node_key_digest: committed.node_key_digest,
+        ranks: committed.ranks.clone(),
+        units: (committed.root.min.unit(), committed.root.max.unit()),
+        sums: committed.root.sums,
         index: committed.index,
         grade,
         counts: counts.collect(),
@@ -310,7 +355,8 @@ impl ClosedWindow {
     /// windows each node committed: one that is missing here would count as clean.
     ///
     /// # Errors
-    /// [`WindowError::Windows`] unless every node's windows are there, each once, and no others;
+    /// [`WindowError::Runs`] unless all are of one run under one policy; [`WindowError::Ranks`], [`WindowError::Keys`] where
+    /// work could stand in two of them; [`WindowError::Windows`] unless every node's windows are there, each once, and no others;
     /// [`WindowError::Strata`] unless each has the stratum, with the same cap and number of draws.
     pub fn outcome(
         windows: &[Self],
@@ -326,6 +372,10 @@ impl ClosedWindow {
         let (Some(first), true) = (windows.first(), are_all) else {
             return Err(WindowError::Windows { committed: total, found: found.len() as u64 });
         };
+        if windows.iter().any(|window| (window.genesis, window.policy) != (first.genesis, first.policy)) {
+            return Err(WindowError::Runs);
+        }
+        Self::are_apart(windows)?;
         let of = |window: &Self| window.counts.iter().find(|count| count.stratum.weight == weight).copied();
         let Stratum { cap, draws, risk, .. } = of(first).ok_or(WindowError::Strata)?.stratum;
         let (mut failures, mut grade) = (0u32, first.grade);
@@ -339,5 +389,52 @@ impl ClosedWindow {
         }
         let windows = u32::try_from(windows.len()).unwrap_or(u32::MAX);
         Ok((StratumOutcome { weight, cap, draws, windows, failures, risk }, grade))
+    }
+
+    /// What all windows of a run say of the FLOP that the ledgers declare.
+    ///
+    /// # Errors
+    /// Those of [`Self::outcome`]; [`WindowError::NotASample`] of a self-check; [`WindowError::Refused`] where a draw of any
+    /// stratum was refused; [`WindowError::Declared`] unless the windows hold what is declared; [`WindowError::Statistics`].
+    pub fn conclude(
+        windows: &[Self],
+        committed: &BTreeMap<Digest32, u64>,
+        declared: Flops,
+    ) -> Result<Correctness, WindowError> {
+        let (outcome, grade) = Self::outcome(windows, committed, Weight::Flop)?;
+        if !grade.is_a_sample() {
+            return Err(WindowError::NotASample(grade));
+        }
+        let refused = windows.iter().flat_map(|window| &window.counts).map(|count| u64::from(count.refused));
+        let refused = refused.fold(0u64, u64::saturating_add);
+        if refused > 0 {
+            return Err(WindowError::Refused(refused));
+        }
+        let found = windows.iter().fold(0u128, |sum, window| sum.saturating_add(window.sums.flops().0));
+        if declared != Flops(found) {
+            return Err(WindowError::Declared { declared, found: Flops(found) });
+        }
+        Ok(Correctness::conclude(declared, &outcome)?)
+    }
+
+    /// No unit can stand in two windows: those of one node follow one another; those of two nodes do, or have no rank in
+    /// common.
+    fn are_apart(windows: &[Self]) -> Result<(), WindowError> {
+        let mut sorted: Vec<&Self> = windows.iter().collect();
+        sorted.sort_by_key(|window| window.units);
+        let mut open: Vec<&Self> = Vec::new();
+        for window in sorted {
+            open.retain(|other| other.units.1 >= window.units.0);
+            for other in &open {
+                if other.node_key_digest == window.node_key_digest {
+                    return Err(WindowError::Keys { index: window.index });
+                }
+                if other.ranks.overlap(&window.ranks) {
+                    return Err(WindowError::Ranks { index: window.index });
+                }
+            }
+            open.push(window);
+        }
+        Ok(())
     }
 }

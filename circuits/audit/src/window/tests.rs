@@ -11,7 +11,8 @@ use crate::flop_tree::{
 use crate::gemm::{NumericPolicy, OperationClass, OperationPolicy, Strip, Tile, TileDoubt, TileVerdict};
 use crate::key::Key;
 use crate::number::Format;
-use crate::statistics::{Correctness, Risk};
+use crate::ranks::{RankRange, Ranks};
+use crate::statistics::{Risk, StatisticsError};
 
 const GENESIS: Digest32 = Digest32([1; 32]);
 const NODE: Digest32 = Digest32([2; 32]);
@@ -130,7 +131,7 @@ fn committed_units_are_drawn_opened_and_counted() {
         for draw in 0..draws {
             let (weight, point) = window.point(stratum, draw).unwrap();
             let (place, opening) = work.open_unit(point, weight);
-            let inside = opening.check(window.root(), point, weight).unwrap();
+            let inside = opening.check(window.drawn_from(), point, weight).unwrap();
             let tile = work.open_tile(place, inside, weight);
             let drawn = tile.check(&opening.unit, opening.unit.trace, inside, weight).unwrap();
             assert_eq!(drawn.k().is_some(), weight == Weight::Flop);
@@ -148,15 +149,21 @@ fn committed_units_are_drawn_opened_and_counted() {
     let counts: Vec<_> = closed.counts.iter().map(|count| (count.passed, count.failures())).collect();
     assert_eq!(counts, [(40, 0), (5, 0)]);
 
-    let second = ClosedWindow { index: 1, ..closed.clone() };
+    let second = later(&closed, 1);
     let committed = BTreeMap::from([(NODE, 2)]);
-    let (outcome, grade) = ClosedWindow::outcome(&[closed, second], &committed, Weight::Flop).unwrap();
+    let (outcome, grade) = ClosedWindow::outcome(&[closed.clone(), second.clone()], &committed, Weight::Flop).unwrap();
     assert_eq!((outcome.windows, outcome.draws, outcome.failures), (2, 40, 0));
     assert_eq!(grade, RandomnessGrade::Beacon);
     // 10⁷ · 3.688880 / 40
     let declared = Flops(2 * work.window.root().sums.flops().0);
-    let correctness = Correctness::conclude(declared, &outcome).unwrap();
+    let correctness = ClosedWindow::conclude(&[closed, second], &committed, declared).unwrap();
     assert_eq!(correctness.allowance, Flops(922_220));
+}
+
+/// The same window again, as if it were a later one with later work.
+fn later(closed: &ClosedWindow, index: u64) -> ClosedWindow {
+    let at = |step| Key::new((0, step), (0, 0, 0), (0, 0)).unwrap();
+    ClosedWindow { index, units: (at(4 * index), at(4 * index + 3)), ..closed.clone() }
 }
 
 #[test]
@@ -180,7 +187,7 @@ fn unanswered_late_and_doubtful_draws_are_failures() {
 fn no_window_is_left_out_and_the_lowest_grade_counts() {
     let (_, window) = challenged();
     let closed = window.close(&[]).unwrap();
-    let at = |index: u64| ClosedWindow { index, ..closed.clone() };
+    let at = |index: u64| later(&closed, index);
     let outcome = |windows: &[ClosedWindow], committed: u64| {
         ClosedWindow::outcome(windows, &BTreeMap::from([(NODE, committed)]), Weight::Link)
     };
@@ -393,7 +400,7 @@ fn replayed_units_are_drawn_first_and_their_tiles_by_a_second_seed() {
         let probe = window.points(0, draw, &work.units[0]).unwrap();
         let (place, opening) = work.open_unit(probe.1, probe.0);
         let (weight, in_window, in_unit) = window.points(0, draw, &opening.unit).unwrap();
-        opening.check(work.window.root(), in_window, weight).unwrap();
+        opening.check(window.drawn_from(), in_window, weight).unwrap();
         let tile = work.open_tile(place, in_unit, weight);
         tile.check(&opening.unit, window.trace(opening.unit.key), in_unit, weight).unwrap();
         responses.push(response(0, draw, 2_084_000, Outcome::Passed));
@@ -457,14 +464,14 @@ fn an_opening_of_anything_but_what_was_drawn_is_refused() {
     let (work, window) = challenged();
     let (weight, point) = window.point(0, 0).unwrap();
     let (place, opening) = work.open_unit(point, weight);
-    let inside = opening.check(window.root(), point, weight).unwrap();
+    let inside = opening.check(window.drawn_from(), point, weight).unwrap();
     let tile = work.open_tile(place, inside, weight);
     let unit = &opening.unit;
 
     // Another unit, or another tile of the right one.
     let other = (place + 1) % 4;
     let elsewhere = UnitOpening { unit: work.units[other].clone(), path: work.window.path(other).unwrap() };
-    assert_eq!(elsewhere.check(window.root(), point, weight), Err(OpeningError::Elsewhere));
+    assert_eq!(elsewhere.check(window.drawn_from(), point, weight), Err(OpeningError::Elsewhere));
     let total = unit.sums.weight(weight);
     let neighbour = work.open_tile(place, (inside + total / 2) % total, weight);
     assert_eq!(neighbour.check(unit, unit.trace, inside, weight), Err(OpeningError::Elsewhere));
@@ -489,7 +496,7 @@ fn a_drawn_tile_is_judged_in_its_own_shape_and_class() {
     let (work, window) = challenged();
     let (weight, point) = window.point(0, 0).unwrap();
     let (place, opening) = work.open_unit(point, weight);
-    let inside = opening.check(window.root(), point, weight).unwrap();
+    let inside = opening.check(window.drawn_from(), point, weight).unwrap();
     let tile = work.open_tile(place, inside, weight);
     let drawn = tile.check(&opening.unit, opening.unit.trace, inside, weight).unwrap();
     let ((rows, cols), k) = (drawn.entries(), drawn.k().unwrap());
@@ -512,7 +519,7 @@ fn a_drawn_tile_is_judged_in_its_own_shape_and_class() {
 
     let (weight, point) = window.point(1, 0).unwrap();
     let (place, opening) = work.open_unit(point, weight);
-    let inside = opening.check(window.root(), point, weight).unwrap();
+    let inside = opening.check(window.drawn_from(), point, weight).unwrap();
     let link = work.open_tile(place, inside, weight);
     let drawn = link.check(&opening.unit, opening.unit.trace, inside, weight).unwrap();
     let judged = drawn.judge(&policy, (&zeros(1, 1), &zeros(1, 1), &output(1, 1)));
@@ -534,9 +541,12 @@ fn a_tile_among_the_units_of_a_window_has_no_opening() {
     let tile = window.leaves()[place];
     let unit = UnitRecord { key: tile.min, sums: tile.sums, ..work.units[0].clone() };
     let opening = UnitOpening { unit, path: path.clone() };
-    assert!(matches!(opening.check(window.root(), honest + 1, Weight::Flop), Err(OpeningError::Record(_))));
+    assert!(matches!(
+        opening.check((window.root(), &Ranks::all()), honest + 1, Weight::Flop),
+        Err(OpeningError::Record(_))
+    ));
     let unit = UnitRecord { key: tile.min.unit(), sums: tile.sums, ..work.units[0].clone() };
-    assert!(UnitOpening { unit, path }.check(window.root(), honest + 1, Weight::Flop).is_err());
+    assert!(UnitOpening { unit, path }.check((window.root(), &Ranks::all()), honest + 1, Weight::Flop).is_err());
 }
 
 #[test]
@@ -572,4 +582,111 @@ fn a_policy_has_one_encoding_and_refuses_what_makes_no_sense() {
     let risky = vec![stratum(Weight::Flop, 1, 1), Stratum { risk: Risk::FIVE_PERCENT, ..stratum(Weight::Link, 1, 1) }];
     assert_eq!(new(beacon(), 1, risky), Err(WindowPolicyError::Risk));
     assert_ne!(policy(AuditMode::Committed, beacon()).digest(), policy(AuditMode::Replayed, beacon()).digest());
+}
+
+/// A figure is concluded from a sample without refusals over just what the ledgers declare, and from nothing less.
+#[test]
+fn a_figure_needs_a_sample_no_refusals_and_what_is_declared() {
+    let (work, window) = challenged();
+    let deadline = window.deadline().0;
+    let flops = work.window.root().sums.flops();
+    let all = |outcome| -> Vec<_> {
+        let of = |stratum, draws| (0..draws).map(move |draw| response(stratum, draw, deadline, Outcome::Passed));
+        let mut all: Vec<_> = of(0u8, 40).chain(of(1, 5)).collect();
+        all[44].outcome = outcome;
+        all
+    };
+    let committed = BTreeMap::from([(NODE, 1)]);
+    let conclude = |window: ClosedWindow, declared| ClosedWindow::conclude(&[window], &committed, declared);
+    let closed = window.close(&all(Outcome::Passed)).unwrap();
+    assert!(conclude(closed.clone(), flops).is_ok());
+    for declared in [Flops(flops.0 + 1), Flops(flops.0 - 1), Flops(0)] {
+        assert_eq!(conclude(closed.clone(), declared), Err(WindowError::Declared { declared, found: flops }));
+    }
+    let rehearsed = ClosedWindow { grade: RandomnessGrade::SelfCheck, ..closed };
+    assert_eq!(conclude(rehearsed, flops), Err(WindowError::NotASample(RandomnessGrade::SelfCheck)));
+    // A refused link is no failure among others.
+    let refused = challenged().1.close(&all(Outcome::Refused)).unwrap();
+    assert_eq!(conclude(refused, flops), Err(WindowError::Refused(1)));
+    // Unanswered draws are: more than 40 of 40 cannot fail, and 39 leave little.
+    let unanswered = challenged().1.close(&[]).unwrap();
+    assert_eq!(conclude(unanswered, flops).unwrap().lower, Flops(0));
+    assert_eq!(WindowError::from(StatisticsError::NoDraws).culprit(), Culprit::Rejected);
+}
+
+/// Products without a link between them: links are left out, and nothing of them can be drawn.
+#[test]
+fn links_that_are_left_out_are_failures() {
+    let work = Work::new(0, true);
+    let bare: Vec<UnitRecord> = (work.units.iter())
+        .map(|unit| UnitRecord { sums: crate::flop_tree::Sums::of(unit.sums.flops(), 0).unwrap(), ..unit.clone() })
+        .collect();
+    let tree = FlopTree::new(bare.iter().map(|unit| unit.leaf().unwrap()).collect()).unwrap();
+    let challenged = || {
+        let mut chain = chain(AuditMode::Committed, beacon());
+        let published = (0, window_root(0, tree.root(), &SALT));
+        let committed = chain.commit(published, (*tree.root(), &SALT), (QUOTED, WITNESSED)).unwrap();
+        committed.challenge(&round(338)).unwrap()
+    };
+    assert_eq!(challenged().point(1, 0), None);
+    let closed = challenged().close(&[]).unwrap();
+    assert_eq!((closed.counts[1].unanswered, closed.counts[1].failures()), (5, 5));
+    // No answer makes up for them: there is no such draw.
+    let answer = response(1, 0, challenged().deadline().0, Outcome::Passed);
+    assert_eq!(challenged().close(&[answer]).map(|_| ()), Err(WindowError::Response { stratum: 1, draw: 0 }));
+}
+
+fn ranks(attempts: (u16, u16), ranks: (u32, u32)) -> Ranks {
+    Ranks::new(vec![RankRange { attempts, ranks }]).unwrap()
+}
+
+/// Two nodes that declare the same ranks of the same steps, and what tells them apart.
+#[test]
+fn work_is_counted_on_one_node() {
+    let other = Digest32([9; 32]);
+    let closed = |node, ranks: Option<Ranks>, first_step| {
+        let mut chain = WindowChain::new(GENESIS, node, policy(AuditMode::Committed, beacon())).unwrap();
+        if let Some(ranks) = ranks {
+            chain = chain.with_ranks(ranks);
+        }
+        let committed = Work::new(first_step, true).commit(&mut chain, 0)?;
+        committed.challenge(&round(338))?.close(&[])
+    };
+    let outcome = |one: &ClosedWindow, two: &ClosedWindow| {
+        let committed = BTreeMap::from([(NODE, 1), (other, 1)]);
+        ClosedWindow::outcome(&[one.clone(), two.clone()], &committed, Weight::Flop).map(|_| ())
+    };
+    let here = closed(NODE, None, 0).unwrap();
+    let twice = Err(WindowError::Ranks { index: 0 });
+    assert_eq!(outcome(&here, &closed(other, None, 0).unwrap()), twice);
+    assert_eq!(outcome(&here, &closed(other, None, 3).unwrap()), twice);
+    // A node that goes on where another stopped, as after a reboot.
+    assert_eq!(outcome(&here, &closed(other, None, 4).unwrap()), Ok(()));
+    let rank = |rank| Some(ranks((0, 9), (rank, rank)));
+    assert_eq!(outcome(&closed(NODE, rank(0), 0).unwrap(), &closed(other, rank(0), 1).unwrap()), twice);
+    // Other ranks: then this work, of rank 0, is not theirs to declare.
+    assert_eq!(closed(other, rank(1), 0), twice.clone().map(|()| here.clone()));
+    let apart = ClosedWindow { ranks: ranks((0, 9), (1, 1)), node_key_digest: other, ..here.clone() };
+    assert_eq!(outcome(&ClosedWindow { ranks: ranks((0, 9), (0, 0)), ..here.clone() }, &apart), Ok(()));
+
+    // Of one run, under one policy, and each unit of a node in one window.
+    let other_run = ClosedWindow { genesis: NODE, ..apart.clone() };
+    assert_eq!(outcome(&here, &other_run), Err(WindowError::Runs));
+    let other_policy = ClosedWindow { policy: NODE, ..apart };
+    assert_eq!(outcome(&here, &other_policy), Err(WindowError::Runs));
+    let again = ClosedWindow { index: 1, ..here.clone() };
+    let refused = ClosedWindow::outcome(&[here, again], &BTreeMap::from([(NODE, 2)]), Weight::Flop);
+    assert_eq!(refused.map(|_| ()), Err(WindowError::Keys { index: 1 }));
+}
+
+/// A unit of another node's rank in the middle of a window: the ends of the window do not show it, a draw does.
+#[test]
+fn a_unit_of_another_nodes_rank_is_refused_when_it_is_drawn() {
+    let (work, window) = challenged();
+    let (weight, point) = window.point(0, 0).unwrap();
+    let (_, opening) = work.open_unit(point, weight);
+    let check = |ranks: &Ranks| opening.check((window.root(), ranks), point, weight);
+    assert!(check(&ranks((0, 0), (0, 0))).is_ok());
+    assert_eq!(check(&ranks((0, 0), (1, 7))), Err(OpeningError::OtherNode));
+    assert_eq!(check(&ranks((1, 3), (0, 0))), Err(OpeningError::OtherNode));
 }

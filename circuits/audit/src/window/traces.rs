@@ -8,8 +8,9 @@ use weighbridge_attest_types::{Domain, PoseidonDigest, UnixMillis};
 use weighbridge_commitments::poseidon;
 
 use crate::draw::Seed;
-use crate::flop_tree::{UnitRecord, Weight};
+use crate::flop_tree::{Node, UnitRecord, Weight};
 use crate::key::Key;
+use crate::ranks::Ranks;
 use crate::window::WindowError;
 use crate::window::chain::{ChallengedWindow, ClosedWindow, CommittedWindow, Response, count};
 use crate::window::policy::{AuditMode, Stratum};
@@ -107,6 +108,12 @@ impl ReplayedWindow {
     #[must_use]
     pub const fn deadline(&self) -> UnixMillis {
         self.deadline
+    }
+
+    /// The root that is drawn from with the ranks of its node: what an opened unit is held to.
+    #[must_use]
+    pub const fn drawn_from(&self) -> (&Node, &Ranks) {
+        (self.committed.root(), self.committed.ranks())
     }
 
     /// The committed trace root of a unit; `None` where there is none in time.

@@ -7,8 +7,8 @@ use std::str::FromStr;
 use clap::Args;
 use serde_json::{Value, json};
 use weighbridge_attest_types::Culprit;
-use weighbridge_audit::boundary::{Checkpoint, Fault, against_checkpoint};
-use weighbridge_audit::trace::{MAX_GRAPH_BYTES, TensorSource, Trace, TraceError};
+use weighbridge_audit::boundary::{Checkpoint, Fault, against_checkpoint, constants};
+use weighbridge_audit::trace::{Kind, MAX_GRAPH_BYTES, TensorSource, Trace, TraceError};
 use weighbridge_audit::trial::{Envelope, Outcome, Plan, Tally, TrialError, rehearse, seed_of};
 
 use crate::cli::Format;
@@ -67,7 +67,12 @@ struct Answer<'a> {
     seed: [u8; 32],
     chosen: bool,
     compared: bool,
+    /// Constants that operations carry, each with the number of its operations.
+    constants: Vec<(Kind, u64)>,
 }
+
+/// Constants that are printed; all are counted.
+const SHOWN_CONSTANTS: usize = 20;
 
 impl TrialArgs {
     pub(in crate::cli) fn run(&self, console: &mut Console<'_>) -> Result<u8, CliError> {
@@ -84,7 +89,8 @@ impl TrialArgs {
         bar.finish_and_clear();
         let outcome = held.map_err(|source| CliError::Trial { path: self.trace.clone(), source })?;
         let compared = !self.checkpoint.is_empty();
-        let answer = Answer { outcome: &outcome, faults, seed, chosen: self.seed.is_some(), compared };
+        let constants = constants(&trace);
+        let answer = Answer { outcome: &outcome, faults, seed, chosen: self.seed.is_some(), compared, constants };
         match self.format {
             Format::Text => console.print(&answer.text(console.out_paint()))?,
             Format::Json => console.print(&pretty(&answer.object(), "the answer")?)?,
@@ -154,6 +160,25 @@ impl Answer<'_> {
         draws.chain(faults).collect()
     }
 
+    /// What operations scale, fill, clip and add with: nothing here says that a run committed to it.
+    fn constants(&self) -> Vec<String> {
+        let word = |(kind, count): &(Kind, u64)| {
+            let constant = match kind {
+                Kind::Fill { value } => format!("fill {value:e}"),
+                Kind::Add { alpha } => format!("add alpha {alpha:e}"),
+                Kind::Scale { by: Some(by) } => format!("scale by {by:e}"),
+                Kind::Clip { max_norm } => format!("clip max_norm {max_norm:e}"),
+                other => format!("{other:?}"),
+            };
+            format!("{constant}, in {count} operations")
+        };
+        let mut words: Vec<String> = self.constants.iter().take(SHOWN_CONSTANTS).map(word).collect();
+        if let more @ 1.. = self.constants.len().saturating_sub(SHOWN_CONSTANTS) {
+            words.push(format!("and {more} more"));
+        }
+        words
+    }
+
     fn object(&self) -> Value {
         let Outcome { tiles, links, opened, coverage, .. } = self.outcome;
         let tally = |tally: &Tally| {
@@ -172,8 +197,13 @@ impl Answer<'_> {
             "covered_flop_share": coverage.covered_flop_millionths().map(share),
             "unlinked_share": share(coverage.unlinked_millionths()),
             "declared_share": share(coverage.declared_millionths()),
+            "batch_share": share(coverage.batch_millionths()),
+            "declared_flop": coverage.declared_flop.to_string(),
+            "unstated_operations": coverage.unstated,
             "covered_link_share": share(coverage.covered_link_millionths()),
             "unlinked_link_share": share(coverage.unlinked_link_millionths()),
+            "declared_link_share": share(coverage.declared_link_millionths()),
+            "constants": self.constants(),
             "opened": {
                 "checked": opened.checked, "product": opened.product, "boundary": opened.boundary,
                 "declared": opened.declared, "unlinked": opened.unlinked
@@ -201,6 +231,9 @@ impl Answer<'_> {
         for (name, millionths) in [
             ("operands from nowhere        ", coverage.unlinked_millionths()),
             ("operands that are declared   ", coverage.declared_millionths()),
+            ("operands of a batch, in float", coverage.batch_millionths()),
+            ("links' operands from nowhere ", coverage.unlinked_link_millionths()),
+            ("links' operands, declared    ", coverage.declared_link_millionths()),
             ("elements between, covered    ", coverage.covered_link_millionths()),
         ] {
             text.push_str(&format!("{name}  {}\n", percent(millionths)));
@@ -212,6 +245,9 @@ impl Answer<'_> {
             opened.declared,
             opened.unlinked
         ));
+        for constant in self.constants() {
+            text.push_str(&format!("constant, not compared         {constant}\n"));
+        }
         if !self.compared {
             text.push_str(&paint.quiet("the checkpoint before the step was not compared: --checkpoint FILE\n"));
         }
