@@ -38,9 +38,10 @@ pub use flop_tree::{
     UnitRecord, Weight, agrees_with_ledger,
 };
 pub use gemm::{
-    Accumulator, Encoded, ErrorModel, LooseExponent, MAX_CLASSES, MAX_FACTOR, MAX_K, MAX_PARTS, MAX_SIDE,
-    NumericPolicy, Operand, OperationClass, OperationPolicy, PartialSums, PartsError, PolicyError, ShapeError, Strip,
-    Tile, TileDoubt, TileFacts, TileRefusal, TileVerdict, WINDOW_BITS, Windows, check_claimed, check_tile,
+    Accumulator, Encoded, ErrorModel, LooseExponent, MAX_CLASSES, MAX_FACTOR, MAX_K, MAX_PARTS, MAX_SIDE, MAX_TERMS,
+    MIN_SIDE, NumericPolicy, Operand, OperationClass, OperationPolicy, PartialSums, PartsError, PolicyError,
+    ShapeError, Strip, Tile, TileDoubt, TileFacts, TileRefusal, TileVerdict, WINDOW_BITS, Windows, check_claimed,
+    check_tile,
 };
 pub use key::{Key, KeyError};
 pub use number::{Format, NotFinite, Number};
@@ -50,7 +51,7 @@ pub use replay::{
 };
 pub use statistics::{
     Correctness, MAX_FAILURES, Risk, Sequential, SequentialTest, StatisticsError, StratumOutcome, TileTotals,
-    bad_share_upper, draws_to_detect, draws_to_detect_share, poisson_upper,
+    adaptive_upper, bad_share_upper, draws_to_detect, draws_to_detect_share, poisson_upper,
 };
 pub use window::{
     AuditMode, AuditPolicy, BeaconChain, ChallengedWindow, ClosedWindow, CommittedWindow, MAX_STRATA, Outcome,
