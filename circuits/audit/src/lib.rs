@@ -46,8 +46,9 @@ pub use gemm::{
 pub use key::{Key, KeyError};
 pub use number::{Format, NotFinite, Number};
 pub use replay::{
-    Environment, MAX_TENSORS, MAX_TEXT_BYTES, MAX_TOLERANCES, ReplayGrade, ReplayRefusal, Span, State, StoredTensor,
-    TensorDifference, TensorTolerance, Tolerance, ToleranceError, check_bit_exact, check_within_tolerance,
+    Closeness, Environment, LEAST_MARGIN, MAX_ABSOLUTE_EXPONENT, MAX_TENSORS, MAX_TEXT_BYTES, MAX_TOLERANCES,
+    ReplayGrade, ReplayRefusal, Span, State, StoredTensor, TensorDifference, TensorTolerance, Tolerance,
+    ToleranceError, check_bit_exact, check_within_tolerance,
 };
 pub use statistics::{
     Correctness, MAX_FAILURES, Risk, Sequential, SequentialTest, StatisticsError, StratumOutcome, TileTotals,
