@@ -113,7 +113,7 @@ pub(crate) fn exp_of_nonpositive(x: f64) -> f64 {
 
 /// −ln x for 2⁻¹⁰⁰⁰ ≤ x ≤ 1, within 2⁻⁴⁰; the same on every machine. NaN elsewhere.
 pub(crate) fn minus_ln(x: f64) -> f64 {
-    if !(x >= 1e-301 && x <= 1.0) {
+    if !(1e-301..=1.0).contains(&x) {
         return f64::NAN;
     }
     // From below, by less than ln 2: each of Newton's steps on the exponential stays below and squares what is missing.

@@ -51,8 +51,9 @@ pub use replay::{
     ToleranceError, check_bit_exact, check_within_tolerance,
 };
 pub use statistics::{
-    Correctness, MAX_FAILURES, Risk, Sequential, SequentialTest, StatisticsError, StratumOutcome, TileTotals,
-    adaptive_upper, bad_share_upper, draws_to_detect, draws_to_detect_share, poisson_upper,
+    Correctness, DrawnOperands, MAX_FAILURES, OperandCounts, Risk, Sequential, SequentialTest, StatisticsError,
+    StratumOutcome, TileTotals, VectorPlace, adaptive_upper, bad_share_upper, draws_to_detect, draws_to_detect_share,
+    poisson_upper,
 };
 pub use window::{
     AuditMode, AuditPolicy, BeaconChain, ChallengedWindow, ClosedWindow, CommittedWindow, MAX_STRATA, Outcome,

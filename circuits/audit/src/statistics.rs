@@ -19,10 +19,12 @@
 //! unanswered, late, refused or not proven is a failure. A draw is never made again.
 
 mod detection;
+mod operands;
 mod tiles;
 mod up;
 
 pub use detection::{Sequential, SequentialTest, bad_share_upper, draws_to_detect, draws_to_detect_share};
+pub use operands::{DrawnOperands, OperandCounts, VectorPlace};
 pub use tiles::TileTotals;
 
 use thiserror::Error;
