@@ -13,7 +13,7 @@ use crate::gemm::strip::Strip;
 use crate::gemm::{Operand, TileRefusal};
 use crate::number::Number;
 
-/// Bits of one window: two factors of 24 bits and K ≤ 2¹⁴ stay below 2⁶² < p/2.
+/// Bits of one window: two factors of 24 bits stay below 2⁶² over K ≤ 2¹⁴, and below p/2 with a bias's term.
 pub const WINDOW_BITS: u32 = 24;
 
 /// How wide an encoding is.
@@ -34,7 +34,8 @@ impl Windows {
         }
     }
 
-    /// Bits below the unit of a product in which its output and envelope are compared. With K ≤ 2¹⁴ both widths fit 2¹²⁶.
+    /// Bits below the unit of a product in which its output and envelope are compared. With K ≤ 2¹⁴ and a bias
+    /// both widths fit 2¹²⁷.
     pub(crate) const fn fraction_bits(self) -> u32 {
         match self {
             Self::One => 32,
