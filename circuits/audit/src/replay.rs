@@ -267,7 +267,7 @@ pub fn check_within_tolerance(
         }
         let difference = tolerance.of(one.name).compare(one.format, one.bytes, other.bytes);
         let difference = difference.map_err(|source| ReplayRefusal::Beyond { name: one.name.to_owned(), source })?;
-        total.add(one.name, &difference, Movement::of(before.map(|before| before.bytes), one, other.bytes))?;
+        total.add(one.name, &difference, &Movement::of(before.map(|before| before.bytes), one, other.bytes))?;
     }
     Ok(ReplayGrade::WithinTolerance(total))
 }
@@ -302,8 +302,8 @@ impl Movement {
 
 impl Closeness {
     /// Adds a tensor that is within its tolerance.
-    fn add(&mut self, name: &str, difference: &TensorDifference, movement: Movement) -> Result<(), ReplayRefusal> {
-        let Movement { moved, apart, entries } = movement;
+    fn add(&mut self, name: &str, difference: &TensorDifference, movement: &Movement) -> Result<(), ReplayRefusal> {
+        let Movement { moved, apart, entries } = *movement;
         let root = |squares: f64| (squares / entries.max(1.0)).sqrt();
         let (moved, apart) = (root(moved), root(apart));
         self.difference.add(difference);

@@ -41,16 +41,17 @@ fn u_for_whatever_comes_out_has_a_part_of_the_risk_for_each_number_of_failures()
 
 /// How often a claim is false whose maker hears every outcome, chooses how much of the next draw is false, and stops once
 /// the false weight is beyond the bound for the failures so far: exactly, by the best choice from each state.
-fn falsely_claimed(upper: &dyn Fn(u32) -> f64, most_failures: u32) -> f64 {
+fn falsely_claimed(upper: &dyn Fn(u32) -> u64, most_failures: u32) -> f64 {
     const STEPS_PER_UNIT: usize = 50;
+    const MICROS_PER_STEP: usize = 20_000;
     const CHOICES: [usize; 5] = [1, 2, 5, 12, 25];
-    let bounds: Vec<f64> = (0..=most_failures).map(upper).collect();
-    let states = (bounds.last().unwrap() * STEPS_PER_UNIT as f64) as usize + 30;
+    let bounds: Vec<usize> = (0..=most_failures).map(|failures| usize::try_from(upper(failures)).unwrap()).collect();
+    let states = bounds.last().unwrap() / MICROS_PER_STEP + 30;
     // won[at][f]: chance from false weight at / STEPS_PER_UNIT with f failures; nothing is won beyond the last f.
     let mut won = vec![vec![0.0f64; most_failures as usize + 2]; states];
     for at in (0..states).rev() {
         for failures in (0..bounds.len()).rev() {
-            let is_false = at as f64 / STEPS_PER_UNIT as f64 > bounds[failures];
+            let is_false = at * MICROS_PER_STEP > bounds[failures];
             let best = CHOICES.into_iter().filter(|step| at + step < states).map(|step| {
                 let share = step as f64 / STEPS_PER_UNIT as f64;
                 (1.0 - share) * won[at + step][failures] + share * won[at + step][failures + 1]
@@ -64,7 +65,7 @@ fn falsely_claimed(upper: &dyn Fn(u32) -> f64, most_failures: u32) -> f64 {
 #[test]
 fn a_prover_who_stops_when_it_suits_is_found_as_often_as_promised() {
     let by = |upper: fn(Risk, u32) -> Result<u64, StatisticsError>, most| {
-        falsely_claimed(&|failures| upper(Risk::FIVE_PERCENT, failures).unwrap() as f64 / 1e6, most)
+        falsely_claimed(&|failures| upper(Risk::FIVE_PERCENT, failures).unwrap(), most)
     };
     for most in [0, 1, 2, 5, 30] {
         assert!(by(adaptive_upper, most) <= 0.05, "{most} failures: {}", by(adaptive_upper, most));
