@@ -106,7 +106,7 @@ fn root(tensors: &Tensors) -> Digest32 {
 }
 
 /// Compares one replayed model with the stored next one.
-fn compare(committed: &Tensors, replayed: &Tensors) -> Result<ReplayGrade, ReplayRefusal> {
+fn compare(before: &Tensors, committed: &Tensors, replayed: &Tensors) -> Result<ReplayGrade, ReplayRefusal> {
     // Updates are of the size of the learning rate, 3·10⁻³; 2⁻²² is a twelve-thousandth of it.
     let tensor = TensorTolerance { ulps: 2, absolute_exponent: Some(-22), differing: 1_000_000 };
     let tolerance = Tolerance::new(tensor, Vec::new()).expect("in range");
@@ -116,19 +116,24 @@ fn compare(committed: &Tensors, replayed: &Tensors) -> Result<ReplayGrade, Repla
         };
         tensors.iter().map(one).collect::<Vec<_>>()
     };
-    let (end, found) = (bytes(committed), bytes(replayed));
+    let (begin, end, found) = (bytes(before), bytes(committed), bytes(replayed));
+    let begin_views: Vec<StoredTensor<'_>> =
+        begin.iter().map(|(name, bytes)| StoredTensor { name, format: Format::F32, bytes }).collect();
     let end_views: Vec<StoredTensor<'_>> =
         end.iter().map(|(name, bytes)| StoredTensor { name, format: Format::F32, bytes }).collect();
     let found_views: Vec<StoredTensor<'_>> =
         found.iter().map(|(name, bytes)| StoredTensor { name, format: Format::F32, bytes }).collect();
-    let start = Digest32([1; 32]);
+    let start = root(before);
     let span = Span { start, end: root(committed) };
     let environment =
         |threads| Environment { library: "torch 2.15.0".to_owned(), instruction_path: "avx512".to_owned(), threads };
     let exact = check_bit_exact(&span, &environment(1), &Span { start, end: root(replayed) }, &environment(1));
     assert_eq!(exact.is_ok(), committed == replayed);
-    let states =
-        (&State { root: span.end, tensors: &end_views }, &State { root: root(replayed), tensors: &found_views });
+    let states = (
+        &State { root: start, tensors: &begin_views },
+        &State { root: span.end, tensors: &end_views },
+        &State { root: root(replayed), tensors: &found_views },
+    );
     check_within_tolerance(&span, tolerance.digest(), &tolerance, start, states)
 }
 
@@ -141,10 +146,13 @@ fn stored_steps_of_pytorch_are_replayed_within_tolerance_and_no_others_are() {
     let state = |number: usize| trace.join(format!("step_{number:05}"));
     let mut greatest = 0;
     for number in 0..40 {
+        let (before, _) = load(&state(number).join("model.safetensors"));
         let (next, _) = load(&state(number + 1).join("model.safetensors"));
         let replayed = step(&state(number), number, 3e-3);
-        match compare(&next, &replayed) {
-            Ok(ReplayGrade::WithinTolerance(difference)) => {
+        match compare(&before, &next, &replayed) {
+            Ok(ReplayGrade::WithinTolerance(closeness)) => {
+                let difference = closeness.difference;
+                assert!(closeness.moved > 100.0 * closeness.apart, "step {number}: {closeness:?}");
                 assert_eq!(difference.entries, 2_368);
                 assert!(difference.differing > 0, "step {number}: other kernels, other bits");
                 greatest = greatest.max(difference.differing);
@@ -152,10 +160,10 @@ fn stored_steps_of_pytorch_are_replayed_within_tolerance_and_no_others_are() {
             other => panic!("step {number}: {other:?}"),
         }
         // Another step's result, a step that does nothing, and another learning rate.
-        let (stale, _) = load(&state(number).join("model.safetensors"));
-        let forged = [step(&state((number + 1) % 40), number, 3e-3), stale, step(&state(number), number, 3.03e-3)];
+        let forged =
+            [step(&state((number + 1) % 40), number, 3e-3), before.clone(), step(&state(number), number, 3.03e-3)];
         for forged in forged {
-            assert!(matches!(compare(&next, &forged), Err(ReplayRefusal::Beyond { .. })), "step {number}");
+            assert!(matches!(compare(&before, &next, &forged), Err(ReplayRefusal::Beyond { .. })), "step {number}");
         }
     }
     println!("at most {greatest} of 2,368 weights differ in a step");

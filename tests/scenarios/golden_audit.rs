@@ -46,12 +46,13 @@ fn numeric_policy() -> Value {
     let order_free = bf16.with_right(Format::E4m3).with_model(ErrorModel::OrderFree, 1).unwrap();
     let classes =
         vec![(OperationClass::FORWARD, bf16), (OperationClass::DGRAD, tf32), (OperationClass(200), order_free)];
-    let policy = NumericPolicy::new(classes).unwrap();
-    let value = json!([
+    let policy = NumericPolicy::new(classes).unwrap().with_side(32).unwrap();
+    let classes = json!([
         { "class": 0, "formats": [0, 0, 0], "tf32": 0, "lambda": 6, "kappa": 4 },
         { "class": 1, "formats": [1, 1, 1], "tf32": 1, "lambda": 6, "kappa": 4 },
         { "class": 200, "formats": [0, 2, 0], "tf32": 0, "lambda": null, "kappa": 1 },
     ]);
+    let value = json!({ "side": 32, "classes": classes });
     json!({ "value": value, "framed": hex::encode(policy.to_bytes()), "digest": policy.digest() })
 }
 

@@ -32,7 +32,7 @@ def section_numeric_policy(row, _):
         framed += u8(0) if value["lambda"] is None else u8(1) + u8(value["lambda"])
         return framed + u8(value["kappa"])
 
-    framed = listed(row["value"], one)
+    framed = u8(row["value"]["side"]) + listed(row["value"]["classes"], one)
     expect("numeric policy", framed.hex(), row["framed"])
     expect("numeric policy digest", framed_sha256("weighbridge/numeric-policy/v1", framed), row["digest"])
 

@@ -55,6 +55,13 @@ impl Approx {
         }
     }
 
+    /// The number that rounding to nearest gives, ties to even, as one candidate of several: where a processor flushes
+    /// subnormal numbers it may lose that much. The value is taken as exact.
+    pub(crate) fn nearest(self, format: FloatFormat) -> Self {
+        let step = format.half_step(self.value) * 2.0;
+        Self { value: (self.value / step).round_ties_even() * step, error: format.flushed() }
+    }
+
     /// Whether a result lies within the bound.
     pub(crate) fn holds(self, found: f64) -> bool {
         self.error.is_finite() && self.value.is_finite() && (found - self.value).abs() <= self.error
@@ -104,6 +111,21 @@ pub(crate) fn exp_of_nonpositive(x: f64) -> f64 {
     result
 }
 
+/// −ln x for 2⁻¹⁰⁰⁰ ≤ x ≤ 1, within 2⁻⁴⁰; the same on every machine. NaN elsewhere.
+pub(crate) fn minus_ln(x: f64) -> f64 {
+    if !(1e-301..=1.0).contains(&x) {
+        return f64::NAN;
+    }
+    // From below, by less than ln 2: each of Newton's steps on the exponential stays below and squares what is missing.
+    let mut halvings = 0.0;
+    let mut rest = x;
+    while rest < 0.5 {
+        rest *= 2.0;
+        halvings += 1.0;
+    }
+    (0..6).fold(halvings * std::f64::consts::LN_2, |y, _| y + 1.0 - x / exp_of_nonpositive(-y))
+}
+
 /// One bit of 0.5^step, from below.
 fn halving((result, step, square): (f64, f64, f64), _: i32) -> (f64, f64, f64) {
     let half = (step / 2.0).floor();
@@ -115,6 +137,11 @@ fn halving((result, step, square): (f64, f64, f64), _: i32) -> (f64, f64, f64) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to F32 is what is meant")]
+    const fn narrow(value: f64) -> f32 {
+        value as f32
+    }
 
     proptest! {
         #[test]
@@ -132,6 +159,19 @@ mod tests {
         fn our_exponential_is_the_systems(x in -699.0f64..=0.0) {
             let (ours, system) = (exp_of_nonpositive(x), x.exp());
             prop_assert!((ours - system).abs() <= system * 4e-15, "{x}: {ours} {system}");
+        }
+
+        #[test]
+        fn our_logarithm_is_the_systems(exponent in -690.0f64..=0.0) {
+            let x = exponent.exp();
+            prop_assert!((minus_ln(x) + x.ln()).abs() <= 1e-12 * (1.0 - exponent), "{x}: {} {}", minus_ln(x), x.ln());
+        }
+
+        #[test]
+        fn the_nearest_number_is_the_processors(value in any::<f32>()) {
+            let wide = f64::from(value) * 1.000_000_123_4;
+            prop_assume!(value.is_normal() && narrow(wide).is_normal());
+            prop_assert_eq!(Approx::exact(wide).nearest(FloatFormat::F32).value, f64::from(narrow(wide)));
         }
 
         #[test]
@@ -154,5 +194,7 @@ mod tests {
         assert!(Approx::exact(0.0).holds(-0.0));
         assert_eq!((exp_of_nonpositive(0.0), exp_of_nonpositive(-1e9)), (1.0, 0.0));
         assert!(exp_of_nonpositive(1.0).is_nan() && exp_of_nonpositive(f64::NAN).is_nan());
+        assert_eq!(minus_ln(1.0), 0.0);
+        assert!([0.0, -1.0, 1.1, f64::NAN].into_iter().all(|x| minus_ln(x).is_nan()));
     }
 }

@@ -7,9 +7,10 @@
 //! 1. formats are the policy's, shapes agree, every number is finite;
 //! 2. each row of A and column of B is encoded under its tight block exponent (`encoding.rs`), in one window, or in two
 //!    where an operand is f32;
-//! 3. every entry's cut is at most a quarter of its rounding part, else two windows, else *not proven* (`envelope.rs`);
-//! 4. every entry lies in its envelope, else *refused*;
-//! 5. half of the entries or more are informative, and the mean square is bounded, else *not proven* (`whole.rs`).
+//! 3. every entry lies in its envelope, else *refused*: that holds for however much was cut;
+//! 4. every entry's cut is at most a quarter of its rounding part, else two windows, else *not proven* (`envelope.rs`);
+//! 5. half of the entries that are not empty are informative, and their mean square is bounded, else *not proven*
+//!    (`whole.rs`).
 //!
 //! *Not proven* counts like unanswered. It is never *accepted*.
 
@@ -23,7 +24,8 @@ mod whole;
 pub use encoding::{Encoded, LooseExponent, WINDOW_BITS, Windows};
 pub use partial::{MAX_PARTS, PartialSums, PartsError};
 pub use policy::{
-    Accumulator, ErrorModel, MAX_CLASSES, MAX_FACTOR, NumericPolicy, OperationClass, OperationPolicy, PolicyError,
+    Accumulator, ErrorModel, MAX_CLASSES, MAX_FACTOR, MIN_SIDE, NumericPolicy, OperationClass, OperationPolicy,
+    PolicyError,
 };
 pub use strip::{ShapeError, Strip, Tile};
 
@@ -33,10 +35,13 @@ use thiserror::Error;
 use weighbridge_attest_types::Culprit;
 
 use crate::gemm::envelope::{Entry, Product, Scale};
+use crate::gemm::whole::Whole;
 use crate::number::{Format, NotFinite};
 
 /// Longest K in one piece: 2·24 + log₂K ≤ 62 bits (CIRCUITS §5).
 pub const MAX_K: usize = 1 << 14;
+/// Terms of one dot product: K, and one more where the product adds a bias before it rounds.
+pub const MAX_TERMS: usize = MAX_K + 1;
 /// Most rows or columns of a tile: the trials' 64 × 64.
 pub const MAX_SIDE: usize = 64;
 
@@ -79,7 +84,7 @@ pub enum TileVerdict {
 pub struct TileFacts {
     /// Outputs.
     pub entries: u32,
-    /// Those whose envelope is small beside the tile.
+    /// Those whose envelope is at most a tenth of their sum.
     pub informative: u32,
     /// Outputs that are a sum of nothing but zeros.
     pub empty: u32,
@@ -140,6 +145,14 @@ pub enum TileRefusal {
         expected: Format,
         /// As given.
         found: Format,
+    },
+    /// Cut into other tiles than the run's.
+    #[error("the operation is cut into tiles of side {found}; the numeric policy says {expected}")]
+    Side {
+        /// By policy.
+        expected: u64,
+        /// Of the operation.
+        found: u64,
     },
     /// Strips and tile do not belong together.
     #[error("A has {rows} rows of {left_k}, B {cols} columns of {right_k}, and C is {tile_rows} × {tile_cols}")]
@@ -210,6 +223,12 @@ pub enum TileDoubt {
         /// The class.
         class: OperationClass,
     },
+    /// A policy that says nothing about outputs of this format.
+    #[error("outputs stored as {output} have no envelope")]
+    Output {
+        /// The format.
+        output: Format,
+    },
     /// Rule 3, with two windows.
     #[error("C[{row}][{col}]: bits below two windows weigh more than a quarter of the rounding that is allowed")]
     Cut {
@@ -219,17 +238,19 @@ pub enum TileDoubt {
         col: usize,
     },
     /// Rule 4.
-    #[error("{informative} of {entries} entries are informative; at least half must be")]
+    #[error("{informative} of {entries} entries that are not empty are informative; at least half must be")]
     Uninformative {
         /// How many are.
         informative: usize,
-        /// Of how many.
+        /// Of how many that add up anything but zeros.
         entries: usize,
     },
     /// The tile-level rule.
-    #[error("the errors of {entries} entries have squares of {found}/65536; at most {bound}/65536 are rounding's")]
+    #[error(
+        "the errors of {entries} informative entries have squares of {found}/65536; at most {bound}/65536 are rounding's"
+    )]
     MeanSquare {
-        /// Entries of the tile.
+        /// Informative entries of the tile.
         entries: usize,
         /// Σ of squares, in 2⁻¹⁶.
         found: u64,
@@ -248,6 +269,9 @@ impl TileDoubt {
 
 /// Judges one tile: rows of A, columns of B, their block of C.
 pub fn check_tile(a: &Strip, b: &Strip, c: &Tile, policy: &OperationPolicy) -> TileVerdict {
+    if !policy.has_envelope() {
+        return TileVerdict::NotProven(TileDoubt::Output { output: policy.output() });
+    }
     if let Err(refusal) = fits(a, b, c, policy) {
         return TileVerdict::Refused(refusal);
     }
@@ -274,6 +298,9 @@ pub fn check_claimed(
     c: &Tile,
     policy: &OperationPolicy,
 ) -> TileVerdict {
+    if !policy.has_envelope() {
+        return TileVerdict::NotProven(TileDoubt::Output { output: policy.output() });
+    }
     let windows = left.max(right);
     let encoded = fits(a, b, c, policy).and_then(|()| {
         let left = Encoded::claimed(a, Operand::Left, windows, left_exponents)?;
@@ -331,25 +358,25 @@ fn judge(products: Vec<Product>, scale: &Scale, c: &Tile, operands: TileFacts) -
     let cols = c.cols();
     let at = |index: usize| (index.checked_div(cols).unwrap_or_default(), index.checked_rem(cols).unwrap_or_default());
 
-    if let Some(index) = entries.iter().position(|entry| !entry.is_sharp()) {
-        let (row, col) = at(index);
-        return TileVerdict::NotProven(TileDoubt::Cut { row, col });
-    }
     if let Some(index) = entries.iter().position(|entry| !entry.is_inside()) {
         let (row, col) = at(index);
         let outside = entries.iter().filter(|entry| !entry.is_inside()).count();
         return TileVerdict::Refused(TileRefusal::Outside { row, col, outside });
     }
-    let informative = whole::informative(&entries, cols, scale.fraction_bits());
-    if informative.saturating_mul(2) < entries.len() {
-        return TileVerdict::NotProven(TileDoubt::Uninformative { informative, entries: entries.len() });
+    if let Some(index) = entries.iter().position(|entry| !entry.is_sharp()) {
+        let (row, col) = at(index);
+        return TileVerdict::NotProven(TileDoubt::Cut { row, col });
+    }
+    let whole = Whole::of(&entries, scale.fraction_bits());
+    let Whole { informative, filled, squares } = whole;
+    if !whole.is_informative() {
+        return TileVerdict::NotProven(TileDoubt::Uninformative { informative, entries: filled });
+    }
+    let bound = whole::mean_square_bound(informative);
+    if squares > bound {
+        return TileVerdict::NotProven(TileDoubt::MeanSquare { entries: informative, found: squares, bound });
     }
     let facts = output_facts(&entries, informative, operands);
-    let bound = whole::mean_square_bound(entries.len());
-    if facts.squares > bound {
-        let doubt = TileDoubt::MeanSquare { entries: entries.len(), found: facts.squares, bound };
-        return TileVerdict::NotProven(doubt);
-    }
     TileVerdict::Accepted(facts)
 }
 

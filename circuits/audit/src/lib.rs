@@ -42,21 +42,24 @@ pub use flop_tree::{
     UnitRecord, Weight, agrees_with_ledger,
 };
 pub use gemm::{
-    Accumulator, Encoded, ErrorModel, LooseExponent, MAX_CLASSES, MAX_FACTOR, MAX_K, MAX_PARTS, MAX_SIDE,
-    NumericPolicy, Operand, OperationClass, OperationPolicy, PartialSums, PartsError, PolicyError, ShapeError, Strip,
-    Tile, TileDoubt, TileFacts, TileRefusal, TileVerdict, WINDOW_BITS, Windows, check_claimed, check_tile,
+    Accumulator, Encoded, ErrorModel, LooseExponent, MAX_CLASSES, MAX_FACTOR, MAX_K, MAX_PARTS, MAX_SIDE, MAX_TERMS,
+    MIN_SIDE, NumericPolicy, Operand, OperationClass, OperationPolicy, PartialSums, PartsError, PolicyError,
+    ShapeError, Strip, Tile, TileDoubt, TileFacts, TileRefusal, TileVerdict, WINDOW_BITS, Windows, check_claimed,
+    check_tile,
 };
 pub use key::{Key, KeyError};
 pub use number::{Format, NotFinite, Number};
 pub use plan::{Cost, StratumPlan, TraceLoad};
 pub use ranks::{MAX_RANK_RANGES, RankRange, Ranks, RanksError};
 pub use replay::{
-    Environment, MAX_TENSORS, MAX_TEXT_BYTES, MAX_TOLERANCES, ReplayGrade, ReplayRefusal, Span, State, StoredTensor,
-    TensorDifference, TensorTolerance, Tolerance, ToleranceError, check_bit_exact, check_within_tolerance,
+    Closeness, Environment, LEAST_MARGIN, MAX_ABSOLUTE_EXPONENT, MAX_TENSORS, MAX_TEXT_BYTES, MAX_TOLERANCES,
+    ReplayGrade, ReplayRefusal, Span, State, StoredTensor, TensorDifference, TensorTolerance, Tolerance,
+    ToleranceError, check_bit_exact, check_within_tolerance,
 };
 pub use statistics::{
-    Correctness, MAX_FAILURES, Risk, Sequential, SequentialTest, StatisticsError, StratumOutcome, TileTotals,
-    bad_share_upper, draws_to_detect, draws_to_detect_share, poisson_upper,
+    Correctness, DrawnOperands, MAX_FAILURES, OperandCounts, Risk, Sequential, SequentialTest, StatisticsError,
+    StratumOutcome, TileTotals, VectorPlace, adaptive_upper, bad_share_upper, draws_to_detect, draws_to_detect_share,
+    poisson_upper,
 };
 pub use window::{
     AuditMode, AuditPolicy, BeaconChain, ChallengedWindow, ClosedWindow, CommittedWindow, MAX_STRATA, Outcome,

@@ -145,6 +145,13 @@ impl Canonical for Format {
 }
 
 impl Number {
+    /// As a double, exactly: at most 24 bits times 2⁻¹⁴⁹ to 2¹⁰⁴.
+    pub(crate) fn value(self) -> f64 {
+        let biased = u64::try_from(i64::from(self.exponent).saturating_add(1023)).unwrap_or_default();
+        let magnitude = f64::from(self.mantissa) * f64::from_bits(biased << 52);
+        if self.negative { -magnitude } else { magnitude }
+    }
+
     /// Position of the highest bit: the number's magnitude is in 2^top ≤ |x| < 2^(top + 1). `None` for zero.
     #[must_use]
     pub fn top(self) -> Option<i32> {

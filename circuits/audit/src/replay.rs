@@ -7,7 +7,9 @@
 
 mod tolerance;
 
-pub use tolerance::{MAX_TOLERANCES, TensorDifference, TensorTolerance, Tolerance, ToleranceError};
+pub use tolerance::{
+    MAX_ABSOLUTE_EXPONENT, MAX_TOLERANCES, TensorDifference, TensorTolerance, Tolerance, ToleranceError,
+};
 
 use thiserror::Error;
 use weighbridge_attest_types::{Canonical, CodecError, Culprit, Decoder, Digest32, Encoder};
@@ -18,6 +20,10 @@ use crate::number::Format;
 pub const MAX_TEXT_BYTES: usize = 128;
 /// Tensors of one state. A checkpoint has at most 400,000 (LIMITATIONS).
 pub const MAX_TENSORS: usize = 400_000;
+
+/// A tensor's movement over the span is at least this many times what its two ends lie apart: then the replayed step is
+/// known to 5 %, and an end that never moved is far off.
+pub const LEAST_MARGIN: u32 = 20;
 
 /// What results depend on besides numbers: all three change bits (TRAINING §6).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,13 +65,25 @@ pub struct State<'a> {
     pub tensors: &'a [StoredTensor<'a>],
 }
 
+/// How near two ends are, and how far the span went.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Closeness {
+    /// Over all tensors.
+    pub difference: TensorDifference,
+    /// Root mean square of end less start, of the tensor that moved least beside how far its ends lie apart. Unit: the
+    /// tensor's. 0 where no tensor differs.
+    pub moved: f64,
+    /// Root mean square of committed less replayed end, of the same tensor.
+    pub apart: f64,
+}
+
 /// How well a span was replayed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ReplayGrade {
     /// Every bit of the end is the committed one.
     BitExact,
-    /// Every tensor is within its committed tolerance.
-    WithinTolerance(TensorDifference),
+    /// Every tensor is within its committed tolerance, and moved far more than that.
+    WithinTolerance(Closeness),
 }
 
 impl ReplayGrade {
@@ -80,7 +98,7 @@ impl ReplayGrade {
 }
 
 /// Why a replay shows nothing, or that the span was not what was committed.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ReplayRefusal {
     /// Another environment: bits may differ for that alone.
@@ -107,6 +125,14 @@ pub enum ReplayRefusal {
         /// As replayed.
         found: Digest32,
     },
+    /// The tensors that were handed over as the committed start are not.
+    #[error("the tensors to measure the movement from have the root {found}; the span starts from {committed}")]
+    NotTheStart {
+        /// As committed.
+        committed: Digest32,
+        /// As handed over.
+        found: Digest32,
+    },
     /// The tensors that were handed over as the committed end are not.
     #[error("the tensors to compare with have the root {found}; the span ends in {committed}")]
     NotTheEnd {
@@ -124,10 +150,22 @@ pub enum ReplayRefusal {
         found: Digest32,
     },
     /// The two ends do not have the same tensors.
-    #[error("tensor {name:?} is in one end and not in the other, or has another format or length")]
+    #[error("tensor {name:?} is in one state and not in the other, or has another format or length")]
     Tensors {
         /// The first that differs.
         name: String,
+    },
+    /// Not proven: the ends lie too far apart for what the span changed.
+    #[error(
+        "tensor {name:?} moved by {moved:e} in the root mean square and its ends lie {apart:e} apart; at least {LEAST_MARGIN} times as far is asked"
+    )]
+    NotProven {
+        /// Which.
+        name: String,
+        /// Root mean square of end less start.
+        moved: f64,
+        /// Root mean square of committed less replayed end.
+        apart: f64,
     },
     /// Too many tensors, or out of order.
     #[error("a state has at most {MAX_TENSORS} tensors, ascending by name, each once")]
@@ -149,7 +187,9 @@ impl ReplayRefusal {
     pub const fn culprit(&self) -> Culprit {
         match self {
             Self::Order => Culprit::Malformed,
-            Self::Environment { .. } | Self::Start { .. } | Self::NotTheEnd { .. } => Culprit::Usage,
+            Self::Environment { .. } | Self::Start { .. } | Self::NotTheStart { .. } | Self::NotTheEnd { .. } => {
+                Culprit::Usage
+            }
             Self::Tolerance { .. } => Culprit::Untrusted,
             _ => Culprit::Rejected,
         }
@@ -177,7 +217,8 @@ pub fn check_bit_exact(
     Ok(ReplayGrade::BitExact)
 }
 
-/// Compares within the committed tolerance: every tensor of the end, none left out on either side.
+/// Compares within the committed tolerance: every tensor of the end, none left out on either side, and each of them beside
+/// how far it moved from the start.
 ///
 /// # Errors
 /// [`ReplayRefusal`].
@@ -186,23 +227,30 @@ pub fn check_within_tolerance(
     committed_tolerance: Digest32,
     tolerance: &Tolerance,
     replayed_from: Digest32,
-    (end, replayed): (&State<'_>, &State<'_>),
+    (start, end, replayed): (&State<'_>, &State<'_>, &State<'_>),
 ) -> Result<ReplayGrade, ReplayRefusal> {
     let found = tolerance.digest();
     if found != committed_tolerance {
         return Err(ReplayRefusal::Tolerance { committed: committed_tolerance, found });
     }
     starts_alike(committed, replayed_from)?;
+    if start.root != committed.start {
+        return Err(ReplayRefusal::NotTheStart { committed: committed.start, found: start.root });
+    }
     if end.root != committed.end {
         return Err(ReplayRefusal::NotTheEnd { committed: committed.end, found: end.root });
     }
-    for state in [end, replayed] {
+    for state in [start, end, replayed] {
         let is_ascending = state.tensors.is_sorted_by(|one, next| one.name < next.name);
         if state.tensors.len() > MAX_TENSORS || !is_ascending {
             return Err(ReplayRefusal::Order);
         }
     }
-    let mut total = TensorDifference::default();
+    // What the start has, the end has too: a tensor that is gone has not moved.
+    if let Some(gone) = start.tensors.iter().find(|tensor| named(end, tensor.name).is_none()) {
+        return Err(ReplayRefusal::Tensors { name: gone.name.to_owned() });
+    }
+    let mut total = Closeness::default();
     let longest = end.tensors.len().max(replayed.tensors.len());
     for place in 0..longest {
         let (one, other) = match (end.tensors.get(place), replayed.tensors.get(place)) {
@@ -213,10 +261,70 @@ pub fn check_within_tolerance(
                 return Err(ReplayRefusal::Tensors { name });
             }
         };
+        let before = named(start, one.name);
+        if before.is_some_and(|before| !is_comparable(before, one)) {
+            return Err(ReplayRefusal::Tensors { name: one.name.to_owned() });
+        }
         let difference = tolerance.of(one.name).compare(one.format, one.bytes, other.bytes);
-        total.add(&difference.map_err(|source| ReplayRefusal::Beyond { name: one.name.to_owned(), source })?);
+        let difference = difference.map_err(|source| ReplayRefusal::Beyond { name: one.name.to_owned(), source })?;
+        total.add(one.name, &difference, &Movement::of(before.map(|before| before.bytes), one, other.bytes))?;
     }
     Ok(ReplayGrade::WithinTolerance(total))
+}
+
+/// A tensor's sums of squares.
+struct Movement {
+    /// Σ (end − start)².
+    moved: f64,
+    /// Σ (committed − replayed end)².
+    apart: f64,
+    entries: f64,
+}
+
+impl Movement {
+    fn of(before: Option<&[u8]>, end: &StoredTensor<'_>, replayed: &[u8]) -> Self {
+        let (format, size) = (end.format, end.format.bytes());
+        let zeros = vec![0; if before.is_none() { end.bytes.len() } else { 0 }];
+        let value =
+            |bytes: &[u8]| format.decode(format.bits(bytes).unwrap_or_default()).ok().map(|number| number.value());
+        // What is no number on both sides is the same bits, by the comparison before; where it came from is no movement.
+        let square = |one: Option<f64>, other: Option<f64>| one.zip(other).map_or(0.0, |(a, b)| (a - b) * (a - b));
+        let (mut moved, mut apart, mut entries) = (0.0, 0.0, 0.0);
+        let starts = before.unwrap_or(&zeros).chunks_exact(size);
+        for ((start, end), replayed) in starts.zip(end.bytes.chunks_exact(size)).zip(replayed.chunks_exact(size)) {
+            moved += square(value(end), value(start));
+            apart += square(value(end), value(replayed));
+            entries += 1.0;
+        }
+        Self { moved, apart, entries }
+    }
+}
+
+impl Closeness {
+    /// Adds a tensor that is within its tolerance.
+    fn add(&mut self, name: &str, difference: &TensorDifference, movement: &Movement) -> Result<(), ReplayRefusal> {
+        let Movement { moved, apart, entries } = *movement;
+        let root = |squares: f64| (squares / entries.max(1.0)).sqrt();
+        let (moved, apart) = (root(moved), root(apart));
+        self.difference.add(difference);
+        if apart == 0.0 {
+            return Ok(());
+        }
+        // Not a number, or infinite, is not at least.
+        let is_enough = moved >= f64::from(LEAST_MARGIN) * apart && moved.is_finite();
+        if !is_enough {
+            return Err(ReplayRefusal::NotProven { name: name.to_owned(), moved, apart });
+        }
+        if self.apart == 0.0 || moved / apart < self.moved / self.apart {
+            (self.moved, self.apart) = (moved, apart);
+        }
+        Ok(())
+    }
+}
+
+fn named<'a>(state: &State<'a>, name: &str) -> Option<&'a StoredTensor<'a>> {
+    let place = state.tensors.binary_search_by(|tensor| tensor.name.cmp(name)).ok()?;
+    state.tensors.get(place)
 }
 
 fn starts_alike(committed: &Span, found: Digest32) -> Result<(), ReplayRefusal> {

@@ -3,18 +3,28 @@
 //!
 //! **The formula.** Windows close at or before a cap F of declared weight, each gets the same number k of draws in
 //! proportion to weight, and f of all draws of all windows fail. Then with confidence 1 − δ the false weight of the whole
-//! run is at most `F · U_f / k`, where U_f is the least U with `Σ_{i ≤ f} e^−U · U^i / i! ≤ δ`: 3.00, 4.74, 6.30 for
-//! f = 0, 1, 2 at 95 %. Failures are binomial in many small trials; while U_f ≥ f + 1 their tail lies below Poisson's
-//! (Hoeffding 1956; Anderson and Samuels 1967), and a δ for which it does not is refused.
+//! run is at most `F · U / k`.
+//!
+//! **Which U.** For a number f of failures that was fixed before, U_f is the least U with `Σ_{i ≤ f} e^−U · U^i / i! ≤ δ`:
+//! 3.00, 4.74, 6.30 for f = 0, 1, 2 at 95 % ([`poisson_upper`]). But f is what came out, and a prover hears each outcome
+//! before the next window: who cheats until the false weight passes U_f for the f so far, and then stops, makes the claim
+//! false far more often than δ. So every f gets a part of δ, `δ_f = δ / ((f + 1)(f + 2))`, whose sum over all f is δ, and
+//! an allowance is `F · U_f(δ_f) / k`: 3.69, 6.85, 9.50 at 95 % ([`adaptive_upper`]). Whenever the prover stops, the
+//! claim of one f is false: that the false weight passed U_f with f failures or fewer, which is as rare as δ_f.
+//!
+//! Failures are binomial in many small trials; while U_f ≥ f + 1 their tail lies below Poisson's (Hoeffding 1956; Anderson
+//! and Samuels 1967), and a δ for which it does not is refused.
 //!
 //! **Rounding.** U in millionths, upwards; the allowance upwards; the lower figure and the share downwards. Whatever is
 //! unanswered, late, refused or not proven is a failure. A draw is never made again.
 
 mod detection;
+mod operands;
 mod tiles;
 mod up;
 
 pub use detection::{Sequential, SequentialTest, bad_share_upper, draws_to_detect, draws_to_detect_share};
+pub use operands::{DrawnOperands, OperandCounts, VectorPlace};
 pub use tiles::TileTotals;
 
 use thiserror::Error;
@@ -120,14 +130,32 @@ impl Risk {
     }
 }
 
-/// U_f in millionths, rounded up.
+/// U_f in millionths, rounded up, for a number of failures that was fixed before anything was drawn. What came out of draws
+/// is [`adaptive_upper`]'s.
 ///
 /// # Errors
 /// [`StatisticsError::Failures`] beyond [`MAX_FAILURES`]; [`StatisticsError::TailBound`].
 pub fn poisson_upper(risk: Risk, failures: u32) -> Result<u64, StatisticsError> {
+    upper(risk, failures, 1)
+}
+
+/// U_f at `δ / ((f + 1)(f + 2))` in millionths, rounded up: whatever f comes out, of a prover who hears every outcome and
+/// may stop at any of them.
+///
+/// # Errors
+/// [`StatisticsError::Failures`] beyond [`MAX_FAILURES`].
+pub fn adaptive_upper(risk: Risk, failures: u32) -> Result<u64, StatisticsError> {
+    let next = u64::from(failures).saturating_add(1);
+    upper(risk, failures, next.saturating_mul(next.saturating_add(1)))
+}
+
+/// U_f at δ / `parts`.
+fn upper(risk: Risk, failures: u32, parts: u64) -> Result<u64, StatisticsError> {
     if failures > MAX_FAILURES {
         return Err(StatisticsError::Failures { failures, draws: failures });
     }
+    // At most 10⁶ · 1,001 · 1,002.
+    let whole = MILLION.saturating_mul(parts);
     let holds = |micros: u64| {
         let mut term = Up::exp_of_minus(micros);
         let mut tail = term;
@@ -135,7 +163,7 @@ pub fn poisson_upper(risk: Risk, failures: u32) -> Result<u64, StatisticsError> 
             term = term.times(Up::ratio(micros, i.saturating_mul(MILLION)));
             tail = tail.plus(term);
         }
-        tail.is_at_most(u64::from(risk.0), MILLION)
+        tail.is_at_most(u64::from(risk.0), whole)
     };
     let upper = least(0, MAX_U, holds).unwrap_or(MAX_U);
     if upper < u64::from(failures).saturating_add(1).saturating_mul(MILLION) {
@@ -179,7 +207,7 @@ pub struct StratumOutcome {
 }
 
 impl StratumOutcome {
-    /// Most weight that can be false: ⌈F · U_f / k⌉.
+    /// Most weight that can be false, however the prover went on after each outcome: ⌈F · U_f(δ_f) / k⌉.
     ///
     /// # Errors
     /// [`StatisticsError`].
@@ -192,7 +220,7 @@ impl StratumOutcome {
         if failures > all {
             return Err(StatisticsError::Failures { failures, draws: all });
         }
-        let upper = u128::from(poisson_upper(risk, failures)?);
+        let upper = u128::from(adaptive_upper(risk, failures)?);
         let divisor = u128::from(draws).saturating_mul(u128::from(MILLION));
         // Sums are below 2⁸⁶ and U below 2³¹.
         Ok(cap.saturating_mul(upper).div_ceil(divisor))
@@ -205,7 +233,7 @@ impl StratumOutcome {
 pub struct Correctness {
     /// By the ledgers.
     pub declared: Flops,
-    /// F · U_f / k, rounded up.
+    /// F · U_f(δ_f) / k, rounded up.
     pub allowance: Flops,
     /// Declared less allowance; 0 where nothing is left.
     pub lower: Flops,

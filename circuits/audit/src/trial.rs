@@ -16,6 +16,7 @@ use weighbridge_attest_types::{Domain, Flops, sha256};
 
 use crate::gemm::MAX_K;
 use crate::link::{Links, Verdict};
+use crate::statistics::{DrawnOperands, OperandCounts};
 use crate::trace::{Kind, Operand, Operation, Origin, SourceError, Trace};
 use crate::trial::draw::Stream;
 
@@ -66,6 +67,8 @@ pub struct Outcome {
     pub links: Tally,
     /// Entries of drawn strips, by what they were opened to.
     pub opened: Opened,
+    /// Zeros and repeats of the drawn strips, over all draws: right is not useful.
+    pub operands: OperandCounts,
     /// What was refused, the first [`MAX_REFUSALS`].
     pub refusals: Vec<Refused>,
     /// Of what a trace has, how much is covered.
@@ -157,7 +160,8 @@ pub fn rehearse(
         return Err(TrialError::NoProduct);
     }
     let all = plan.draws.saturating_mul(2);
-    let mut trial = Trial { trace, links: Links::new(trace), outcome: Outcome::default(), seed: plan.seed };
+    let (outcome, drawn) = (Outcome::default(), DrawnOperands::default());
+    let mut trial = Trial { trace, links: Links::new(trace), outcome, drawn, seed: plan.seed };
     trial.outcome.coverage = coverage(trace);
     for draw in 0..plan.draws {
         trial.tile(&tiles, draw, check)?;
@@ -183,6 +187,7 @@ struct Trial<'t> {
     trace: &'t Trace<'t>,
     links: Links<'t>,
     outcome: Outcome,
+    drawn: DrawnOperands,
     seed: [u8; 32],
 }
 
@@ -194,7 +199,9 @@ impl Trial<'_> {
         let judged = if tile.k > MAX_TERMS {
             TileVerdict::NotProven(format!("dot products of {} terms; at most {MAX_TERMS} are read", tile.k))
         } else {
-            check.check(&Cut::of(self.trace, &tile).map_err(TrialError::Source)?)
+            let cut = Cut::of(self.trace, &tile).map_err(TrialError::Source)?;
+            self.count_operands(operation, &tile, &cut);
+            check.check(&cut)
         };
         let mut verdict = match judged {
             TileVerdict::Accepted => Verdict::Accepted,
@@ -219,6 +226,18 @@ impl Trial<'_> {
         }
         self.outcome.tiles.count(&verdict);
         Ok(())
+    }
+
+    /// Zeros and repeats of the two strips: each vector stands where its first element does.
+    fn count_operands(&mut self, operation: &Operation, tile: &Tile, cut: &Cut) {
+        for (strip, block) in [(Strip::A, &cut.a), (Strip::B, &cut.b)] {
+            for (across, (size, bytes)) in (0u64..).zip(block.vectors()) {
+                if let Some((operand, place)) = tile.operand_entry(operation, strip, (across, 0)) {
+                    self.drawn.add((u64::try_from(operand.tensor).unwrap_or(u64::MAX), place), size, bytes);
+                }
+            }
+        }
+        self.outcome.operands = self.drawn.counts();
     }
 
     /// Opens one element to whatever computed it.

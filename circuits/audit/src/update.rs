@@ -3,7 +3,9 @@
 //! **Spec.** CIRCUITS §6 group 3; docs/trace-format.md (Rules); the definitions of PyTorch's `SGD` and `AdamW`.
 //!
 //! A framework may round to the state's format after every elementary operation (the plain loops of PyTorch) or only once
-//! at the end (fused kernels): the bound is that of the first. State that was stored is taken as it stands, not as it
+//! at the end (fused kernels): the bound is that of the first. AdamW's decay is the exception: in a narrow format a bound of
+//! two roundings is wider than most updates, and unchanged weights would pass; so the few numbers that a kernel can have
+//! made of the decayed parameter are tried one by one, each followed by one rounding. State that was stored is taken as it stands, not as it
 //! should be: its own entry is checked apart.
 
 use crate::approx::{Approx, power};
@@ -86,27 +88,57 @@ fn adamw_parameter(elements: &Elements<'_>, numbers: &AdamW, format: FloatFormat
     if second < 0.0 {
         return Err(Fault::Why(Why::NotFinite));
     }
-    let decayed = parameter.times(Approx::held(1.0 - lr * weight_decay, format)).stored(format);
-    let moved = decayed.minus(Approx::exact(found));
-    // The last addition was rounded at the size of what it added to, or of its result.
-    let size = decayed.value.abs().max(found.abs()) + decayed.error;
-    let last = Approx { value: size, error: 0.0 }.stored(format).error;
-    let moved = Approx { value: moved.value, error: moved.error + last };
-
     let root = Approx::exact(second.sqrt()).stored(format);
     let corrected = root.times(Approx::held(1.0 / (1.0 - power(beta2, step)).sqrt(), format)).stored(format);
     let denominator = corrected.plus(Approx::held(eps, format)).stored(format);
     let numerator =
         Approx::exact(first).times(Approx::held(lr / (1.0 - power(beta1, step)), format)).stored(format).stored(format);
-    let (left, right) = (moved.times(denominator), numerator);
-    if !left.value.is_finite() || !left.error.is_finite() || !right.value.is_finite() || !right.error.is_finite() {
-        return Err(Fault::Why(Why::NotFinite));
+    let mut refused = None;
+    for decayed in decayed(parameter, 1.0 - lr * weight_decay, format) {
+        // The last addition was rounded at the size of what it added to, or of its result.
+        let size = decayed.value.abs().max(found.abs()) + decayed.error;
+        let last = Approx { value: size, error: 0.0 }.stored(format).error;
+        let moved = decayed.minus(Approx::exact(found));
+        let left = Approx { value: moved.value, error: moved.error + last }.times(denominator);
+        let is_finite = |approx: Approx| approx.value.is_finite() && approx.error.is_finite();
+        if !is_finite(left) || !is_finite(numerator) {
+            return Err(Fault::Why(Why::NotFinite));
+        }
+        // For a person: what the update should have been, where dividing is harmless.
+        let update = numerator.value / denominator.value;
+        let allowed = (left.error + numerator.error) / denominator.value;
+        if left.meets(numerator) {
+            // One rounding is all that a format lets anybody know; two of them are too many for a smaller update.
+            let is_sharp = decayed.error < last / 2.0 || update.abs() >= allowed;
+            return Ok(if is_sharp {
+                Verdict::Accepted
+            } else {
+                Verdict::NotProven("the update is smaller than what rounding may lose of it")
+            });
+        }
+        refused = refused.or(Some(Why::Differs { found, wanted: decayed.value - update, allowed }));
     }
-    if left.meets(right) {
-        return Ok(Verdict::Accepted);
+    Err(refused.map_or(Fault::Absent, Fault::Why))
+}
+
+/// What a kernel can have made of a parameter by decay, with errors far below a rounding in a narrow format: the factor as
+/// it is, in F32, or in the format; the product as it is in F32 (fused), or stored. A factor of 1 changes nothing.
+fn decayed(parameter: Approx, factor: f64, format: FloatFormat) -> Vec<Approx> {
+    if factor == 1.0 {
+        return vec![parameter];
     }
-    // For a person: what the update should have been, where dividing is harmless.
-    let wanted = decayed.value - right.value / denominator.value;
-    let allowed = (left.error + right.error) / denominator.value;
-    Err(Fault::Why(Why::Differs { found, wanted, allowed }))
+    if matches!(format, FloatFormat::F32 | FloatFormat::F64) {
+        return vec![parameter.times(Approx::held(factor, format)).stored(format)];
+    }
+    let exact = Approx::exact(factor);
+    let factors = [exact, exact.nearest(FloatFormat::F32), exact.nearest(format)];
+    let products = factors.map(|factor| Approx::exact(parameter.value * factor.value));
+    products.iter().flat_map(|product| [product.rounded(FloatFormat::F32), stored_once(*product, format)]).collect()
+}
+
+/// Rounded to F32 and then to the format, to nearest both times.
+fn stored_once(product: Approx, format: FloatFormat) -> Approx {
+    let Approx { value, error } = product.nearest(FloatFormat::F32);
+    let stored = Approx::exact(value).nearest(format);
+    Approx { error: stored.error + error, ..stored }
 }

@@ -8,7 +8,7 @@ use thiserror::Error;
 use weighbridge_attest_types::{Culprit, PoseidonDigest};
 
 use crate::flop_tree::{Node, OperationRecord, Path, PathError, RecordError, TileKind, TraceError, UnitRecord, Weight};
-use crate::gemm::{NumericPolicy, Strip, Tile, TileDoubt, TileVerdict, check_tile};
+use crate::gemm::{NumericPolicy, Strip, Tile, TileDoubt, TileRefusal, TileVerdict, check_tile};
 use crate::ranks::Ranks;
 
 /// A unit with its path to the window's root.
@@ -147,7 +147,8 @@ impl DrawnTile {
         (self.rows, self.cols)
     }
 
-    /// Judges the drawn tile of a product: strips and tile have the leaf's shape, and the policy is the one of its class.
+    /// Judges the drawn tile of a product: its side is the run's, strips and tile have the leaf's shape, and the policy is
+    /// the one of its class.
     ///
     /// Whether their bytes are those under the record's roots is for whoever opens them.
     ///
@@ -159,6 +160,10 @@ impl DrawnTile {
         (a, b, c): (&Strip, &Strip, &Tile),
     ) -> Result<TileVerdict, OpeningError> {
         let TileKind::Product { class, k } = self.operation.kind else { return Err(OpeningError::NotAProduct) };
+        let (expected, side) = (policy.side(), self.operation.side);
+        if side != expected {
+            return Ok(TileVerdict::Refused(TileRefusal::Side { expected, found: side }));
+        }
         let found = [a.vectors(), a.k(), b.vectors(), b.k(), c.rows(), c.cols()].map(|size| size as u64);
         if found != [self.rows, k, self.cols, k, self.rows, self.cols] {
             return Err(OpeningError::Shape);

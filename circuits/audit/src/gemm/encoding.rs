@@ -13,7 +13,7 @@ use crate::gemm::strip::Strip;
 use crate::gemm::{Operand, TileRefusal};
 use crate::number::Number;
 
-/// Bits of one window: two factors of 24 bits and K ≤ 2¹⁴ stay below 2⁶² < p/2.
+/// Bits of one window: two factors of 24 bits stay below 2⁶² over K ≤ 2¹⁴, and below p/2 with a bias's term.
 pub const WINDOW_BITS: u32 = 24;
 
 /// How wide an encoding is.
@@ -34,7 +34,8 @@ impl Windows {
         }
     }
 
-    /// Bits below the unit of a product in which its output and envelope are compared. With K ≤ 2¹⁴ both widths fit 2¹²⁶.
+    /// Bits below the unit of a product in which its output and envelope are compared. With K ≤ 2¹⁴ and a bias
+    /// both widths fit 2¹²⁷.
     pub(crate) const fn fraction_bits(self) -> u32 {
         match self {
             Self::One => 32,
@@ -100,9 +101,14 @@ impl Encoded {
     /// Encodes a strip under claimed exponents, as a prover hands them over.
     ///
     /// # Errors
-    /// [`TileRefusal::LooseExponent`] for any exponent but the tight one, an absent one too; [`TileRefusal::NotFinite`].
+    /// [`TileRefusal::LooseExponent`] for any exponent but the tight one, an absent one or one too many; [`TileRefusal::NotFinite`].
     pub fn claimed(strip: &Strip, operand: Operand, windows: Windows, exponents: &[i32]) -> Result<Self, TileRefusal> {
         let encoded = Self::tight(strip, operand, windows)?;
+        let vectors = encoded.vectors.len();
+        if let Some(extra) = exponents.get(vectors) {
+            let source = LooseExponent { vector: vectors, claimed: *extra, tight: 0 };
+            return Err(TileRefusal::LooseExponent { operand, source });
+        }
         for (vector, Vector { unit: tight, .. }) in encoded.vectors.iter().enumerate() {
             let claimed = exponents.get(vector).copied().unwrap_or(i32::MIN);
             if claimed != *tight {
@@ -223,6 +229,8 @@ mod tests {
             let source = LooseExponent { vector: 0, claimed: exponent, tight: -23 };
             assert_eq!(claimed(exponent), Err(TileRefusal::LooseExponent { operand: Operand::Right, source }));
         }
-        assert!(Encoded::claimed(&strip, Operand::Right, Windows::One, &[]).is_err());
+        for exponents in [&[][..], &[-23, -23]] {
+            assert!(Encoded::claimed(&strip, Operand::Right, Windows::One, exponents).is_err());
+        }
     }
 }

@@ -24,6 +24,8 @@ use crate::number::Number;
 const FLUSH_EXPONENT: i32 = -126;
 /// No envelope is counted beyond this: it is wider than any product, and nothing under it is informative.
 const WIDEST: u128 = 1 << 126;
+/// An informative entry's sum is this many envelopes away from zero.
+const INFORMATIVE: u128 = 10;
 
 /// What all entries of a tile share.
 #[derive(Debug, Clone, Copy)]
@@ -187,6 +189,12 @@ impl Entry {
     /// Whether C lies in the envelope.
     pub(crate) fn is_inside(&self) -> bool {
         self.distance.is_some_and(|distance| distance <= self.envelope)
+    }
+
+    /// Rule 4: `10 · E ≤ |S|`. An envelope too wide to be multiplied is wider than any sum.
+    pub(crate) fn is_informative(&self, fraction_bits: u32) -> bool {
+        !self.is_empty()
+            && self.envelope.saturating_mul(INFORMATIVE) <= self.product.sum.unsigned_abs() << fraction_bits
     }
 
     /// Every product is exactly zero.

@@ -13,7 +13,7 @@ use crate::gemm::encoding::{Vector, Windows};
 use crate::gemm::envelope::{Product, Scale};
 use crate::gemm::policy::OperationPolicy;
 use crate::gemm::strip::Tile;
-use crate::gemm::{Operand, TileFacts, TileRefusal, TileVerdict, judge};
+use crate::gemm::{Operand, TileDoubt, TileFacts, TileRefusal, TileVerdict, judge};
 use crate::number::{Format, Number};
 
 /// Most parts of one sum: 2¹⁰ pieces of 2¹⁴ are products over 16 million tokens.
@@ -101,6 +101,9 @@ impl PartialSums {
                 tile_cols,
             });
         }
+        if !policy.has_envelope() {
+            return TileVerdict::NotProven(TileDoubt::Output { output: policy.output() });
+        }
         let policy = policy.of_sums();
         let products: Result<Vec<Product>, TileRefusal> = self.products();
         match products {
@@ -108,11 +111,19 @@ impl PartialSums {
                 let scale = Scale::new(&policy, Windows::Two, k);
                 let parts = self.parts.len().saturating_mul(rows).saturating_mul(cols);
                 let left_entries = u32::try_from(parts).unwrap_or(u32::MAX);
-                let operands = TileFacts { left_entries, is_wide: true, ..TileFacts::NONE };
+                let left_zeros = self.zeros();
+                let operands = TileFacts { left_zeros, left_entries, is_wide: true, ..TileFacts::NONE };
                 judge(products, &scale, c, operands)
             }
             Err(refusal) => TileVerdict::Refused(refusal),
         }
+    }
+
+    /// Parts that are zero.
+    fn zeros(&self) -> u32 {
+        let zeros =
+            |part: &Tile| part.numbers().map_or(0, |numbers| numbers.iter().filter(|n| n.mantissa == 0).count());
+        u32::try_from(self.parts.iter().map(zeros).sum::<usize>()).unwrap_or(u32::MAX)
     }
 
     /// Each entry's parts times ones.

@@ -5,11 +5,16 @@
 use thiserror::Error;
 use weighbridge_attest_types::{Canonical, CodecError, Culprit, Decoder, Digest32, Domain, Encoder, sha256};
 
-use crate::gemm::MAX_K;
+use crate::gemm::{MAX_SIDE, MAX_TERMS};
 use crate::number::Format;
 
 /// Classes in one policy. A graph has a handful of kinds of products; 64 leaves room and bounds the encoding.
 pub const MAX_CLASSES: usize = 64;
+/// Least side of tiles. Smaller ones have too few entries for anything to be said about all of them: under 8 the mean square
+/// bounds nothing, and with a side of 1 no row repeats.
+pub const MIN_SIDE: u8 = 8;
+/// Side of tiles unless a policy says otherwise: the commitments' tiles.
+const DEFAULT_SIDE: u8 = 16;
 /// Largest λ and κ. With both at 64, γ stays below 2⁻³ for every K that is checked in one piece.
 pub const MAX_FACTOR: u8 = 64;
 
@@ -84,6 +89,18 @@ pub enum PolicyError {
         /// Format of the right operand.
         right: Format,
     },
+    /// An output that is rounded in a step of its own below its normal numbers, which no term of the envelope has.
+    #[error("outputs stored as {output} have no envelope; store them as bf16 or f32")]
+    Output {
+        /// The format.
+        output: Format,
+    },
+    /// Tiles of another side.
+    #[error("tiles have a side of {found}; it must be {MIN_SIDE} to {MAX_SIDE}")]
+    Side {
+        /// The side.
+        found: u8,
+    },
     /// No class, too many, one twice or out of order.
     #[error("a numeric policy names 1 to {MAX_CLASSES} classes, ascending, each once")]
     Classes,
@@ -128,7 +145,16 @@ impl OperationPolicy {
         Self { tf32, ..self }.checked()
     }
 
+    /// Whether outputs of this format have an envelope: the smallest step of e4m3, 2⁻⁹, is in no term of it, so that honest
+    /// small outputs would lie outside.
+    pub(crate) const fn has_envelope(&self) -> bool {
+        matches!(self.output, Format::Bf16 | Format::F32)
+    }
+
     fn checked(self) -> Result<Self, PolicyError> {
+        if !self.has_envelope() {
+            return Err(PolicyError::Output { output: self.output });
+        }
         let range = 1..=MAX_FACTOR;
         if !range.contains(&self.kappa) {
             return Err(PolicyError::Factor { factor: "kappa", found: self.kappa });
@@ -171,7 +197,7 @@ impl OperationPolicy {
     /// γ in units of 2⁻³². √K is ⌊√(K·2¹⁶)⌋ / 2⁸: rounded down, so that no envelope is wider than the formula's.
     pub(crate) fn gamma(&self, k: usize) -> u64 {
         let Accumulator::F32 = self.accumulator;
-        let (k, kappa) = (k.min(MAX_K) as u64, u64::from(self.kappa));
+        let (k, kappa) = (k.min(MAX_TERMS) as u64, u64::from(self.kappa));
         let additions = match self.model {
             ErrorModel::OrderFree => k.saturating_mul(kappa).saturating_mul(ACCUMULATOR_UNITS),
             // The root is in units of 2⁻⁸ and u in units of 2⁻²⁴: their product already is in units of 2⁻³².
@@ -217,27 +243,50 @@ impl Canonical for OperationPolicy {
 /// The policy of a run: what its digest commits to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NumericPolicy {
+    side: u8,
     classes: Vec<(OperationClass, OperationPolicy)>,
 }
 
 impl NumericPolicy {
-    /// Policies by class.
+    /// Policies by class, over tiles of 16 × 16.
     ///
     /// # Errors
-    /// [`PolicyError::Classes`] unless there are 1 to [`MAX_CLASSES`], ascending, each once.
+    /// [`PolicyError::Classes`] unless there are 1 to [`MAX_CLASSES`], ascending, each once; [`PolicyError::Output`].
     pub fn new(classes: Vec<(OperationClass, OperationPolicy)>) -> Result<Self, PolicyError> {
         let ascending = classes.is_sorted_by(|(one, _), (next, _)| one < next);
         if classes.is_empty() || classes.len() > MAX_CLASSES || !ascending {
             return Err(PolicyError::Classes);
         }
-        Ok(Self { classes })
+        for (_, policy) in &classes {
+            policy.checked()?;
+        }
+        Ok(Self { side: DEFAULT_SIDE, classes })
     }
 
     /// The same policy for forward and both gradients.
     #[must_use]
     pub fn uniform(policy: OperationPolicy) -> Self {
         let classes = [OperationClass::FORWARD, OperationClass::DGRAD, OperationClass::WGRAD];
-        Self { classes: classes.map(|class| (class, policy)).to_vec() }
+        Self { side: DEFAULT_SIDE, classes: classes.map(|class| (class, policy)).to_vec() }
+    }
+
+    /// The same over tiles of another side.
+    ///
+    /// # Errors
+    /// [`PolicyError::Side`] below [`MIN_SIDE`] or above [`MAX_SIDE`].
+    pub fn with_side(self, side: u8) -> Result<Self, PolicyError> {
+        if (MIN_SIDE..=u8::try_from(MAX_SIDE).unwrap_or(u8::MAX)).contains(&side) {
+            Ok(Self { side, ..self })
+        } else {
+            Err(PolicyError::Side { found: side })
+        }
+    }
+
+    /// Side of the tiles into which every product of the run is cut, but at its edges. A prover who could choose it by
+    /// operation would choose tiles of which little can be said.
+    #[must_use]
+    pub const fn side(&self) -> u64 {
+        self.side as u64
     }
 
     /// The policy of one class; `None` where the run has no such class: its tiles are not judged, and so not proven.
@@ -257,16 +306,18 @@ impl NumericPolicy {
 
 impl Canonical for NumericPolicy {
     fn encode(&self, out: &mut Encoder) {
-        out.count(self.classes.len());
+        out.put(&self.side).count(self.classes.len());
         for (OperationClass(class), policy) in &self.classes {
             out.put(class).put(policy);
         }
     }
     fn decode(input: &mut Decoder<'_>) -> Result<Self, CodecError> {
+        let side = input.take()?;
         let count = input.count("operation classes", MAX_CLASSES)?;
         let one = |input: &mut Decoder<'_>| Ok((OperationClass(input.take()?), input.take()?));
         let classes: Result<_, CodecError> = (0..count).map(|_| one(input)).collect();
-        Self::new(classes?).map_err(|_| CodecError::NotCanonical("numeric policy"))
+        let policy = Self::new(classes?).and_then(|policy| policy.with_side(side));
+        policy.map_err(|_| CodecError::NotCanonical("numeric policy"))
     }
 }
 
@@ -293,7 +344,7 @@ mod tests {
     fn gamma_stays_below_an_eighth_whatever_the_policy() {
         for model in [ErrorModel::OrderFree, ErrorModel::Probabilistic { lambda: MAX_FACTOR }] {
             let widest = BF16.with_model(model, MAX_FACTOR).unwrap();
-            assert!(widest.gamma(MAX_K) <= 1 << (GAMMA_BITS - 4), "{model:?}");
+            assert!(widest.gamma(MAX_TERMS) < 1 << (GAMMA_BITS - 3), "{model:?}");
         }
     }
 
@@ -340,5 +391,31 @@ mod tests {
         }
         let many = (0..65).map(class).collect();
         assert_eq!(NumericPolicy::new(many), Err(PolicyError::Classes));
+    }
+
+    #[test]
+    fn the_side_of_tiles_is_the_runs_and_not_too_small() {
+        let policy = NumericPolicy::uniform(BF16);
+        assert_eq!((policy.side(), policy.to_bytes()[0]), (16, 16));
+        let larger = policy.clone().with_side(64).unwrap();
+        assert_eq!(NumericPolicy::from_bytes(&larger.to_bytes()), Ok(larger.clone()));
+        assert_ne!(larger.digest(), policy.digest());
+        for side in [0, 1, 7, 65, 255] {
+            assert_eq!(policy.clone().with_side(side), Err(PolicyError::Side { found: side }));
+            let mut bytes = policy.to_bytes();
+            bytes[0] = side;
+            assert_eq!(NumericPolicy::from_bytes(&bytes), Err(CodecError::NotCanonical("numeric policy")), "{side}");
+        }
+    }
+
+    /// The subnormal step of e4m3, 2⁻⁹, is in no term of the envelope: honest small outputs would be refused.
+    #[test]
+    fn outputs_without_an_envelope_are_no_policy() {
+        let fp8 = OperationPolicy::of(Format::E4m3, Format::E4m3);
+        let refused = PolicyError::Output { output: Format::E4m3 };
+        assert_eq!(fp8.with_model(ErrorModel::OrderFree, 1), Err(refused));
+        assert_eq!(NumericPolicy::new(vec![(OperationClass::FORWARD, fp8)]), Err(refused));
+        assert_eq!(OperationPolicy::from_bytes(&fp8.to_bytes()), Err(CodecError::NotCanonical("operation policy")));
+        assert!(OperationPolicy::of(Format::E4m3, Format::F32).with_model(ErrorModel::OrderFree, 1).is_ok());
     }
 }

@@ -5,7 +5,7 @@
 use thiserror::Error;
 use weighbridge_attest_types::Culprit;
 
-use crate::gemm::{MAX_K, MAX_SIDE};
+use crate::gemm::{MAX_K, MAX_SIDE, MAX_TERMS};
 use crate::number::{Format, NotFinite, Number};
 
 /// Vectors of one operand: rows of A or columns of B, each with its K entries in order.
@@ -37,7 +37,9 @@ pub enum ShapeError {
         found: usize,
     },
     /// K of no product, or of one that has to be cut.
-    #[error("K is {found}; in one piece it is 1 to {MAX_K}: commit partial sums for longer products")]
+    #[error(
+        "K is {found}; in one piece it is 1 to {MAX_K}, and one more with a bias: commit partial sums for longer products"
+    )]
     K {
         /// K.
         found: usize,
@@ -76,10 +78,10 @@ impl Strip {
     /// [`ShapeError`].
     pub fn new(format: Format, vectors: usize, k: usize, bytes: Vec<u8>) -> Result<Self, ShapeError> {
         side(vectors)?;
-        if !(1..=MAX_K).contains(&k) {
+        if !(1..=MAX_TERMS).contains(&k) {
             return Err(ShapeError::K { found: k });
         }
-        // At most 2⁶ · 2¹⁴ · 4 bytes.
+        // At most 2⁶ · (2¹⁴ + 1) · 4 bytes.
         length(vectors.saturating_mul(k).saturating_mul(format.bytes()), &bytes)?;
         Ok(Self { format, vectors, k, bytes })
     }
@@ -165,7 +167,8 @@ mod tests {
         assert_eq!(strip(0, 3, 0), Err(ShapeError::Side { found: 0 }));
         assert_eq!(strip(65, 1, 130), Err(ShapeError::Side { found: 65 }));
         assert_eq!(strip(1, 0, 0), Err(ShapeError::K { found: 0 }));
-        assert_eq!(strip(1, MAX_K + 1, 2 * MAX_K + 2), Err(ShapeError::K { found: MAX_K + 1 }));
+        assert_eq!(strip(1, MAX_TERMS, 2 * MAX_TERMS), Ok(()));
+        assert_eq!(strip(1, MAX_K + 2, 2 * MAX_K + 4), Err(ShapeError::K { found: MAX_K + 2 }));
         assert_eq!(strip(usize::MAX, 1, 0), Err(ShapeError::Side { found: usize::MAX }));
         let tile = |rows, cols, bytes: usize| Tile::new(Format::F32, rows, cols, vec![0; bytes]).map(|_| ());
         assert_eq!(tile(1, 64, 256), Ok(()));

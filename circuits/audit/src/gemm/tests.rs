@@ -1,5 +1,6 @@
 //! Honest tiles pass, and a forger's do not: refused or not proven, never accepted.
 
+mod excuses;
 mod forgers;
 mod honest;
 

@@ -1,11 +1,17 @@
 //! **Duty.** Gradients of losses at one entry. **Knows** one row of logits. **Spec.** docs/trace-format.md (Rules): the
 //! bounds follow what frameworks do, a log-softmax in F32 or in the logits' format, and its exponential.
 
-use crate::approx::{Approx, exp_of_nonpositive};
+use crate::approx::{Approx, exp_of_nonpositive, minus_ln};
 use crate::link::elements::{Elements, Fault};
 use crate::link::whole::Whole;
-use crate::link::{Ruled, Why, judge};
+use crate::link::{Ruled, Verdict, Why, judge};
 use crate::trace::{FloatFormat, Reduction};
+
+/// An entry is informative when its bound is at most this share of it: its sign is known, and its size.
+const INFORMATIVE: f64 = 0.25;
+/// Or when the bound is at most this share of the gradient that a class without any chance has at its target: whatever
+/// passes is as good as nothing.
+const NEGLIGIBLE: f64 = 1.0 / 1024.0;
 
 /// The upstream gradient of the loss: one number, 1 where the graph names none.
 fn upstream(elements: &Elements<'_>) -> Result<f64, Fault> {
@@ -47,14 +53,22 @@ pub(super) fn cross_entropy(elements: &Elements<'_>, whole: &Whole, reduction: R
     };
     let scale = upstream(elements)? / divisor;
 
-    // log-softmax: a difference, a sum of exponentials and its logarithm in F32, stored in the coarser format.
+    // log-softmax: a difference, a sum of exponentials and its logarithm in F32, stored in the coarser format. What is
+    // stored is the logarithm of the share, and that is known.
     let format = coarser(elements.format(logits)?, elements.format(out)?);
     let (step, own) = (FloatFormat::F32.half_step(1.0), format.half_step(1.0));
-    let distance = (largest - logit) + float(*classes).sqrt().max(1.0).log2().mul_add(2.0, 1.0);
-    let logarithm = step * (4.0 * distance + 8.0 + float(*classes).sqrt()) + format.half_step(distance);
+    let distance = (largest - logit) + minus_ln(1.0 / sum);
+    let inner = step * (4.0 * distance + 8.0 + float(*classes).sqrt());
+    let logarithm = inner + format.half_step(distance + inner);
     let hit = if class == target { 1.0 } else { 0.0 };
     let error = scale.abs() * (share * (logarithm + 8.0 * own) + hit * 4.0 * own);
-    judge(found, Approx { value: (share - hit) * scale, error }.stored(elements.format(out)?))
+    let bound = Approx { value: (share - hit) * scale, error }.stored(elements.format(out)?);
+    let verdict = judge(found, bound)?;
+    // Near its target a confident row's gradient is smaller than what a coarse format loses of it.
+    if bound.error > INFORMATIVE * bound.value.abs() && error > NEGLIGIBLE * scale.abs() {
+        return Ok(Verdict::NotProven("the gradient at the target is no larger than what rounding may lose of it"));
+    }
+    Ok(verdict)
 }
 
 /// `2 · (prediction − target) · grad / divisor`.

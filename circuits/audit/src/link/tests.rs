@@ -22,6 +22,11 @@ fn bf16(values: &[f32]) -> Vec<u8> {
 
 /// Verdicts on all entries of the outputs of one operation over these tensors.
 fn verdicts(operation: &Value, rows: &[Row<'_>]) -> Vec<Verdict> {
+    entries(operation, rows, u64::MAX)
+}
+
+/// The same on the first entries of each output.
+fn entries(operation: &Value, rows: &[Row<'_>], most: u64) -> Vec<Verdict> {
     let file = tensors(rows);
     let described: Vec<Value> =
         rows.iter().map(|(name, shape, _, dtype)| json!({"name": name, "dtype": dtype, "shape": shape})).collect();
@@ -34,7 +39,7 @@ fn verdicts(operation: &Value, rows: &[Row<'_>]) -> Vec<Verdict> {
     let outputs: Vec<u64> = trace.operations()[0].outputs().map(|(_, out)| out.view.elements()).collect();
     let mut all = Vec::new();
     for (output, elements) in outputs.into_iter().enumerate() {
-        all.extend((0..elements).map(|entry| links.check(0, output, entry).unwrap()));
+        all.extend((0..elements.min(most)).map(|entry| links.check(0, output, entry).unwrap()));
     }
     all
 }
@@ -270,5 +275,110 @@ fn adamw_is_checked_by_multiplication() {
             verdicts(&adamw, &changed).iter().any(|verdict| matches!(verdict, Verdict::Refused(_))),
             "{at} {value}"
         );
+    }
+}
+
+fn bf16_nearest(value: f64) -> f32 {
+    let bits = narrow(value).to_bits();
+    f32::from_bits(bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) & 0xffff_0000)
+}
+
+/// In BF16 an update is often smaller than two roundings of its parameter: weights that nobody moved must not pass for it.
+#[test]
+fn weights_that_were_not_moved_are_no_update_in_bf16() {
+    let mut unmoved = 0;
+    for decay in [0.0, 0.01, 0.1] {
+        let with = json!({"lr": "0.001", "beta1": "0.9", "beta2": "0.95", "eps": "1e-8",
+            "weight_decay": decay.to_string(), "step": "1000"});
+        let mut adamw = operation("adamw", &["param", "grad", "exp_avg", "exp_avg_sq"], &[], &with);
+        adamw["out"] = json!({"exp_avg": {"tensor": "m"}, "exp_avg_sq": {"tensor": "v"}, "param": {"tensor": "p"}});
+        for place in 1..=40u8 {
+            let param = bf16_nearest(0.05 + 0.000_7 * f64::from(place));
+            let (first, second) = (bf16_nearest(0.000_05 * f64::from(place)), bf16_nearest(1e-6));
+            // The moments stay where they are: the gradient that leaves both has the size of their roots.
+            let update = 0.001 * f64::from(first) / f64::from(second).sqrt();
+            let fused = bf16_nearest(f64::from(param) * (1.0 - 0.001 * decay) - update);
+            let plain = bf16_nearest(f64::from(bf16_nearest(f64::from(param) * (1.0 - 0.001 * decay))) - update);
+            let said = |after: f32| {
+                let row = |name, value: f32| -> Row<'_> { (name, &[1], bf16(&[value]), "BF16") };
+                let rows = [
+                    row("param", param),
+                    row("grad", first),
+                    row("exp_avg", first),
+                    row("exp_avg_sq", second),
+                    row("m", first),
+                    row("v", second),
+                    row("p", after),
+                ];
+                // Outputs stand in the order of their names: exp_avg, exp_avg_sq, param.
+                verdicts(&adamw, &rows)[2].clone()
+            };
+            for honest in [fused, plain] {
+                assert_eq!(said(honest), Verdict::Accepted, "{decay} {place}");
+            }
+            let half_step = 2f64.powi(-13);
+            if fused != param && plain != param && update > 1.1 * half_step {
+                unmoved += 1;
+                assert!(matches!(said(param), Verdict::Refused(_)), "{decay} {place}: {update}");
+            }
+            if update > 0.000_5 {
+                let backwards = bf16_nearest(f64::from(param) + update);
+                assert!(matches!(said(backwards), Verdict::Refused(_)), "{decay} {place}");
+            }
+        }
+    }
+    assert!(unmoved > 60, "{unmoved}");
+}
+
+/// Two roundings of F32 and an update below both: whatever was committed there says nothing about it.
+#[test]
+fn an_update_below_two_roundings_proves_nothing() {
+    let with =
+        json!({"lr": "1e-8", "beta1": "0.9", "beta2": "0.999", "eps": "1e-8", "weight_decay": "0.1", "step": "2"});
+    let mut adamw = operation("adamw", &["param", "grad", "exp_avg", "exp_avg_sq"], &[], &with);
+    adamw["out"] = json!({"exp_avg": {"tensor": "m"}, "exp_avg_sq": {"tensor": "v"}, "param": {"tensor": "p"}});
+    let row = |name, value: f32| -> Row<'_> { (name, &[1], floats(&[value]), "F32") };
+    let rows = [
+        row("param", 0.75),
+        row("grad", 0.01),
+        row("exp_avg", 0.01),
+        row("exp_avg_sq", 1e-4),
+        row("m", 0.01),
+        row("v", 1e-4),
+        row("p", 0.75),
+    ];
+    assert!(matches!(verdicts(&adamw, &rows)[2], Verdict::NotProven(_)), "{:?}", verdicts(&adamw, &rows));
+}
+
+/// One row whose target has the share p among many classes, all others alike, in BF16: what PyTorch's loss gives, and zero,
+/// and the other sign.
+#[test]
+fn gradients_at_the_target_are_told_from_nothing_or_not_proven() {
+    let ce = operation("cross-entropy-grad", &["logits", "targets"], &["out"], &json!({"reduction": "sum"}));
+    for classes in [256u64, 50_257] {
+        for (share, is_told) in [(0.01f64, true), (0.5, true), (0.75, true), (0.95, false), (0.99, false)] {
+            let mut logits = vec![0f32; usize::try_from(classes).unwrap()];
+            logits[0] = bf16_nearest((share / (1.0 - share) * (classes as f64 - 1.0)).ln());
+            let sum = f64::from(logits[0]).exp() + (classes as f64 - 1.0);
+            let target = f64::from(logits[0]).exp() / sum - 1.0;
+            let said = |at_target: f64| {
+                let mut out = vec![bf16_nearest(1.0 / sum); logits.len()];
+                out[0] = bf16_nearest(at_target);
+                let shape: &[u64] = &[1, classes];
+                let rows: [Row<'_>; 3] = [
+                    ("logits", shape, bf16(&logits), "BF16"),
+                    ("targets", &[1], ints(&[0]), "I64"),
+                    ("out", shape, bf16(&out), "BF16"),
+                ];
+                entries(&ce, &rows, 2)
+            };
+            let honest = said(target);
+            assert_eq!(honest[1], Verdict::Accepted, "{classes} {share}");
+            assert_eq!(honest[0] == Verdict::Accepted, is_told, "{classes} {share}: {:?}", honest[0]);
+            assert!(!matches!(honest[0], Verdict::Refused(_)), "{classes} {share}: {:?}", honest[0]);
+            for forged in [0.0, -target, target * 0.5] {
+                assert_ne!(said(forged)[0], Verdict::Accepted, "{classes} {share}: {forged}");
+            }
+        }
     }
 }

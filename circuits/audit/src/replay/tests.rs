@@ -49,15 +49,22 @@ fn a_tolerance_is_the_committed_one_and_covers_every_tensor() {
     let (a, b) = (f32s(&[1.0, 2.0]), f32s(&[1.0, f32::from_bits(2f32.to_bits() + 2)]));
     let tensor = |name, bytes| StoredTensor { name, format: Format::F32, bytes };
     let end = [tensor("b", &a), tensor("w", &a)];
+    let zeros = f32s(&[0.0, 0.0]);
+    let before = [tensor("b", &zeros), tensor("w", &zeros)];
     let check = |committed: Digest32, tolerance: &Tolerance, from, root, replayed: &[StoredTensor<'_>]| {
-        let states = (&State { root, tensors: &end }, &State { root: Digest32([7; 32]), tensors: replayed });
+        let start = State { root: START, tensors: &before };
+        let states = (&start, &State { root, tensors: &end }, &State { root: Digest32([7; 32]), tensors: replayed });
         check_within_tolerance(&SPAN, committed, tolerance, from, states)
     };
     let digest = tolerance.digest();
     let near = [tensor("b", &a), tensor("w", &b)];
     let difference = TensorDifference { entries: 4, differing: 1, greatest_ulps: 2 };
     let grade = check(digest, &tolerance, START, END, &near).unwrap();
-    assert_eq!(grade, ReplayGrade::WithinTolerance(difference));
+    let ReplayGrade::WithinTolerance(closeness) = grade else { panic!("{grade:?}") };
+    assert_eq!(closeness.difference, difference);
+    // √((1 + 4) / 2), and 2 units at 2 over two entries.
+    assert!((closeness.moved - 2.5f64.sqrt()).abs() < 1e-12);
+    assert!((closeness.apart - 2f64.powi(-21) / 2f64.sqrt()).abs() < 1e-12);
     assert_eq!(grade.as_str(), "within the declared tolerance");
 
     // A wider tolerance, chosen afterwards.
@@ -87,6 +94,72 @@ fn a_tolerance_is_the_committed_one_and_covers_every_tensor() {
         assert_eq!(check(digest, &tolerance, START, END, &wrong), Err(refused));
     }
     assert_eq!(check(digest, &tolerance, START, END, &[near[1], near[0]]), Err(ReplayRefusal::Order));
+}
+
+/// A tolerance that is wider than the step: whoever ends where the span began would pass.
+#[test]
+fn an_end_that_never_moved_is_within_no_tolerance() {
+    let wide = TensorTolerance { ulps: 1 << 13, absolute_exponent: Some(-8), differing: 1_000_000 };
+    let tolerance = Tolerance::new(wide, Vec::new()).unwrap();
+    let check = |start: &[(&str, &[f32])], end: &[(&str, &[f32])], replayed: &[(&str, &[f32])]| {
+        let own = |tensors: &[(&str, &[f32])]| -> Vec<(String, Vec<u8>)> {
+            tensors.iter().map(|(name, values)| ((*name).to_owned(), f32s(values))).collect()
+        };
+        let (start, end, replayed) = (own(start), own(end), own(replayed));
+        let [start, end, replayed] = [&start, &end, &replayed].map(|tensors| {
+            let one = |(name, bytes)| StoredTensor { name, format: Format::F32, bytes };
+            tensors.iter().map(|(name, bytes)| one((name.as_str(), bytes.as_slice()))).collect::<Vec<_>>()
+        });
+        let states = (
+            &State { root: START, tensors: &start },
+            &State { root: END, tensors: &end },
+            &State { root: Digest32([7; 32]), tensors: &replayed },
+        );
+        check_within_tolerance(&SPAN, tolerance.digest(), &tolerance, START, states)
+    };
+    let (w, moved, near) = ([1.0, -2.0], [1.001, -2.001], [1.001_01, -2.001]);
+    let not_proven = |grade| matches!(grade, Err(ReplayRefusal::NotProven { name, .. }) if name == "w");
+    // The prover committed the start as the end; the replay moved, by less than the tolerance.
+    assert!(not_proven(check(&[("w", &w)], &[("w", &w)], &[("w", &moved)])));
+    // The replay did nothing; the run moved.
+    assert!(not_proven(check(&[("w", &w)], &[("w", &moved)], &[("w", &w)])));
+    // Half of a step, and a step in the other direction.
+    assert!(not_proven(check(&[("w", &w)], &[("w", &moved)], &[("w", &[1.0005, -2.0005])])));
+    assert!(not_proven(check(&[("w", &w)], &[("w", &moved)], &[("w", &[0.999, -1.999])])));
+    assert!(check(&[("w", &w)], &[("w", &moved)], &[("w", &near)]).is_ok());
+    // One tensor that moved a lot speaks for no other.
+    let loud = [("v", &[5.0f32, 9.0][..]), ("w", &w[..])];
+    assert!(not_proven(check(&[("v", &w), ("w", &w)], &loud, &[("v", &[5.0, 9.0]), ("w", &moved)])));
+    // What is frozen stays the same to the bit; what is new moved from zero; what is gone is refused.
+    assert!(check(&[("w", &w)], &[("w", &w)], &[("w", &w)]).is_ok());
+    assert!(check(&[], &[("w", &moved)], &[("w", &near)]).is_ok());
+    let gone = check(&[("a", &w), ("w", &w)], &[("w", &moved)], &[("w", &near)]);
+    assert_eq!(gone, Err(ReplayRefusal::Tensors { name: "a".to_owned() }));
+    let longer = check(&[("w", &[1.0])], &[("w", &moved)], &[("w", &near)]);
+    assert_eq!(longer, Err(ReplayRefusal::Tensors { name: "w".to_owned() }));
+}
+
+#[test]
+fn the_start_that_is_measured_from_is_the_committed_one() {
+    let tolerance = Tolerance::new(LOOSE, Vec::new()).unwrap();
+    let state = |root| State { root, tensors: &[] };
+    let states = (&state(END), &state(END), &state(END));
+    let refused = ReplayRefusal::NotTheStart { committed: START, found: END };
+    assert_eq!(check_within_tolerance(&SPAN, tolerance.digest(), &tolerance, START, states), Err(refused));
+}
+
+#[test]
+fn a_tolerance_leaves_a_number_its_size() {
+    let of = |ulps, absolute_exponent| TensorTolerance { ulps, absolute_exponent, differing: 1_000_000 };
+    for wide in [of(u32::MAX, None), of((1 << 13) + 1, None), of(0, Some(-7)), of(0, Some(127))] {
+        assert_eq!(Tolerance::new(wide, Vec::new()), Err(ToleranceError::Policy), "{wide:?}");
+    }
+    for (format, most) in [(Format::F32, 1 << 13), (Format::Bf16, 8), (Format::E4m3, 1)] {
+        let bytes = vec![0; format.bytes()];
+        assert!(of(most, None).compare(format, &bytes, &bytes).is_ok());
+        let refused = ToleranceError::Units { found: most + 1, most, format };
+        assert_eq!(of(most + 1, None).compare(format, &bytes, &bytes), Err(refused));
+    }
 }
 
 #[test]

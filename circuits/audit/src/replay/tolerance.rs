@@ -10,8 +10,11 @@ use crate::number::{Format, Number};
 pub const MAX_TOLERANCES: usize = 4_096;
 /// Longest name, in bytes: the checkpoint reader's.
 const MAX_NAME_BYTES: usize = 4_096;
-/// Exponents of an absolute tolerance: those of f32.
-const EXPONENTS: std::ops::RangeInclusive<i16> = -149..=127;
+/// Greatest exponent of an absolute tolerance: wider than any update of a weight, and far below a weight of 1. That a span
+/// moved further is asked beside it.
+pub const MAX_ABSOLUTE_EXPONENT: i16 = -8;
+/// Exponents of an absolute tolerance, from f32's smallest.
+const EXPONENTS: std::ops::RangeInclusive<i16> = -149..=MAX_ABSOLUTE_EXPONENT;
 const MILLION: u64 = 1_000_000;
 
 /// What one tensor is allowed.
@@ -78,6 +81,16 @@ pub enum ToleranceError {
     /// No whole number of entries, or two lengths.
     #[error("the bytes are no whole number of entries, or not as many on both sides")]
     Bytes,
+    /// More units than the format has room for.
+    #[error("a tolerance of {found} units in the last place of {format}; at most {most} say anything")]
+    Units {
+        /// By the tolerance.
+        found: u32,
+        /// Greatest for the format.
+        most: u32,
+        /// How the tensor is stored.
+        format: Format,
+    },
     /// A tolerance out of range, or tensors out of order.
     #[error("a tolerance is out of range, or its tensors are not ascending, each once")]
     Policy,
@@ -88,7 +101,7 @@ impl ToleranceError {
     #[must_use]
     pub const fn culprit(&self) -> Culprit {
         match self {
-            Self::Bytes | Self::Policy => Culprit::Malformed,
+            Self::Bytes | Self::Policy | Self::Units { .. } => Culprit::Malformed,
             _ => Culprit::Rejected,
         }
     }
@@ -104,7 +117,7 @@ impl Tolerance {
         let are_named = tensors.iter().all(|(name, _)| name.len() <= MAX_NAME_BYTES);
         let all_in_range = tensors.iter().map(|(_, tolerance)| tolerance).chain([&default]).all(|tolerance| {
             let is_exponent = tolerance.absolute_exponent.is_none_or(|exponent| EXPONENTS.contains(&exponent));
-            is_exponent && u64::from(tolerance.differing) <= MILLION
+            is_exponent && u64::from(tolerance.differing) <= MILLION && tolerance.ulps <= most_units(Format::F32)
         });
         if tensors.len() <= MAX_TOLERANCES && is_ascending && are_named && all_in_range {
             Ok(Self { default, tensors })
@@ -151,6 +164,10 @@ impl TensorTolerance {
         if one.len() != other.len() || one.len().checked_rem(size) != Some(0) {
             return Err(ToleranceError::Bytes);
         }
+        let most = most_units(format);
+        if self.ulps > most {
+            return Err(ToleranceError::Units { found: self.ulps, most, format });
+        }
         let mut difference = TensorDifference::default();
         for (entry, (one, other)) in (0u64..).zip(one.chunks_exact(size).zip(other.chunks_exact(size))) {
             difference.entries = difference.entries.saturating_add(1);
@@ -179,6 +196,16 @@ impl TensorTolerance {
             return Err(ToleranceError::Differing { differing, entries, allowed });
         }
         Ok(difference)
+    }
+}
+
+/// Most units in the last place that a tolerance may have: a thousandth of a number in f32, and the few that leave a number
+/// of a narrow format its size.
+const fn most_units(format: Format) -> u32 {
+    match format {
+        Format::F32 => 1 << 13,
+        Format::Bf16 => 8,
+        Format::E4m3 => 1,
     }
 }
 

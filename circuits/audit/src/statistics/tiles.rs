@@ -19,7 +19,7 @@ pub struct TileTotals {
     pub wide: u64,
     /// Outputs of accepted tiles.
     pub entries: u64,
-    /// Outputs with an envelope small beside their tile.
+    /// Outputs with an envelope of at most a tenth of their sum.
     pub informative: u64,
     /// Outputs that are a sum of nothing but zeros.
     pub empty: u64,
@@ -80,7 +80,9 @@ impl TileTotals {
     #[must_use]
     pub fn leans(&self) -> bool {
         let spread = self.squares.isqrt().saturating_mul(DEVIATIONS);
-        let entries = i64::try_from(self.entries).unwrap_or(i64::MAX);
+        // An empty output has no error, and so no part in what the others may have.
+        let filled = self.entries.saturating_sub(self.empty);
+        let entries = i64::try_from(filled).unwrap_or(i64::MAX);
         let most = i64::try_from(spread).unwrap_or(i64::MAX).saturating_add(entries.saturating_mul(LEANING));
         [self.signed, self.outward].iter().any(|sum| sum.saturating_abs() > most)
     }

@@ -84,6 +84,13 @@ impl Cut {
 }
 
 impl Block {
+    /// Its rows, each with the bytes of one element and its own.
+    pub(super) fn vectors(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let [rows, cols] = [self.rows, self.cols].map(|extent| usize::try_from(extent).unwrap_or(usize::MAX));
+        let size = self.bytes.len().checked_div(rows.saturating_mul(cols)).unwrap_or_default();
+        self.bytes.chunks_exact(size.saturating_mul(cols).max(1)).map(move |vector| (size, vector))
+    }
+
     /// One more column; a single element serves all rows.
     fn append(&mut self, column: &[&[u8]]) {
         let width =

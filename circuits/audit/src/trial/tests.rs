@@ -256,3 +256,39 @@ fn a_strip_is_read_in_few_pieces_and_a_longer_one_not_at_all() {
     let (tiles, reads) = rehearsed(k + 1);
     assert_eq!((tiles.not_proven, tiles.draws, reads), (1, 1, 0));
 }
+
+/// One product passed off as two: rows of the second stand in the first, and every draw alone is right.
+#[test]
+fn repeats_show_over_all_draws_and_not_only_within_a_strip() {
+    let (graph, file) = batched();
+    let once = rehearsed(&graph, &file, 200).operands;
+    // Two products of 19 rows and 33 columns, all drawn; A repeats itself every 23 elements of its making, and not by rows.
+    assert_eq!((once.vectors, once.not_compared), (2 * (19 + 33), 0));
+    let mut again = graph;
+    for (operand, strides) in [("a", json!([0, 1, 19])), ("b", json!([0, 33, 1]))] {
+        let shape = if operand == "a" { json!([2, 19, 5]) } else { json!([2, 5, 33]) };
+        again["operations"][0]["in"][operand] = json!({"tensor": operand, "shape": shape, "strides": strides});
+    }
+    // Read from one place they are one vector, drawn twice.
+    assert_eq!(rehearsed(&again, &file, 200).operands.vectors, 19 + 33);
+    // Copied to another place they are repeats.
+    let mut copied = file.clone();
+    let tensor = |name: &str, file: &[u8]| {
+        let header = u64::from_le_bytes(file[..8].try_into().unwrap());
+        let header = usize::try_from(header).unwrap();
+        let text: Value = serde_json::from_slice(&file[8..8 + header]).unwrap();
+        let [from, to] = [0, 1].map(|end| usize::try_from(text[name]["data_offsets"][end].as_u64().unwrap()).unwrap());
+        (8 + header + from, 8 + header + to)
+    };
+    for name in ["a", "b"] {
+        let (from, to) = tensor(name, &file);
+        let half = (to - from) / 2;
+        copied.copy_within(from..from + half, from + half);
+    }
+    let (mut graph, _) = batched();
+    graph["tensors_sha256"] = json!(sha256(&copied));
+    let twice = rehearsed(&graph, &copied, 200).operands;
+    assert!(twice.repeated >= 19 + 33 && twice.vectors == 2 * (19 + 33), "{twice:?} {once:?}");
+    assert!(once.repeated < 19 + 33, "{once:?}");
+    assert!(once.zeros > 0 && once.zeros < once.entries / 4, "{once:?}");
+}

@@ -180,7 +180,7 @@ impl Answer<'_> {
     }
 
     fn object(&self) -> Value {
-        let Outcome { tiles, links, opened, coverage, .. } = self.outcome;
+        let Outcome { tiles, links, opened, operands, coverage, .. } = self.outcome;
         let tally = |tally: &Tally| {
             let Tally { draws, accepted, refused, not_proven } = tally;
             json!({"draws": draws, "accepted": accepted, "refused": refused, "not_proven": not_proven})
@@ -208,6 +208,10 @@ impl Answer<'_> {
                 "checked": opened.checked, "product": opened.product, "boundary": opened.boundary,
                 "declared": opened.declared, "unlinked": opened.unlinked
             },
+            "operands": {
+                "entries": operands.entries, "zeros": operands.zeros, "vectors": operands.vectors,
+                "repeated": operands.repeated, "not_compared": operands.not_compared
+            },
             "checkpoint_compared": self.compared,
             "seed": hex::encode(self.seed),
             "randomness": if self.chosen { "given" } else { "self-check" },
@@ -215,7 +219,7 @@ impl Answer<'_> {
     }
 
     fn text(&self, paint: Paint) -> String {
-        let Outcome { tiles, links, opened, coverage, refusals } = self.outcome;
+        let Outcome { tiles, links, opened, operands, coverage, refusals } = self.outcome;
         let verdict = if self.holds() { paint.good("accepted") } else { paint.bad("rejected") };
         let mut text = format!("{verdict}, in a rehearsal: nothing was committed before the draw\n\n");
         let line = |name: &str, tally: &Tally| {
@@ -248,6 +252,10 @@ impl Answer<'_> {
         for constant in self.constants() {
             text.push_str(&format!("constant, not compared         {constant}\n"));
         }
+        text.push_str(&format!(
+            "zeros, repeats of operands     {} of {} entries, {} of {} rows and columns\n",
+            operands.zeros, operands.entries, operands.repeated, operands.vectors
+        ));
         if !self.compared {
             text.push_str(&paint.quiet("the checkpoint before the step was not compared: --checkpoint FILE\n"));
         }

@@ -163,7 +163,10 @@ fn partial_sums_add_up_or_are_refused() {
     for format in [Format::F32, Format::Bf16] {
         let policy = OperationPolicy::of(Format::Bf16, format);
         let rounded: Vec<f32> = sum.iter().map(|value| rounded(format, *value)).collect();
-        assert!(matches!(parts.check(&output(format, &rounded), &policy), TileVerdict::Accepted(_)));
+        match parts.check(&output(format, &rounded), &policy) {
+            TileVerdict::Accepted(facts) => assert_eq!((facts.left_zeros, facts.left_entries), (0, 512)),
+            other => panic!("{other:?}"),
+        }
         // A part left out, zeros, and the sum of another scale.
         for wrong in [one.c.concat(), vec![0.0; 256], rounded.iter().map(|value| value * 1.01).collect()] {
             let wrong: Vec<f32> = wrong.iter().map(|value| super::rounded(format, *value)).collect();
@@ -172,6 +175,12 @@ fn partial_sums_add_up_or_are_refused() {
         }
     }
     let policy = OperationPolicy::of(Format::Bf16, Format::F32);
+    // Parts that are zero are counted like operands that are.
+    let nothing = output(Format::F32, &[0.0; 256]);
+    match PartialSums::new(vec![tile(&one), nothing]).unwrap().check(&tile(&one), &policy) {
+        TileVerdict::Accepted(facts) => assert_eq!((facts.left_zeros, facts.left_entries), (256, 512)),
+        other => panic!("{other:?}"),
+    }
     let narrow = output(Format::Bf16, &sum);
     assert!(matches!(parts.check(&narrow, &policy), TileVerdict::Refused(TileRefusal::Format { .. })));
     let small = Tile::new(Format::F32, 1, 16, vec![0; 64]).unwrap();
