@@ -303,7 +303,7 @@ mod tests {
             "| verify the demo's bundle, `weighbridge verify` | 250.0 ms | ≤ 0.5 s |",
             "| report of the demo's bundle as a page | 0.9 µs | ≤ 0.2 s |",
             "| peak memory of that process | not measured | ≤ 128 MiB |",
-            "| meter proof, per interval of a full chain | not measured | |",
+            "| long leaf of the meter, processor time | not measured | |",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
         }
