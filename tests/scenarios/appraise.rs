@@ -7,8 +7,10 @@ mod vectors;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use serde_json::Value;
+use weighbridge_attest_types::{AppraisalPolicy, Requirement};
 use weighbridge_tests::vectors::{Appraisal, Case};
 use weighbridge_tests::{Ran, run};
 
@@ -74,6 +76,20 @@ impl Answer {
     pub(crate) fn tier(&self) -> &str {
         self.object["claims"]["tier"].as_str().expect("a tier")
     }
+}
+
+/// A policy that lets boards pass whose manifests nobody captured.
+pub(crate) fn without_manifests() -> PathBuf {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut policy = AppraisalPolicy::built_in();
+        policy.id = "without-manifests".to_owned();
+        policy.nvidia.reference_values = Requirement::Waived { reason: "no manifests were captured".to_owned() };
+        write(folder.path(), "policy.json", serde_json::to_vec(&policy).expect("a policy is JSON"));
+        folder
+    });
+    folder.path().join("policy.json")
 }
 
 /// Path of a file of a case.

@@ -281,7 +281,7 @@ fn both_programs_complete_in_bash_and_have_pages() {
         let path = program(name);
         let script = run(Command::new(&path).args(["completions", "bash"]));
         assert_eq!(script.code, Some(0), "{}", script.stderr);
-        assert!(script.stdout.contains(&format!("_{name}()")), "{}", script.stdout);
+        assert!(script.stdout.contains(&format!("_{}()", name.replace('-', "__"))), "{}", script.stdout);
         let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn().expect("bash starts");
         bash.stdin.take().expect("a pipe").write_all(script.stdout.as_bytes()).expect("writes");
         assert!(bash.wait().expect("ends").success(), "bash -n refuses the completions of {name}");

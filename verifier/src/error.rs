@@ -514,7 +514,7 @@ impl CliError {
             Self::NoExports => "export-missing",
             Self::Relations(_) => "statement-not-possible",
             Self::Memory { .. } | Self::NoMemoryFigure => "memory-too-small",
-            Self::Disk { .. } => "disk-full",
+            Self::Disk { .. } => "proof-disk-full",
             Self::PieceLost => "piece-lost",
             Self::OtherCircuits { .. } => "proof-of-another-version",
             Self::NoDefaultStatement(_) => "no-default-statement",

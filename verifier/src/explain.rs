@@ -53,7 +53,8 @@ mod tests {
     fn codes(source: &str) -> BTreeSet<&str> {
         let begin = source.find("fn code(&self)").unwrap();
         let body = source[begin..].split("\n    }\n").next().unwrap();
-        body.split("=> \"").skip(1).filter_map(|rest| rest.split('"').next()).collect()
+        let arms = body.split("=>").skip(1).map(|arm| arm.trim_start_matches([' ', '{', '\n']));
+        arms.filter_map(|arm| arm.strip_prefix('"')?.split('"').next()).collect()
     }
 
     /// The codes that a requirement which is not met can give, read from their source.

@@ -9,7 +9,7 @@ use weighbridge_attest_types::{Canonical as _, EvidenceSet, RunManifest, device_
 use weighbridge_tests::SampleRun;
 use weighbridge_tests::vectors::{Appraisal, Case};
 
-use super::{Answer, Line, path, write};
+use super::{Answer, Line, path, without_manifests, write};
 
 /// A captured board: reports and chains of eight or four GPUs, and the nonce that all answer.
 struct Board {
@@ -38,7 +38,10 @@ fn board(name: &str) -> Option<Board> {
 
 impl Board {
     fn line(&self) -> Line {
-        Line::new("nvidia-gpu").with("--nonce", &self.nonce).with("--at", &self.at)
+        Line::new("nvidia-gpu")
+            .with("--nonce", &self.nonce)
+            .with("--at", &self.at)
+            .with("--policy", without_manifests())
     }
 }
 
@@ -108,7 +111,7 @@ fn a_device_counts_once_and_the_roster_is_exact() {
     let mut twice = board.reports.clone();
     twice[3] = twice[0].clone();
     let answer = board.line().all("--evidence", &twice).all("--evidence", &board.chains).run();
-    assert_eq!((answer.code(), answer.reasons()), (Some(4), vec!["device-repeated"]));
+    assert_eq!((answer.code(), answer.reasons()), (Some(4), vec!["device-repeated", "topology-repeated"]));
     let all = || board.line().all("--evidence", &board.reports).all("--evidence", &board.chains);
     let names = devices(&all().run());
     let with = |names: &[String]| names.iter().fold(all(), |line, name| line.with("--device", name)).run();
@@ -131,7 +134,8 @@ fn a_device_counts_once_and_the_roster_is_exact() {
 #[test]
 fn another_nonce_rejects_every_device() {
     let Some(board) = board("h100-590.12-ppcie-4gpu") else { return };
-    let line = Line::new("nvidia-gpu").with("--at", &board.at).with("--nonce", "ab".repeat(32));
+    let line = Line::new("nvidia-gpu").with("--at", &board.at).with("--policy", without_manifests());
+    let line = line.with("--nonce", "ab".repeat(32));
     let answer = line.all("--evidence", &board.reports).all("--evidence", &board.chains).run();
     assert_eq!((answer.code(), answer.reasons()), (Some(5), vec!["nonce-differs"; 4]));
     assert_eq!(answer.tier(), "contraindicated");
@@ -151,7 +155,11 @@ impl Simulated {
         run.quote_all();
         let folder = tempfile::tempdir().expect("a temporary folder");
         run.world.write_trust_roots(&folder.path().join("roots")).expect("anchors are written");
-        write(folder.path(), "collateral.json", run.world.collateral_json());
+        let endorsements = folder.path().join("endorsements");
+        std::fs::create_dir(&endorsements).expect("a folder");
+        for (number, file) in run.world.endorsements().into_iter().enumerate() {
+            write(&endorsements, &number.to_string(), file);
+        }
         write(folder.path(), "run-manifest", run.manifest.to_bytes());
         let at = "2026-11-01T00:10:00Z".to_owned();
         Self { run, folder, at }
@@ -164,7 +172,7 @@ impl Simulated {
     fn line(&self, set: &EvidenceSet) -> Line {
         Line::new("evidence-set")
             .with("--evidence", write(self.path(), "set", set.to_bytes()))
-            .with("--endorsements", self.path().join("collateral.json"))
+            .with("--endorsements", self.path().join("endorsements"))
             .with("--trust-roots", self.path().join("roots"))
             .with("--at", &self.at)
     }
@@ -197,7 +205,7 @@ fn a_composite_is_accepted_as_one_and_says_what_ties_it() {
     // Without the development roots it hangs on nothing.
     let set = write(desk.path(), "set", desk.head_set().to_bytes());
     let line = Line::new("evidence-set").with("--evidence", set).with("--at", &desk.at);
-    let answer = line.with("--endorsements", desk.path().join("collateral.json")).run();
+    let answer = line.with("--endorsements", desk.path().join("endorsements")).run();
     assert_eq!(answer.code(), Some(4));
 }
 

@@ -68,7 +68,7 @@ fn chains_of_unknown_chips_are_unsupported_and_misnamed_ones_untrusted() {
     assert_eq!((error.culprit(), error.code()), (Culprit::Untrusted, "unknown-root"));
     assert_eq!(found(verify_as(&named("gb100"), &[], |_| {})), untrusted(&["gpu-chain-names"]));
     let switch = found(verify_as(&DeviceModel::switch(), &[], |_| {}));
-    assert_eq!(switch, untrusted(&["gpu-chain-names", "gpu-fwid-differs"]));
+    assert_eq!(switch, untrusted(&["gpu-chain-names"]));
     let prefix = DeviceModel { pdi_prefix: 0x50, ..DeviceModel::hopper() };
     assert_eq!(found(verify_as(&prefix, &[], |_| {})), untrusted(&["gpu-pdi"]));
     // A switch's chip below the GPU's processor, and a GPU's chip under a switch's identity, are neither.

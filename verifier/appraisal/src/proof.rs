@@ -49,7 +49,8 @@ pub fn check_proof_file(file: &ProofFile, manifest: &RunManifest, ledgers: &[&Ch
     let mut checks = Checks::default();
     let subject = StatementSubject::of(manifest, ledgers);
     check_about(file.parts(), Some(&subject), &mut checks);
-    checks.close(None)
+    // No report belongs to a proof alone; what is asked about evidence is asked of a bundle.
+    Outcome { checks: checks.into_list(), report: None }
 }
 
 /// Everything about a statement and its proof; without a subject, there is nothing that it could be about.

@@ -245,8 +245,9 @@ mod tests {
         assert_eq!(relations(&[], &weighed).unwrap(), []);
         let many: Vec<StatementAbout> = built_in_profiles()
             .iter()
-            .flat_map(|profile| [Component::Declared, Component::Metered].map(|component| (component, profile.value)))
-            .map(|(component, value)| about(component, Statement::Relation(Relation::Le(value))))
+            .flat_map(|profile| [Relation::Le(profile.value), Relation::Gt(profile.value)])
+            .flat_map(|relation| [Component::Declared, Component::Metered].map(|component| (component, relation)))
+            .map(|(component, relation)| about(component, Statement::Relation(relation)))
             .collect();
         let refused = relations(&many, &weighed);
         assert!(refused.is_err_and(|error| matches!(error, CliError::Relations(_))));

@@ -249,7 +249,7 @@ mod tests {
         for verdict in [
             "below — this run alone  eu-ai-act-51-2 (1.0×10^25 FLOP)",
             "below — this run alone  eu-gpai-2-1 (1.0×10^23 FLOP)",
-            "straddles — this run alone  demo (1.0×10^18 FLOP)",
+            "straddles — this run alone  demo (1.0×10^18 FLOP, demonstration, not a law)",
         ] {
             assert!(text.contains(&format!("\n  simulated: {verdict}\n")), "{text}");
         }

@@ -188,7 +188,7 @@ pub(super) const ERRORS: &[Explanation] = &[
         "Give more with --memory, or prove on a larger machine.",
     ),
     row(
-        "disk-full",
+        "proof-disk-full",
         "The room for finished pieces of a proof.",
         "They would not fit.",
         YOU,

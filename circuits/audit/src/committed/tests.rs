@@ -227,9 +227,12 @@ fn a_plan_tells_the_allowances_for_a_prover_who_hears_each_outcome() {
     let [flop, _] = &StratumPlan::of(&policy(300))[..] else { panic!("two strata") };
     let cap = 1u128 << 40;
     // U at 97.5 %, of which 0, 1, 2 failures have a half, a sixth and a twelfth: 4.382, 7.636, 10.346 (decision 0048).
-    for ((failures, allowance), least, most) in
-        [(&flop.allowances[0], 4_381, 4_383), (&flop.allowances[1], 7_635, 7_638), (&flop.allowances[2], 10_345, 10_347)]
-            .map(|(row, least, most)| (row, least, most))
+    for ((failures, allowance), least, most) in [
+        (&flop.allowances[0], 4_381, 4_383),
+        (&flop.allowances[1], 7_635, 7_638),
+        (&flop.allowances[2], 10_345, 10_347),
+    ]
+    .map(|(row, least, most)| (row, least, most))
     {
         let thousandths = allowance.as_ref().unwrap() * 300 * 1_000 / cap;
         assert!((least..=most).contains(&thousandths), "{failures} failures: {thousandths}");
