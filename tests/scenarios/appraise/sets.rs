@@ -254,7 +254,7 @@ fn a_composite_with_one_false_member_is_refused_by_that_member() {
     assert_eq!((code, codes.as_str()), (Some(4), "report-data-differs"));
     // The same device twice, padded, or bytes after the end.
     let (code, codes, _) = refused(&|set| set.devices[1] = set.devices[0].clone());
-    assert_eq!((code, codes.as_str()), (Some(4), "device-repeated"));
+    assert!(code == Some(4) && codes.split(' ').all(|code| code == "device-repeated"), "{code:?} {codes}");
     let (code, codes, _) = refused(&|set| set.devices[0].report.push(0));
     assert_eq!((code, codes.as_str()), (Some(3), "report-not-canonical"));
     let cut = write(desk.path(), "cut", &set.to_bytes()[..100]);
