@@ -5,8 +5,8 @@
 //! A framework may round to the state's format after every elementary operation (the plain loops of PyTorch) or only once
 //! at the end (fused kernels): the bound is that of the first. AdamW's decay is the exception: in a narrow format a bound of
 //! two roundings is wider than most updates, and unchanged weights would pass; so the few numbers that a kernel can have
-//! made of the decayed parameter are tried one by one, each followed by one rounding. State that was stored is taken as it stands, not as it
-//! should be: its own entry is checked apart.
+//! made of the decayed parameter are tried one by one, each followed by one rounding. State that was stored is taken as it
+//! stands, not as it should be: its own entry is checked apart.
 
 use crate::approx::{Approx, power};
 use crate::link::elements::{Elements, Fault};
@@ -127,10 +127,17 @@ fn decayed(parameter: Approx, factor: f64, format: FloatFormat) -> Vec<Approx> {
     if factor == 1.0 {
         return vec![parameter];
     }
-    if matches!(format, FloatFormat::F32 | FloatFormat::F64) {
-        return vec![parameter.times(Approx::held(factor, format)).stored(format)];
-    }
     let exact = Approx::exact(factor);
+    let bound = parameter.times(Approx::held(factor, format)).stored(format);
+    match format {
+        FloatFormat::F64 => return vec![bound],
+        // One rounding, of the product with either factor; where another order rounded a tie the other way, the bound.
+        FloatFormat::F32 => {
+            let products = [exact, exact.nearest(format)].map(|factor| Approx::exact(parameter.value * factor.value));
+            return products.into_iter().map(|product| product.nearest(format)).chain([bound]).collect();
+        }
+        FloatFormat::Bf16 | FloatFormat::F16 => {}
+    }
     let factors = [exact, exact.nearest(FloatFormat::F32), exact.nearest(format)];
     let products = factors.map(|factor| Approx::exact(parameter.value * factor.value));
     products.iter().flat_map(|product| [product.rounded(FloatFormat::F32), stored_once(*product, format)]).collect()

@@ -330,7 +330,8 @@ fn weights_that_were_not_moved_are_no_update_in_bf16() {
     assert!(unmoved > 60, "{unmoved}");
 }
 
-/// Two roundings of F32 and an update below both: whatever was committed there says nothing about it.
+/// Two roundings of F32 and an update below both: the number that one rounding gives passes, and what only two of them could
+/// give says nothing.
 #[test]
 fn an_update_below_two_roundings_proves_nothing() {
     let with =
@@ -338,16 +339,23 @@ fn an_update_below_two_roundings_proves_nothing() {
     let mut adamw = operation("adamw", &["param", "grad", "exp_avg", "exp_avg_sq"], &[], &with);
     adamw["out"] = json!({"exp_avg": {"tensor": "m"}, "exp_avg_sq": {"tensor": "v"}, "param": {"tensor": "p"}});
     let row = |name, value: f32| -> Row<'_> { (name, &[1], floats(&[value]), "F32") };
-    let rows = [
-        row("param", 0.75),
-        row("grad", 0.01),
-        row("exp_avg", 0.01),
-        row("exp_avg_sq", 1e-4),
-        row("m", 0.01),
-        row("v", 1e-4),
-        row("p", 0.75),
-    ];
-    assert!(matches!(verdicts(&adamw, &rows)[2], Verdict::NotProven(_)), "{:?}", verdicts(&adamw, &rows));
+    let said = |after: f32| {
+        let rows = [
+            row("param", 0.75),
+            row("grad", 0.01),
+            row("exp_avg", 0.01),
+            row("exp_avg_sq", 1e-4),
+            row("m", 0.01),
+            row("v", 1e-4),
+            row("p", after),
+        ];
+        verdicts(&adamw, &rows)[2].clone()
+    };
+    assert_eq!(said(0.75), Verdict::Accepted);
+    let beside = f32::from_bits(0.75f32.to_bits() - 1);
+    assert!(matches!(said(beside), Verdict::NotProven(_)), "{:?}", said(beside));
+    let far = f32::from_bits(0.75f32.to_bits() - 9);
+    assert!(matches!(said(far), Verdict::Refused(_)), "{:?}", said(far));
 }
 
 /// One row whose target has the share p among many classes, all others alike, in BF16: what PyTorch's loss gives, and zero,
