@@ -418,7 +418,7 @@ impl BatchLog {
 }
 
 /// Holds one row of a trace's batch tensors to a record: a record is the rows of the named tensors, one after the other,
-/// as the job read them. `unit` is the one that the opening was held to ([`check_ordered`], [`check_logged`]); a field
+/// as the job read them. `unit` is the one that the opening was held to ([`check_ordered`], [`BatchLog::check`]); a field
 /// `MICRO-BATCH/NAME` is of that micro-batch.
 ///
 /// # Errors

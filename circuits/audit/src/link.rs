@@ -4,7 +4,7 @@
 //! decision 0041.
 //!
 //! Identity-like operations keep every bit. All others are held to the number that they stand for, within the roundings
-//! that a framework makes on the way ([`Approx`]). An operation that is not covered is answered [`Verdict::Declared`].
+//! that a framework makes on the way (`Approx`). An operation that is not covered is answered [`Verdict::Declared`].
 
 pub(crate) mod elements;
 mod loss;
