@@ -59,7 +59,8 @@ ledgers:
 kills:
     WEIGHBRIDGE_KILLS=50 cargo test --release --workspace --test scenarios killed_prover
 
-# Prove a sample of generated ledgers, and write the tables of docs/scale.md; `--whole` proves its smallest cluster too.
+# Prove a sample of generated ledgers, and write the tables of docs/scale.md; `--whole` proves its smallest cluster and
+# trees of 1 to 64 leaves too.
 scale *WHOLE:
     cargo run --release --bin weighbridge-scale -- {{WHOLE}}
 

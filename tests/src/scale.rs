@@ -6,11 +6,11 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use weighbridge_circuits::{CATALOG, JobKind, LeafChoice};
+use weighbridge_circuits::{CATALOG, JobKind, LeafChoice, check_threshold};
 
-use crate::pieces::{Pieces, generated_chain, peak_memory};
+use crate::pieces::{Pieces, generated_chain, peak_memory, processor_time};
 
 /// The tables stand after this line of docs/scale.md,
 pub const BEGIN: &str = "<!-- scale: written by `just scale` -->";
@@ -24,6 +24,11 @@ const SEGMENT_INTERVALS: u64 = 64;
 /// What the smallest cluster takes: it is proven whole.
 const WHOLE: Cluster = Cluster { nodes: 10, minutes: 10 };
 const DAYS: u64 = 90;
+/// Short leaves of the trees that are proven whole, and intervals of one.
+const TREES: [u64; 4] = [1, 4, 16, 64];
+const SHORT_INTERVALS: u64 = 11 * SEGMENT_INTERVALS;
+/// How often a proof is checked; the middle one counts.
+const CHECKS: usize = 21;
 
 /// Nodes that weigh for ninety days.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +46,19 @@ const CLUSTERS: [Cluster; 6] = [
     Cluster { nodes: 10_000, minutes: 10 },
     Cluster { nodes: 10_000, minutes: 1 },
 ];
+
+/// What was proven from end to end, and what it took.
+struct Proven {
+    cluster: Duration,
+    trees: Vec<Tree>,
+}
+
+/// The published proof over so many leaves.
+struct Tree {
+    leaves: u64,
+    bytes: usize,
+    checked: Duration,
+}
 
 /// Processor time of one proof of each kind, the mean of a sample.
 struct Sample {
@@ -96,8 +114,8 @@ fn bytes_of(leaves: u64) -> u64 {
     leaves * body + (leaves - 1) * of(JobKind::Fold) as u64 + of(JobKind::Threshold) as u64
 }
 
-/// The program: `weighbridge-scale` proves a sample, `weighbridge-scale --whole` the smallest cluster from end to end as
-/// well; both write the page.
+/// The program: `weighbridge-scale` proves a sample, `weighbridge-scale --whole` the smallest cluster and four trees from
+/// end to end as well; both write the page.
 #[must_use]
 pub fn main() -> ExitCode {
     let is_whole = std::env::args().nth(1).is_some_and(|argument| argument == "--whole");
@@ -114,15 +132,10 @@ fn write(is_whole: bool) -> Result<(), Box<dyn Error>> {
     let mut pieces = Pieces::new();
     // Two long leaves and a fold; memory is looked at before the compact form, which has a figure of its own.
     pieces.prove(&[generated_chain(0, 2 * LEAF_SEGMENTS * SEGMENT_INTERVALS)], LeafChoice::Any, false);
-    let proven = is_whole.then(|| {
-        let chains: Vec<_> = (0..WHOLE.nodes).map(|node| generated_chain(node, WHOLE.intervals_of_a_chain())).collect();
-        let before = crate::pieces::processor_time();
-        pieces.prove(&chains, LeafChoice::Any, false);
-        crate::pieces::processor_time().saturating_sub(before)
-    });
+    let proven = is_whole.then(|| Proven { cluster: cluster(&mut pieces), trees: trees(&mut pieces) });
     let worker = peak_memory();
     pieces.prove(&[generated_chain(0, 64)], LeafChoice::Any, true);
-    let text = page(&Sample::of(&pieces), worker, peak_memory(), proven);
+    let text = page(&Sample::of(&pieces), worker, peak_memory(), proven.as_ref());
     print!("{text}");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(PAGE);
     let whole = std::fs::read_to_string(&path)?;
@@ -132,7 +145,30 @@ fn write(is_whole: bool) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn page(sample: &Sample, worker: u64, compact: u64, whole: Option<Duration>) -> String {
+/// The smallest cluster from end to end.
+fn cluster(pieces: &mut Pieces) -> Duration {
+    let chains: Vec<_> = (0..WHOLE.nodes).map(|node| generated_chain(node, WHOLE.intervals_of_a_chain())).collect();
+    let before = processor_time();
+    pieces.prove(&chains, LeafChoice::Any, false);
+    processor_time().saturating_sub(before)
+}
+
+fn trees(pieces: &mut Pieces) -> Vec<Tree> {
+    let tree = |leaves: u64| {
+        let proof = pieces.prove(&[generated_chain(1, leaves * SHORT_INTERVALS)], LeafChoice::Short, false);
+        let check = |_| {
+            let before = Instant::now();
+            check_threshold(&proof.public, &proof.proof).expect("a proof that holds");
+            before.elapsed()
+        };
+        let mut checks: Vec<_> = (0..CHECKS).map(check).collect();
+        checks.sort_unstable();
+        Tree { leaves, bytes: proof.proof.len(), checked: checks[CHECKS / 2] }
+    };
+    TREES.into_iter().map(tree).collect()
+}
+
+fn page(sample: &Sample, worker: u64, compact: u64, whole: Option<&Proven>) -> String {
     let mut text = format!(
         "{}, {}: processor time of one proof, measured.\n\n\
          | circuit | rows | proofs | one proof | circuit built, once | proof |\n|---|---|---|---|---|---|\n",
@@ -150,6 +186,9 @@ fn page(sample: &Sample, worker: u64, compact: u64, whole: Option<Duration>) -> 
             mean.as_secs_f64()
         );
     }
+    if let Some(proven) = whole {
+        text.push_str(&said_of(proven));
+    }
     let mib = |bytes: u64| bytes >> 20;
     let _ = write!(
         text,
@@ -163,7 +202,7 @@ fn page(sample: &Sample, worker: u64, compact: u64, whole: Option<Duration>) -> 
         let leaves = cluster.leaves();
         let is_whole = cluster.nodes == WHOLE.nodes && cluster.minutes == WHOLE.minutes;
         let proven = whole.filter(|_| is_whole);
-        let proven = proven.map_or_else(|| "–".to_owned(), |took| format!("{:.3} core-hours", hours(took)));
+        let proven = proven.map_or_else(|| "–".to_owned(), |whole| format!("{:.3} core-hours", hours(whole.cluster)));
         let _ = writeln!(
             text,
             "| {} | {} min | {} | {leaves} | {proven} | {:.2} | {:.2} GB | {} | {} |",
@@ -175,6 +214,22 @@ fn page(sample: &Sample, worker: u64, compact: u64, whole: Option<Duration>) -> 
             said(sample.wall(leaves, 64)),
             said(sample.wall(leaves, 1_024)),
         );
+    }
+    text
+}
+
+/// What was proven from end to end, in words and a table.
+fn said_of(proven: &Proven) -> String {
+    let intervals = WHOLE.nodes * WHOLE.intervals_of_a_chain();
+    let mut text = format!(
+        "\n{intervals} intervals of {} nodes, from end to end: {:.0} intervals a second of processor time, leaves, wraps, \
+         folds and the threshold proof.\n\n| short leaves | published proof | checked in |\n|---|---|---|\n",
+        WHOLE.nodes,
+        intervals as f64 / proven.cluster.as_secs_f64()
+    );
+    for tree in &proven.trees {
+        let millis = tree.checked.as_secs_f64() * 1e3;
+        let _ = writeln!(text, "| {} | {} bytes | {millis:.1} ms |", tree.leaves, tree.bytes);
     }
     text
 }

@@ -405,3 +405,45 @@ fn a_node_whose_last_chain_has_no_receipt_has_no_outer_end() {
     assert_eq!(report.bracket.clock, "host");
     assert!(report.profiles.iter().all(|line| line.verdict == weighbridge_attest_types::Verdict::Unknown));
 }
+
+#[test]
+fn a_later_chain_left_out_by_whoever_assembles_gains_nothing() {
+    let first_alone = || {
+        let mut run = SampleRun::rebooted();
+        let (_, first) = run.earlier.remove(0);
+        run.nodes[1] = first;
+        run
+    };
+    // The first key never had a receipt: without the later chain nothing says when the run ended.
+    let report = accepted(&assembled(&first_alone(), false).expect("assembles"));
+    assert_eq!(report.bracket.clock, "host");
+    assert!(report.profiles.iter().all(|line| line.verdict == weighbridge_attest_types::Verdict::Unknown));
+
+    // With one over its last head, its devices are charged until the other node's end: 12 × 2 s + 10 × 2 s + 1 s.
+    let mut run = first_alone();
+    let authority = run.world.time_authority();
+    let first = &mut run.nodes[1];
+    let (received, head) = (UnixMillis(first.wall_end().0 + 500), first.heads[12]);
+    first.receipt = Some(authority.receipt(received, first.node_key().digest(), 12, head));
+    let report = accepted(&assembled(&run, false).expect("assembles"));
+    assert_eq!(charged(&report), [Some(45_000), Some(45_000)]);
+    assert!(report.gaps.iter().any(|gap| gap.node_key == report.nodes[1].node_key && gap.millis >= 20_000));
+}
+
+#[test]
+fn a_last_key_without_intervals_shortens_nothing() {
+    // Its authority gives it a receipt over the chain's start, and the other node goes on for ten intervals.
+    let mut run = rebooted_with(|_| ());
+    (0..10).for_each(|_| run.nodes[0].seal(|_| ()));
+    run.quote_all();
+    run.receipts();
+    let report = accepted(&assembled(&run, false).expect("assembles"));
+    assert_eq!(charged(&report), [Some(41_000), Some(41_000)]);
+    let said = &report.bracket.completeness.text;
+    assert!(said.ends_with("the last key of 1 of the nodes has no quoted interval"), "{said}");
+}
+
+/// Milliseconds for which the first device of each node is charged.
+fn charged(report: &ThresholdReport) -> Vec<Option<u64>> {
+    report.nodes.iter().map(|node| node.devices[0].charged_millis).collect()
+}
