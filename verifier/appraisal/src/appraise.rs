@@ -27,6 +27,9 @@ use crate::text;
 const RELAY_LIMIT: &str = "an accelerator's report does not say which confidential VM holds the accelerator: one elsewhere \
      that answers in time would pass";
 
+/// Code of what is told about files that are no endorsements.
+const UNREAD: &str = "endorsement-unrecognised";
+
 /// How one check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -144,6 +147,21 @@ impl Appraisal {
         }
         let devices = self.devices.iter().filter_map(DeviceAppraisal::culprit);
         worst(&self.whole).into_iter().chain(devices).min_by_key(|culprit| rank(*culprit))
+    }
+
+    /// Takes account of files that were named as endorsements of this evidence and are none that anybody knows. What does
+    /// not parse is not merely missing (EVIDENCE §0): it is not trusted, where something is missing.
+    #[must_use]
+    pub fn with_unread(mut self, files: &[String]) -> Self {
+        if files.is_empty() {
+            return self;
+        }
+        let message = format!("no kind of evidence here knows what was named as an endorsement: {}", text::list(files));
+        self.whole.push(match self.culprit() {
+            Some(Culprit::Unavailable) => DeviceFinding::fail(UNREAD, Culprit::Untrusted, message),
+            _ => DeviceFinding::not_checked(UNREAD, message),
+        });
+        self
     }
 
     /// Earliest end of everything that was used; `None` where nothing was found genuine.
