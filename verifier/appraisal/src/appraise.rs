@@ -27,9 +27,6 @@ use crate::text;
 const RELAY_LIMIT: &str = "an accelerator's report does not say which confidential VM holds the accelerator: one elsewhere \
      that answers in time would pass";
 
-/// Code of what is told about files that are no endorsements.
-const UNREAD: &str = "endorsement-unrecognised";
-
 /// How one check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -158,8 +155,8 @@ impl Appraisal {
         }
         let message = format!("no kind of evidence here knows what was named as an endorsement: {}", text::list(files));
         self.whole.push(match self.culprit() {
-            Some(Culprit::Unavailable) => DeviceFinding::fail(UNREAD, Culprit::Untrusted, message),
-            _ => DeviceFinding::not_checked(UNREAD, message),
+            Some(Culprit::Unavailable) => DeviceFinding::fail("endorsement-unrecognised", Culprit::Untrusted, message),
+            _ => DeviceFinding::not_checked("endorsement-unrecognised", message),
         });
         self
     }

@@ -584,11 +584,14 @@ fn a_hosts_table_endorses_as_single_files_do() {
     assert_eq!(whole(&[(VCEK_GUID, &nested)]).refused(), unreadable);
     let outside = untrusted(&["snp-certificate-table"]);
     let good = table(&all);
-    // A little off, and far off.
-    for (at, found) in [(16, &unreadable), (20, &unreadable), (19, &outside), (23, &outside)] {
+    // One byte short, into its neighbour, and far off.
+    let mut short = good.clone();
+    short[20..24].copy_from_slice(&u32::try_from(vek.len() - 1).unwrap().to_le_bytes());
+    assert_eq!(Scene { endorsements: vec![short], ..milan() }.refused(), unreadable);
+    for at in [16, 19, 23] {
         let mut broken = good.clone();
         broken[at] ^= 0x80;
-        assert_eq!(Scene { endorsements: vec![broken], ..milan() }.refused(), *found, "{at}");
+        assert_eq!(Scene { endorsements: vec![broken], ..milan() }.refused(), outside, "{at}");
     }
     for cut in [16, 24, 95] {
         assert_eq!(Scene { endorsements: vec![good[..cut].to_vec()], ..milan() }.refused(), outside, "{cut}");
