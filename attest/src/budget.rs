@@ -32,6 +32,9 @@ pub(crate) const MAX_STORE_BYTES: usize = 64 * 1024 * 1024;
 /// and the standard TCB evaluation of a few months, and each try costs about ten signatures.
 pub(crate) const MAX_COLLATERAL_CANDIDATES: usize = 16;
 
+/// Most device chains that are remembered as sound. Source: ours; the devices of a large fleet, 32 bytes each.
+pub(crate) const MAX_KNOWN_CHAINS: usize = 16_384;
+
 /// Longest anchor file. Source: ours; one P-384 certificate in PEM has about 800 bytes.
 pub(crate) const MAX_ANCHOR_FILE_BYTES: usize = 16 * 1024;
 

@@ -10,7 +10,7 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer as _, ReasonCode, 
 use crate::description::VendorStatement;
 use crate::error::Failure;
 use crate::memo::Memo;
-use crate::x509::{KeyRole, Window, may, millis};
+use crate::x509::{KeyRole, Window, may, millis, text};
 
 /// What a list says about one serial number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,23 +104,43 @@ impl RevocationList {
         signature: ListSignature,
         now: UnixMillis,
     ) -> Result<Current, Vec<Failure>> {
+        self.check_named("a revocation list", issuer, signature, now)
+    }
+
+    /// The same for a list that failures call by a name.
+    pub(crate) fn check_named(
+        &self,
+        what: &str,
+        issuer: &X509Certificate<'_>,
+        signature: ListSignature,
+        now: UnixMillis,
+    ) -> Result<Current, Vec<Failure>> {
         let mut failures = Vec::new();
-        if !self.is_signed_by(issuer, signature) {
-            failures.push(Failure::new("crl-signature", "the signature of a revocation list does not hold"));
+        // RFC 5280 §6.3.3: a list by anybody else says nothing about this authority's certificates.
+        if !self.names(issuer) {
+            let (theirs, wanted) = (self.issuer_text(), text(issuer.subject()));
+            failures.push(Failure::new("crl-issuer", format!("{what} is by {theirs:?}, not by {wanted:?}")));
         }
-        // A critical extension narrows what a list speaks of: none is understood here.
+        if !self.is_signed_by(issuer, signature) {
+            failures.push(Failure::new("crl-signature", format!("the signature of {what} does not hold")));
+        }
+        // A critical extension narrows what a list speaks of (partial, indirect or delta lists): none is understood here.
         if self.has_critical {
-            failures.push(Failure::new("crl-extension", "a revocation list has a critical extension"));
+            failures.push(Failure::new("crl-extension", format!("{what} has a critical extension")));
         }
         let Some(until) = self.until else {
-            failures.push(Failure::new("crl-without-end", "a revocation list names no next update"));
+            failures.push(Failure::new("crl-without-end", format!("{what} names no next update")));
             return Err(failures);
         };
-        failures.extend(Window::new(now).admit("a revocation list", self.from, until));
+        failures.extend(Window::new(now).admit(what, self.from, until));
         match failures.is_empty() {
             true => Ok(Current { from: self.from, until }),
             false => Err(failures),
         }
+    }
+
+    fn issuer_text(&self) -> String {
+        CertificateRevocationList::from_der(&self.der).map_or_else(|_| String::new(), |(_, list)| text(list.issuer()))
     }
 
     fn is_signed_by(&self, issuer: &X509Certificate<'_>, signature: ListSignature) -> bool {

@@ -7,6 +7,7 @@ use std::any::{Any, TypeId};
 use crate::budget::{MAX_ENDORSEMENT_BYTES, MAX_ENDORSEMENTS, MAX_STORE_BYTES, MAX_STORE_FILES};
 use crate::description::VendorStatement;
 use crate::error::{EvidenceError, Failure};
+use crate::known_chains::KnownChains;
 use crate::scheme::Scheme;
 use crate::schemes::recognise;
 
@@ -18,6 +19,7 @@ pub struct Endorsements {
     too_many: Option<Failure>,
     /// Handed over for one piece of evidence, not for a fleet.
     addressed: bool,
+    known_chains: KnownChains,
 }
 
 /// A file that some scheme knows as its own.
@@ -103,6 +105,11 @@ impl Endorsements {
             Some(failure) => Err(EvidenceError::Untrusted(failure.clone().into())),
             None => Ok(()),
         }
+    }
+
+    /// Chains of devices that were held against an anchor before.
+    pub(crate) const fn known_chains(&self) -> &KnownChains {
+        &self.known_chains
     }
 
     /// Those of one scheme that could be read.

@@ -20,6 +20,7 @@ mod description;
 mod endorsements;
 mod error;
 mod event_log;
+mod known_chains;
 mod memo;
 mod nvidia;
 mod pem;

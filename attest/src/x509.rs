@@ -52,21 +52,16 @@ pub(crate) fn parse_chain(ders: &[Vec<u8>]) -> Result<Vec<X509Certificate<'_>>, 
     ders.iter().map(Vec::as_slice).enumerate().map(named).collect()
 }
 
-/// Checks a chain, leaf first, root last: names, signatures, dates, constraints, key usage, and the root's key against
-/// the anchors. All failures are listed.
+/// Checks a chain, leaf first, root last: dates, and the root's key against the anchors. `links` is what [`check_links`] says
+/// about exactly these certificates. All failures are listed.
 pub(crate) fn check_path<'c, 'a>(
     certificates: &'c [X509Certificate<'c>],
-    curve: Curve,
+    links: &[Failure],
     anchors: &'a [CertificateAnchor],
     window: &mut Window,
 ) -> Result<TrustedPath<'c, 'a>, Vec<Failure>> {
-    let mut failures = Vec::new();
-    for (index, certificate) in certificates.iter().enumerate() {
-        failures.extend(check_dates(certificate, index, window));
-        check_certificate(certificate, index, curve, &mut failures);
-        let issuer = certificates.get(index.saturating_add(1)).unwrap_or(certificate);
-        check_link(certificate, issuer, curve, &mut failures);
-    }
+    let mut failures = check_chain_dates(certificates, window);
+    failures.extend(links.iter().cloned());
     let anchor = certificates.last().and_then(|root| find_anchor(root, anchors));
     match (anchor, certificates) {
         (Some(anchor), [_, _, ..]) if failures.is_empty() => Ok(TrustedPath { certificates, anchor }),
@@ -209,66 +204,11 @@ pub(crate) fn extension<'c>(certificate: &'c X509Certificate<'_>, oid: &Oid<'_>)
     certificate.extensions().iter().find(|extension| extension.oid == *oid).map(|extension| extension.value)
 }
 
-/// A revocation list that its issuer signed and that is current.
-#[derive(Debug)]
-pub(crate) struct CheckedCrl<'c> {
-    list: CertificateRevocationList<'c>,
-    until: UnixMillis,
-}
-
-/// Checks a revocation list against the certificate authority that must have signed it.
-pub(crate) fn check_crl<'c>(
-    what: &str,
-    der: &'c [u8],
-    issuer: &X509Certificate<'_>,
-    curve: Curve,
-    window: &mut Window,
-) -> Result<CheckedCrl<'c>, Vec<Failure>> {
-    let Ok(([], list)) = CertificateRevocationList::from_der(der) else {
-        return Err(vec![Failure::new("crl-unreadable", format!("{what} is not one revocation list"))]);
-    };
-    let mut failures = Vec::new();
-    // RFC 5280 §6.3.3: a list by anybody else says nothing about this authority's certificates.
-    if list.issuer().as_raw() != issuer.subject().as_raw() {
-        let (theirs, wanted) = (list.issuer(), issuer.subject());
-        failures
-            .push(Failure::new("crl-issuer", format!("{what} is by {:?}, not by {:?}", text(theirs), text(wanted))));
-    }
-    if !is_list_signed(&list, issuer, curve) || !may(issuer, KeyRole::ListSigner) {
-        failures.push(Failure::new("crl-signature", format!("the signature of {what} does not hold")));
-    }
-    // A critical extension narrows what a list speaks of (partial, indirect or delta lists): none is understood here.
-    if list.extensions().iter().any(|extension| extension.critical) {
-        failures.push(Failure::new("crl-extension", format!("{what} has a critical extension")));
-    }
-    let until = list.next_update().map(millis);
-    match until {
-        None => failures.push(Failure::new("crl-without-end", format!("{what} names no next update"))),
-        Some(until) => failures.extend(window.admit(what, millis(list.last_update()), until)),
-    }
-    match until {
-        Some(until) if failures.is_empty() => Ok(CheckedCrl { list, until }),
-        _ => Err(failures),
-    }
-}
-
 /// Whether a list, in its one DER spelling, is signed by this key.
 pub(crate) fn is_list_signed(list: &CertificateRevocationList<'_>, issuer: &X509Certificate<'_>, curve: Curve) -> bool {
     let (tbs, inner) = (list.tbs_cert_list.as_ref(), &list.tbs_cert_list.signature);
     let envelope = Envelope { whole: list.as_raw(), tbs, inner, signature: &list.signature_value };
     envelope.is_signed_by(curve, issuer.public_key())
-}
-
-impl CheckedCrl<'_> {
-    /// Whether a certificate is listed.
-    pub(crate) fn revokes(&self, certificate: &X509Certificate<'_>) -> bool {
-        self.list.iter_revoked_certificates().any(|entry| *entry.serial() == certificate.tbs_certificate.serial)
-    }
-
-    /// Its `nextUpdate`.
-    pub(crate) const fn until(&self) -> UnixMillis {
-        self.until
-    }
 }
 
 /// RFC 3339, for sentences.

@@ -12,11 +12,16 @@ use criterion::{Criterion, SamplingMode, Throughput};
 use ring::digest::{SHA256, digest};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+use sev::certs::snp::{Chain, Verifiable as _};
+use sev::firmware::guest::AttestationReport;
+use sev::parser::ByteParser as _;
 use weighbridge_appraisal::{
-    AppraisalTime, EvidenceGrounds, EvidencePiece, VerifyOptions, appraise_devices, verify_bundle,
+    Appraisal, AppraisalTime, EvidenceGrounds, EvidencePiece, VerifyOptions, appraise_devices, verify_bundle,
 };
-use weighbridge_attest::{Endorsements, built_in_anchors, parse_anchor_file};
-use weighbridge_attest_types::{AppraisalPolicy, EvidenceKind, PoseidonDigest, ThresholdReport, TrustAnchors};
+use weighbridge_attest::{Endorsements, built_in_anchors, canonical_slice, parse_anchor_file, pem_certificates};
+use weighbridge_attest_types::{
+    AppraisalPolicy, EvidenceKind, PoseidonDigest, ThresholdReport, TrustAnchors, UnixMillis,
+};
 use weighbridge_audit::{
     FlopTree, Format, Key, OperationClass, OperationPolicy, OperationRecord, TileKind, TileVerdict, TreeBuilder,
     Weight, check_tile,
@@ -155,36 +160,95 @@ fn audit(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One captured quote and one captured report, endorsements recognised before, as a service does; and beside the quote
-/// one of the two readers that ours is made of, alone, with nothing of the rest. One core each.
+/// Captured evidence of each kind, on one core, with endorsements recognised before, as a service does, and read anew for
+/// each (`-anew`), as the command does. Beside it the readers that ours is held against, alone, on the same bytes.
 fn appraise(criterion: &mut Criterion) {
-    let anchors = built_in_anchors();
-    let policy = AppraisalPolicy::built_in();
     let mut group = criterion.benchmark_group("appraise");
-    group.throughput(Throughput::Elements(1));
-    for (kind, name) in [("tdx", "v4-dstack-quote-report-90c06f"), ("sev-snp", "milan-v3-ms")] {
-        let Some(case) = Case::named(kind, name) else {
+    group.throughput(Throughput::Elements(1)).measurement_time(Duration::from_secs(4));
+    group.warm_up_time(Duration::from_millis(500));
+    let captured =
+        [("tdx", "v4-dstack-quote-report-90c06f"), ("sev-snp", "milan-v3-ms"), ("nvidia-gpu", "h100-550.90.07-full")];
+    for (kind, name) in captured {
+        let Some(captured) = Captured::named(kind, name) else {
             println!("appraise {kind}: not measured: no shared folder");
             continue;
         };
-        let row = case.appraisals.iter().find(|row| row.expect == "accepted").expect("an accepted row");
-        let (body, files) = (case.evidence_of(row), case.endorsements_of(row));
-        let endorsements = Endorsements::recognise_store(&files);
-        let at = instant(row.at.as_deref().expect("a time"));
-        let grounds = EvidenceGrounds { endorsements: &endorsements, anchors: &anchors, policy: &policy, at };
-        let pieces = [EvidencePiece { source: name.to_owned(), body: body.clone() }];
-        let kind_of = EvidenceKind::new(kind);
-        let appraise = || appraise_devices(&kind_of, &pieces, &[], None, None, &grounds);
-        assert!(appraise().culprit().is_none(), "{kind} is accepted");
-        group.bench_function(kind, |bencher| bencher.iter(appraise));
-        if kind == "tdx" {
-            let collateral: dcap_qvl::QuoteCollateralV3 = serde_json::from_slice(&files[0]).expect("collateral");
-            let peer = || dcap_qvl::verify::verify(&body, &collateral, at.seconds()).map(drop);
-            peer().expect("dcap-qvl accepts it too");
-            group.bench_function("tdx-dcap-qvl", |bencher| bencher.iter(peer));
+        let endorsements = captured.endorsements();
+        assert!(captured.appraise(&endorsements).culprit().is_none(), "{kind} is accepted");
+        group.bench_function(kind, |bencher| bencher.iter(|| captured.appraise(&endorsements)));
+        group.bench_function(format!("{kind}-anew"), |bencher| {
+            bencher.iter(|| captured.appraise(&captured.endorsements()));
+        });
+        if let Some(peers) = captured.peers() {
+            group.bench_function(format!("{kind}-peers"), |bencher| bencher.iter(&peers));
         }
     }
     group.finish();
+}
+
+/// One captured piece of evidence with what it is judged with.
+struct Captured {
+    kind: EvidenceKind,
+    piece: EvidencePiece,
+    chains: Vec<Vec<Vec<u8>>>,
+    files: Vec<Vec<u8>>,
+    anchors: TrustAnchors,
+    policy: AppraisalPolicy,
+    at: UnixMillis,
+}
+
+impl Captured {
+    fn named(kind: &str, name: &str) -> Option<Self> {
+        let case = Case::named(kind, name)?;
+        let row = case.appraisals.iter().find(|row| row.expect == "accepted").expect("an accepted row");
+        let (chains, files): (Vec<_>, Vec<_>) = row.endorsements.iter().partition(|file| file.starts_with("chain"));
+        let chain = |file: &String| pem_certificates(&case.read(file)).expect("a chain");
+        Some(Self {
+            kind: EvidenceKind::new(kind),
+            piece: EvidencePiece { source: name.to_owned(), body: case.evidence_of(row) },
+            chains: chains.into_iter().map(chain).collect(),
+            files: files.into_iter().map(|file| case.read(file)).collect(),
+            anchors: built_in_anchors(),
+            policy: AppraisalPolicy::built_in(),
+            at: instant(row.at.as_deref().expect("a time")),
+        })
+    }
+
+    fn endorsements(&self) -> Endorsements {
+        Endorsements::recognise_store(&self.files)
+    }
+
+    fn appraise(&self, endorsements: &Endorsements) -> Appraisal {
+        let Self { kind, piece, chains, anchors, policy, at, .. } = self;
+        let grounds = EvidenceGrounds { endorsements, anchors, policy, at: *at };
+        appraise_devices(kind, std::slice::from_ref(piece), chains, None, None, &grounds)
+    }
+
+    /// The foreign readers of this kind, one after the other; `None` where there are none.
+    fn peers(&self) -> Option<Box<dyn Fn() + '_>> {
+        let body = canonical_slice(&self.kind, &self.piece.body).expect("evidence that parses");
+        let peers: Box<dyn Fn()> = match self.kind.as_str() {
+            EvidenceKind::TDX => {
+                let collateral: dcap_qvl::QuoteCollateralV3 =
+                    serde_json::from_slice(&self.files[0]).expect("collateral");
+                Box::new(move || {
+                    dcap_qvl::verify::verify(body, &collateral, self.at.seconds()).expect("dcap-qvl accepts it");
+                    let quote = tdx_quote::Quote::from_bytes(body).expect("tdx-quote reads it");
+                    quote.verify().expect("tdx-quote accepts it");
+                })
+            }
+            EvidenceKind::SEV_SNP => {
+                let [vek, ask, ark] = self.files.as_slice() else { panic!("VEK, ASK, ARK") };
+                Box::new(move || {
+                    let chain = Chain::from_der(ark, ask, vek).expect("sev reads the chain");
+                    let report = AttestationReport::from_bytes(body).expect("sev reads the report");
+                    (&chain, &report).verify().expect("sev accepts it");
+                })
+            }
+            _ => return None,
+        };
+        Some(peers)
+    }
 }
 
 fn record(operation: u32) -> OperationRecord {

@@ -2,6 +2,7 @@
 //! Nothing panics, nothing hangs, nothing takes memory out of proportion, what is accepted encodes to what was read, and
 //! sealed bytes are accepted in no other form. `just fuzz` does the same with a coverage-guided fuzzer, for hours.
 
+mod proportion;
 mod regressions;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,8 +12,6 @@ use std::thread;
 use std::time::Duration;
 
 use peak_alloc::PeakAlloc;
-use weighbridge_attest::{Endorsements, canonical_slice};
-use weighbridge_attest_types::EvidenceKind;
 use weighbridge_tests::parsers::{Form, Mutator, PARSERS, Parser, Seen, captures};
 
 #[global_allocator]
@@ -33,7 +32,7 @@ fn no_door_breaks_under_damaged_bytes() {
     let (done, heard) = channel();
     let worker = thread::spawn(move || {
         PARSERS.iter().for_each(|parser| try_all(parser, &done));
-        READERS.iter().for_each(|(name, read)| read_in_proportion(name, *read));
+        proportion::check();
     });
     let last = follow(&heard);
     if let Err(panic) = worker.join() {
@@ -77,40 +76,6 @@ fn try_all(parser: &'static Parser, done: &Sender<(&'static str, usize)>) {
         let _heard = done.send((parser.name, round));
     }
     println!("{:16} {:5} mutations, {accepted:4} accepted, at most {most:8} bytes taken", parser.name, parser.rounds);
-}
-
-/// Doors of CPU evidence, as far as no signature is checked.
-type Reader = fn(&[u8]);
-const READERS: [(&str, Reader); 6] = [
-    ("tdx-quote", |bytes| drop(canonical_slice(&EvidenceKind::new("tdx"), bytes))),
-    ("snp-report", |bytes| drop(canonical_slice(&EvidenceKind::new("sev-snp"), bytes))),
-    ("azure-hcl", |bytes| drop(canonical_slice(&EvidenceKind::new("azure-hcl"), bytes))),
-    ("event-log", |bytes| drop(Endorsements::recognise(&[bytes.to_vec()]))),
-    ("amd-endorsement", |bytes| drop(Endorsements::recognise(&[bytes.to_vec()]))),
-    ("tdx-collateral", |bytes| drop(Endorsements::recognise(&[bytes.to_vec()]))),
-];
-/// What reading may take in all per byte of input, beside a page or two.
-const READ_BYTES_PER_BYTE: usize = 16;
-const READ_FREE_BYTES: usize = 16 * 1024;
-/// Mutations of each.
-const READ_ROUNDS: usize = 1_000;
-
-/// Before any signature, memory stays in proportion to the input, whatever lengths it announces.
-fn read_in_proportion(name: &str, read: Reader) {
-    let parser = PARSERS.iter().find(|parser| parser.name == name).expect("a row of the table");
-    let starts: Vec<Vec<u8>> = (parser.samples)().into_iter().chain(captures(name)).collect();
-    let mut mutator = Mutator::new(SEED, parser.form, starts.clone());
-    let mut worst = 0.0f64;
-    for bytes in starts.into_iter().chain((0..READ_ROUNDS).map(|_| mutator.damaged())) {
-        ALLOCATOR.reset_peak_usage();
-        let before = ALLOCATOR.current_usage();
-        read(&bytes);
-        let taken = ALLOCATOR.peak_usage().saturating_sub(before);
-        let most = READ_FREE_BYTES + READ_BYTES_PER_BYTE * bytes.len();
-        assert!(taken <= most, "{name}: {taken} bytes for {} bytes of input", bytes.len());
-        worst = worst.max(taken.saturating_sub(READ_FREE_BYTES) as f64 / bytes.len().max(1) as f64);
-    }
-    println!("{name:16} reads within {worst:.1} bytes a byte");
 }
 
 /// One attempt: its answer, and the memory it took at its height.

@@ -2,13 +2,14 @@
 //! refusal. **Does not know** bundles; it attacks evidence sets, endorsements and names. **Spec.** EVIDENCE §0 rule 5,
 //! PROTOCOL §3 (Binding), HOUSE §9 (5).
 
-use weighbridge_attest::{Endorsements, EvidenceError, RawEvidence, verify, verify_set, verify_set_with};
+use weighbridge_attest::{Endorsements, EvidenceError, RawEvidence, verify, verify_set, verify_set_with, verify_with};
 use weighbridge_attest_collect::collect_set;
 use weighbridge_attest_types::{
-    Binding, Canonical as _, Challenge, CodecError, Culprit, Digest32, EvidenceKind, EvidenceSet, RosterRow, UnixMillis,
+    Binding, Canonical as _, Challenge, CodecError, Culprit, Digest32, EvidenceKind, EvidenceSet, RosterRow,
+    TrustAnchors, UnixMillis,
 };
 use weighbridge_tests::SampleRun;
-use weighbridge_tests_simulator::{CollateralOptions, CollateralPiece, World};
+use weighbridge_tests_simulator::{CollateralOptions, CollateralPiece, IntelCertificate, World};
 
 use crate::support::anchors_of;
 
@@ -49,6 +50,42 @@ fn endorsements_are_read_once_for_any_number_of_sets() {
         let bound = verify_set_with(&set, &endorsements, &anchors, NOW);
         assert_eq!(bound, verify_set(&set, &files, &anchors, NOW));
         assert_eq!(bound.unwrap().cpu().device, Some(world.node(node, 0).platform().device()));
+    }
+}
+
+/// Signatures of statements, lists and their signers are asked once for all evidence; dates, anchors, revocation and the
+/// quote itself each time (decision 0065).
+#[test]
+fn kept_answers_are_those_of_a_fresh_look() {
+    let world = world();
+    let quote = set_of(&world, 0, 0).cpu.body;
+    let mut damaged = quote.clone();
+    damaged[60] ^= 1;
+    let good = world.collateral_json();
+    let text = String::from_utf8(good.clone()).unwrap();
+    let broken = |field: &str| {
+        let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let hex = json[field].as_str().unwrap().to_owned();
+        let (rest, last) = hex.split_at(hex.len() - 1);
+        json[field] = format!("{rest}{}", if last == "0" { '1' } else { '0' }).into();
+        json.to_string().into_bytes()
+    };
+    let fields = ["tcb_info_signature", "qe_identity_signature", "root_ca_crl", "pck_crl"];
+    let (theirs, nobody) = (anchors_of(&world), weighbridge_attest::built_in_anchors());
+    let late = UnixMillis(NOW.0 * 2);
+    for files in std::iter::once(vec![good.clone()]).chain(fields.map(|field| vec![broken(field)])) {
+        let kept = Endorsements::recognise(&files);
+        let judge = |endorsements: &Endorsements, body: &[u8], anchors: &TrustAnchors, at: UnixMillis| {
+            let raw = RawEvidence { body, certificates: &[] };
+            verify_with(&EvidenceKind::new(EvidenceKind::TDX), raw, endorsements, anchors, at)
+        };
+        for (anchors, at) in [(&nobody, NOW), (&theirs, late), (&theirs, NOW), (&nobody, late), (&theirs, NOW)] {
+            for body in [&damaged, &quote] {
+                let fresh = judge(&Endorsements::recognise(&files), body, anchors, at);
+                assert_eq!(judge(&kept, body, anchors, at), fresh);
+            }
+        }
+        assert_eq!(judge(&kept, &quote, &theirs, NOW).is_ok(), files[0] == good);
     }
 }
 
@@ -110,6 +147,13 @@ fn a_revocation_cannot_be_outvoted_by_other_collateral() {
     assert_eq!(refused(&world, &set, &[clean.clone(), revoking_other.clone()]), revoked);
     assert_eq!(refused(&world, &set, &[revoking_other, clean.clone()]), revoked);
     verify_set(&set, &[clean.clone(), other(&options)], &anchors_of(&world), NOW).unwrap();
+    // So is the root's: what it takes back there signs no statement here, and certifies no platform.
+    for (which, times) in [(IntelCertificate::TcbSigner, 2), (IntelCertificate::PlatformAuthority, 1)] {
+        let revoked_by_root = vec![which];
+        let taken_back = other(&CollateralOptions { revoked_by_root, ..options.clone() });
+        let found = refused(&world, &set, &[clean.clone(), taken_back]);
+        assert_eq!(found, (Culprit::Untrusted, vec!["revoked"; times]), "{which:?}");
+    }
     // Beside a collateral that fails by itself, only the revocation is told.
     let ended = UnixMillis(NOW.0 - HOUR);
     let stale = CollateralOptions { next_update: ended, ..world.collateral_options() };

@@ -92,6 +92,8 @@ fn the_schema_is_the_types() {
         ("/debug", json!({ "equal": false })),
         ("/debug", json!({ "waived": { "reason": " " } })),
         ("/debug", json!({ "at-least": false })),
+        ("/sev_snp/vmpl", json!({ "at-least": 0 })),
+        ("/tdx/reserved_attributes", json!({ "at-least": 0 })),
         ("/tdx/tcb_status", json!({ "one-of": ["Fine"] })),
         ("/tdx/tcb_status", json!({ "one-of": [] })),
         ("/measurement", json!({ "equals": "AB".repeat(48) })),
@@ -107,6 +109,42 @@ fn the_schema_is_the_types() {
         assert!(!validator.is_valid(&policy), "the schema takes {place}");
         assert!(parse_policy(policy.to_string().as_bytes()).is_err(), "the reader takes {place}");
     }
+}
+
+/// Whatever minimum is asked of whatever rule, schema and reader take it or refuse it together.
+#[test]
+fn schema_and_reader_know_the_same_minima() {
+    let schema: Value = serde_json::from_str(POLICY_SCHEMA).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let mut built_in = json!(AppraisalPolicy::built_in());
+    built_in["id"] = json!("mine");
+    let mut places = BTreeSet::new();
+    rules_of_value(&built_in, "", &mut places);
+    let (mut rules, mut taken) = (0, BTreeSet::new());
+    for place in places {
+        let rule = built_in.pointer(&place).expect("a rule");
+        if !["equals", "one-of", "waived"].iter().any(|form| rule.get(form).is_some()) {
+            continue;
+        }
+        rules += 1;
+        let tcb = json!({ "fmc": null, "bootloader": 1, "tee": 0, "snp": 2, "microcode": 3 });
+        for least in [json!(0), json!("96.00.9F.00.01"), tcb, json!(true), json!("ab".repeat(48)), json!("UpToDate")] {
+            let mut policy = built_in.clone();
+            *policy.pointer_mut(&place).expect("a rule") = json!({ "at-least": least });
+            let read = parse_policy(policy.to_string().as_bytes()).is_ok();
+            assert_eq!(validator.is_valid(&policy), read, "{place} at least {least}");
+            if read {
+                taken.insert(place.clone());
+            }
+        }
+    }
+    let versions = ["gb100/driver", "gb100/vbios", "gh100/driver", "gh100/vbios", "ls10_bios"];
+    let tcbs = ["milan", "genoa", "turin"]
+        .into_iter()
+        .flat_map(|line| ["reported", "committed", "launch"].map(|part| format!("/sev_snp/{line}/{part}")));
+    let others = ["/sev_snp/guest_policy", "/tdx/evaluation_number"].map(str::to_owned);
+    let wanted = tcbs.chain(others).chain(versions.map(|rule| format!("/nvidia/{rule}"))).collect();
+    assert_eq!((rules > 40, taken), (true, wanted));
 }
 
 /// Places of all objects and values above requirements.

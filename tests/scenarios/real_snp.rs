@@ -5,7 +5,7 @@ use serde_json::Value;
 use weighbridge_attest::{EvidenceError, RawEvidence, Verified, built_in_anchors, canonical_slice, verify};
 use weighbridge_attest_types::{
     AppraisalPolicy, BoundValue, Culprit, Device, EvidenceKind, Grade, PlatformClaims, Requirement, SnpClaims,
-    SnpSigner, SnpTcb, TrustAnchors, UnixMillis,
+    SnpSigner, SnpTcb, TrustAnchors, UnixMillis, Vmpl,
 };
 use weighbridge_tests::vectors::{Appraisal, Case, instant};
 
@@ -54,7 +54,7 @@ fn appraise(claims: &PlatformClaims, changes: &Value) -> Vec<&'static str> {
         reported = minimum(&changes["min_reported_tcb"], snp.tcb.reported.fmc.is_some());
     }
     if let Some(most) = changes["max_vmpl"].as_u64() {
-        policy.sev_snp.vmpl = Requirement::OneOf((0..=u32::try_from(most).unwrap()).collect());
+        policy.sev_snp.vmpl = Requirement::OneOf((0..=u32::try_from(most).unwrap()).map(Vmpl).collect());
     }
     if changes["expected_measurement"].is_array() {
         policy.measurement =
@@ -65,7 +65,7 @@ fn appraise(claims: &PlatformClaims, changes: &Value) -> Vec<&'static str> {
         ("debug", policy.debug.is_met_by(claims.debug.as_ref())),
         ("migration", policy.migratable.is_met_by(claims.migratable.as_ref())),
         ("tcb-below-minimum", reported.is_met_by(Some(&snp.tcb.reported))),
-        ("vmpl", policy.sev_snp.vmpl.is_met_by(Some(&snp.vmpl))),
+        ("vmpl", policy.sev_snp.vmpl.is_met_by(Some(&Vmpl(snp.vmpl)))),
         ("measurement-mismatch", policy.measurement.is_met_by(measurement.as_ref())),
     ];
     rules.into_iter().filter(|(_, met)| !met).map(|(rule, _)| rule).collect()

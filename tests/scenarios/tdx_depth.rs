@@ -403,6 +403,12 @@ fn a_log_explains_the_registers_that_it_leads_to_and_never_touches_the_quote() {
         same.tdx.as_mut().unwrap().event_log = tdx(&bare).event_log.clone();
         assert_eq!(same, bare, "{state:?}");
     }
+    // A log that is silent about a register that something extended leaves that one open, and says which.
+    let (partial, _) = tcg_log(&[(0, b"firmware"), (1, b"kernel"), (0, b"variables")]);
+    let found = judged(&[partial]);
+    assert_eq!(tdx(&found).event_log.explained, [true, true, false, true]);
+    let silent = found.not_checked.iter().find(|open| open.code == "tdx-event-log").expect("it is told");
+    assert!(silent.why.ends_with("not to RTMR2"), "{}", silent.why);
     // Among the logs of a fleet each quote finds its own, in any order.
     let (other, _) = tcg_log(&[(3, b"another node")]);
     for logs in [[lie.clone(), log.clone(), other.clone()], [log, other, lie]] {

@@ -34,6 +34,10 @@ enum Unit {
     Time,
     /// Time of one element of each pass.
     TimePerElement,
+    /// How many in a second.
+    PerSecond,
+    /// Time of one, beside that of another row.
+    RatioTo(&'static str),
     /// Bytes.
     Memory,
 }
@@ -61,6 +65,16 @@ const ROWS: &[Row] = &[
     row("audit/tile-bf16-1k", "tile check, 16 × 16, bf16, K = 1,024", "", Unit::Time),
     row("audit/tile-bf16-16k", "tile check, 16 × 16, bf16, K = 16,384", "", Unit::Time),
     row("audit/tile-f32-1k", "tile check, 16 × 16, f32, K = 1,024", "", Unit::Time),
+    row("appraise/tdx", "appraise a TDX quote, one core", "", Unit::PerSecond),
+    row("appraise/tdx-peers", "dcap-qvl and tdx-quote alone, the same quote", "", Unit::PerSecond),
+    row("appraise/tdx", "time of ours beside those two", "≤ 1.3 ×", Unit::RatioTo("appraise/tdx-peers")),
+    row("appraise/tdx-anew", "the same with collateral read anew", "", Unit::RatioTo("appraise/tdx-peers")),
+    row("appraise/sev-snp", "appraise an SEV-SNP report, one core", "", Unit::PerSecond),
+    row("appraise/sev-snp-peers", "sev alone, the same report and chain", "", Unit::PerSecond),
+    row("appraise/sev-snp", "time of ours beside that", "≤ 1.3 ×", Unit::RatioTo("appraise/sev-snp-peers")),
+    row("appraise/sev-snp-anew", "the same with certificates read anew", "", Unit::RatioTo("appraise/sev-snp-peers")),
+    row("appraise/nvidia-gpu", "appraise a GPU's report by two manifests, one core", "", Unit::PerSecond),
+    row("appraise/nvidia-gpu-anew", "the same with manifests read anew", "", Unit::PerSecond),
     row("prove/leaf", "long leaf of the meter, processor time", "", Unit::Time),
     row("prove/leaf", "the same, per interval of a full leaf", "≤ 3.3 ms", Unit::TimePerElement),
     row("prove/wrap", "wrap of a long leaf, processor time", "", Unit::Time),
@@ -132,20 +146,22 @@ pub fn table(figures: &Figures) -> String {
     };
     text += "\n| what | figure | wanted |\n|---|---|---|\n";
     for Row { id, what, wanted, unit } in ROWS {
-        let figure = figures.measured.get(*id).and_then(|figure| shown(*figure, *unit));
+        let figure = figures.measured.get(*id).and_then(|figure| shown(*figure, *unit, figures));
         let wanted = if wanted.is_empty() { String::new() } else { format!("{wanted} ") };
         text += &format!("| {what} | {} | {wanted}|\n", figure.as_deref().unwrap_or("not measured"));
     }
     text
 }
 
-fn shown(figure: Figure, unit: Unit) -> Option<String> {
+fn shown(figure: Figure, unit: Unit, figures: &Figures) -> Option<String> {
     let Figure { amount, of } = figure;
     let of = of.map(|of| of as f64);
     Some(match unit {
         Unit::Rate => rate(of? / amount * 1e9),
         Unit::Time => time(amount),
         Unit::TimePerElement => time(amount / of?),
+        Unit::PerSecond => format!("{:.0}/s", 1e9 / amount),
+        Unit::RatioTo(other) => format!("{:.2} ×", amount / figures.measured.get(other)?.amount),
         Unit::Memory => format!("{:.0} MiB", amount / 1024.0 / 1024.0),
     })
 }
@@ -296,12 +312,22 @@ mod tests {
 
     #[test]
     fn figures_are_shown_in_their_units_and_absent_ones_as_not_measured() {
-        let text = table(&figures(&[("commit/fast-all", 1e6), ("verify/process", 2.5e8), ("report/html", 900.0)]));
+        let text = table(&figures(&[
+            ("commit/fast-all", 1e6),
+            ("verify/process", 2.5e8),
+            ("report/html", 900.0),
+            ("appraise/tdx", 2.5e6),
+            ("appraise/tdx-peers", 2e6),
+            ("appraise/sev-snp", 2e6),
+        ]));
         assert!(text.starts_with("2026-11-24, X, 2 cores, `just figures`.\n"), "{text}");
         for line in [
             "| commit, fast root, all cores | 1.00 GB/s | ≥ 3 GB/s |",
             "| verify the demo's bundle, `weighbridge verify` | 250.0 ms | ≤ 0.5 s |",
             "| report of the demo's bundle as a page | 0.9 µs | ≤ 0.2 s |",
+            "| appraise a TDX quote, one core | 400/s | |",
+            "| time of ours beside those two | 1.25 × | ≤ 1.3 × |",
+            "| time of ours beside that | not measured | ≤ 1.3 × |",
             "| peak memory of that process | not measured | ≤ 128 MiB |",
             "| long leaf of the meter, processor time | not measured | |",
         ] {

@@ -205,6 +205,34 @@ mod tests {
         assert_eq!((hopper_fwid(&[4; 60]), hopper_fwid(&[4; 47])), (Some([4; 48]), None));
     }
 
+    /// A certificate of this name, with a subject serial number as a BROM has it.
+    fn certificate(name: &str, serial_bytes: usize) -> Vec<u8> {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CustomDnType(vec![2, 5, 4, 5]), "41431D480FE5E87274");
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.serial_number = Some(rcgen::SerialNumber::from_slice(&vec![0x41; serial_bytes]));
+        params.self_signed(&key).unwrap().der().to_vec()
+    }
+
+    /// It is printed in decimal, which takes time that grows with the square of its length.
+    #[test]
+    fn a_leafs_serial_number_has_an_end() {
+        let read = |serial_bytes: usize| {
+            let leaf = certificate(HOPPER[0], serial_bytes);
+            let others = [HOPPER[1], HOPPER[2], HOPPER[3], "root"].map(|name| certificate(name, 20));
+            let ders: Vec<Vec<u8>> = std::iter::once(leaf).chain(others).collect();
+            read_identity(Part::Gpu, &crate::x509::parse_chain(&ders).unwrap())
+        };
+        assert_eq!(read(MAX_SERIAL_BYTES).map(|identity| identity.pdi.0[0]), Ok(0x43));
+        let Err(NameFailure::Wrong(failure)) = read(MAX_SERIAL_BYTES + 1) else { panic!("it is read") };
+        assert_eq!(
+            (failure.code, failure.message.as_str()),
+            ("gpu-chain-names", "the leaf's serial number is too long")
+        );
+    }
+
     fn der(tag: u8, content: &[u8]) -> Vec<u8> {
         let length = u8::try_from(content.len()).unwrap();
         let mut bytes = if length < 0x80 { vec![tag, length] } else { vec![tag, 0x81, length] };

@@ -15,8 +15,9 @@ use super::{reference, revocation};
 use crate::budget::{MAX_CHAIN_BYTES, MAX_CHAIN_CERTIFICATES};
 use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure, untrusted_if_any};
+use crate::known_chains::KnownChains;
 use crate::scheme::RawEvidence;
-use crate::x509::{Curve, TrustedPath, Window, check_path, parse_chain, public_point};
+use crate::x509::{Curve, TrustedPath, Window, parse_chain, public_point};
 
 /// Leaf, BROM, provisioner, identity, root.
 const CHAIN_CERTIFICATES: usize = 5;
@@ -66,7 +67,8 @@ pub(crate) fn check(
     untrusted_if_any(endorsements.unreadable_as::<NvidiaFile>().cloned().collect())?;
     let chain = parse_chain(certificates).map_err(untrusted)?;
     let mut window = Window::new(now);
-    let (path, identity, mut open) = check_device(*part, report, &chain, anchors, &mut window)?;
+    let (path, identity, mut open) =
+        check_device(*part, report, &chain, (endorsements.known_chains(), anchors), &mut window)?;
 
     let given = Given::read(endorsements);
     let mut failures = Vec::new();
@@ -92,12 +94,12 @@ fn check_device<'c, 'a>(
     part: Part,
     report: &MeasurementReport<'_>,
     chain: &'c [X509Certificate<'c>],
-    anchors: &'a TrustAnchors,
+    (known, anchors): (&KnownChains, &'a TrustAnchors),
     window: &mut Window,
 ) -> Result<(TrustedPath<'c, 'a>, DeviceIdentity, Vec<NotChecked>), EvidenceError> {
     let mut failures = Vec::new();
-    let path =
-        check_path(chain, Curve::P384, &anchors.nvidia_device, window).map_err(|found| failures.extend(found)).ok();
+    let path = known.check_path(chain, Curve::P384, &anchors.nvidia_device, window);
+    let path = path.map_err(|found| failures.extend(found)).ok();
     let identity = match read_identity(part, chain) {
         Ok(identity) => Some(identity),
         Err(NameFailure::Wrong(failure)) => {

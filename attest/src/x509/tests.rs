@@ -6,6 +6,7 @@ use rcgen::{
 use weighbridge_attest_types::Grade;
 
 use super::*;
+use crate::crl::{Current, Listed, RevocationList};
 
 const FROM: u64 = 1_700_000_000;
 const UNTIL: u64 = 1_800_000_000;
@@ -54,6 +55,14 @@ fn pki(change: impl Fn(&mut [CertificateParams; 3])) -> Pki {
     Pki { ders: vec![leaf_der, authority_der, root_der], authority }
 }
 
+fn path_of<'c, 'a>(
+    certificates: &'c [X509Certificate<'c>],
+    anchors: &'a [CertificateAnchor],
+    window: &mut Window,
+) -> Result<TrustedPath<'c, 'a>, Vec<Failure>> {
+    check_path(certificates, &check_links(certificates, Curve::P256), anchors, window)
+}
+
 fn anchor_of(root: &[u8]) -> CertificateAnchor {
     let (_, root) = X509Certificate::from_der(root).unwrap();
     CertificateAnchor { name: "test".into(), grade: Grade::Simulated, spki_sha256: spki_sha256(&root), der: None }
@@ -62,7 +71,7 @@ fn anchor_of(root: &[u8]) -> CertificateAnchor {
 fn codes(ders: &[Vec<u8>], now: UnixMillis) -> Vec<&'static str> {
     let certificates = parse_chain(ders).unwrap();
     let anchors = [anchor_of(ders.last().unwrap())];
-    let found = check_path(&certificates, Curve::P256, &anchors, &mut Window::new(now));
+    let found = path_of(&certificates, &anchors, &mut Window::new(now));
     found.err().unwrap_or_default().into_iter().map(|failure| failure.code).collect()
 }
 
@@ -76,7 +85,7 @@ fn a_good_chain_ends_in_its_anchor_and_bounds_the_window() {
     let certificates = parse_chain(&pki.ders).unwrap();
     let anchors = [anchor_of(&pki.ders[2])];
     let mut window = Window::new(NOW);
-    let path = check_path(&certificates, Curve::P256, &anchors, &mut window).unwrap();
+    let path = path_of(&certificates, &anchors, &mut window).unwrap();
     assert_eq!((path.anchor().name.as_str(), path.certificates().len()), ("test", 3));
     assert_eq!(window.until(), UnixMillis((UNTIL - 5) * 1000));
 }
@@ -126,9 +135,9 @@ fn foreign_links_and_roots_are_refused() {
 
     let certificates = parse_chain(&ours).unwrap();
     let anchors = [anchor_of(&other[2])];
-    let failures = check_path(&certificates, Curve::P256, &anchors, &mut Window::new(NOW)).unwrap_err();
+    let failures = path_of(&certificates, &anchors, &mut Window::new(NOW)).unwrap_err();
     assert_eq!(failures.iter().map(|failure| failure.code).collect::<Vec<_>>(), ["unknown-root"]);
-    assert!(check_path(&[], Curve::P256, &anchors, &mut Window::new(NOW)).is_err());
+    assert!(path_of(&[], &anchors, &mut Window::new(NOW)).is_err());
 }
 
 #[test]
@@ -150,7 +159,7 @@ fn every_bit_of_a_leaf_matters_and_no_truncation_panics() {
         changed[0][bit / 8] ^= 1 << (bit % 8);
         let accepted = parse_chain(&changed).is_ok_and(|certificates| {
             let anchors = [anchor_of(&ders[2])];
-            check_path(&certificates, Curve::P256, &anchors, &mut Window::new(NOW)).is_ok()
+            path_of(&certificates, &anchors, &mut Window::new(NOW)).is_ok()
         });
         assert!(!accepted, "bit {bit}");
     }
@@ -179,21 +188,24 @@ fn list(by: &Issuer<'static, KeyPair>, serials: &[u8]) -> Vec<u8> {
     params.signed_by(by).unwrap().der().to_vec()
 }
 
-fn crl_codes(pki: &Pki, der: &[u8], now: UnixMillis) -> Vec<&'static str> {
+fn check_list(pki: &Pki, der: &[u8], now: UnixMillis) -> Result<(RevocationList, Current), Vec<&'static str>> {
     let certificates = parse_chain(&pki.ders).unwrap();
-    let found = check_crl("the list", der, &certificates[1], Curve::P256, &mut Window::new(now));
-    found.err().unwrap_or_default().into_iter().map(|failure| failure.code).collect()
+    let list = RevocationList::read(der).ok_or(vec!["unreadable"])?;
+    let signature =
+        |list: &CertificateRevocationList<'_>, by: &X509Certificate<'_>| is_list_signed(list, by, Curve::P256);
+    let current = list.check_named("the list", &certificates[1], signature, now);
+    let codes = |failures: Vec<Failure>| failures.into_iter().map(|failure| failure.code).collect::<Vec<_>>();
+    Ok((list, current.map_err(codes)?))
 }
 
 #[test]
 fn a_list_names_what_its_own_authority_revoked() {
     let pki = pki(|_| {});
     let certificates = parse_chain(&pki.ders).unwrap();
-    let der = list(&pki.authority, &[4]);
-    let mut window = Window::new(NOW);
-    let checked = check_crl("the list", &der, &certificates[1], Curve::P256, &mut window).unwrap();
-    assert!(checked.revokes(&certificates[0]) && !checked.revokes(&certificates[1]));
-    assert_eq!((checked.until(), window.until()), (UnixMillis(UNTIL * 1000), UnixMillis(UNTIL * 1000)));
+    let (list, current) = check_list(&pki, &list(&pki.authority, &[4]), NOW).unwrap();
+    assert_eq!(list.says_about(&certificates[0]), Some(Listed::Revoked));
+    assert_eq!(list.says_about(&certificates[1]), None);
+    assert_eq!(current, Current { from: UnixMillis(FROM * 1000), until: UnixMillis(UNTIL * 1000) });
 }
 
 #[test]
@@ -202,12 +214,13 @@ fn stale_foreign_forged_and_broken_lists_are_refused() {
     let other = pki(|all| all[1].distinguished_name.push(DnType::OrganizationName, "elsewhere"));
     let namesake = pki(|_| {});
     let der = list(&ours.authority, &[]);
-    assert_eq!(crl_codes(&ours, &der, NOW), [""; 0]);
-    assert_eq!(crl_codes(&ours, &der, UnixMillis(UNTIL * 1000 + 1)), ["expired"]);
-    assert_eq!(crl_codes(&ours, &der, UnixMillis(FROM * 1000 - 1)), ["not-yet-valid"]);
-    assert_eq!(crl_codes(&ours, &list(&other.authority, &[]), NOW), ["crl-issuer", "crl-signature"]);
-    assert_eq!(crl_codes(&ours, &list(&namesake.authority, &[]), NOW), ["crl-signature"]);
-    assert_eq!(crl_codes(&ours, &der[..der.len() - 1], NOW), ["crl-unreadable"]);
+    let codes = |der: &[u8], now| check_list(&ours, der, now).err().unwrap_or_default();
+    assert_eq!(codes(&der, NOW), [""; 0]);
+    assert_eq!(codes(&der, UnixMillis(UNTIL * 1000 + 1)), ["expired"]);
+    assert_eq!(codes(&der, UnixMillis(FROM * 1000 - 1)), ["not-yet-valid"]);
+    assert_eq!(codes(&list(&other.authority, &[]), NOW), ["crl-issuer", "crl-signature"]);
+    assert_eq!(codes(&list(&namesake.authority, &[]), NOW), ["crl-signature"]);
+    assert_eq!(codes(&der[..der.len() - 1], NOW), ["unreadable"]);
 }
 
 #[test]

@@ -78,7 +78,7 @@ pub use report::{
     DeviceLine, EstimateLine, FleetLine, ForecastLine, GapLine, NodeLine, PeriodLine, ProfileLine, ProfileOrigin,
     RelativeLine, Sentence, StatementLine, ThresholdReport, TotalLine, Trigger, Verdict, WorkLine,
 };
-pub use snp::{SnpClaims, SnpGuestPolicy, SnpProduct, SnpRules, SnpSigner, SnpTcb, SnpTcbRules, SnpTcbs};
+pub use snp::{SnpClaims, SnpGuestPolicy, SnpProduct, SnpRules, SnpSigner, SnpTcb, SnpTcbRules, SnpTcbs, Vmpl};
 pub use tdx::{TdAttributes, TdxBody, TdxClaims, TdxExtension, TdxModule, TdxPlatform, TdxRules, TdxServiceTd, TdxTcb};
 pub use training::{CheckpointRoots, ManifestError, RosterDevice, RosterRow, RunManifest, SpecCommitment};
 pub use two_figures::{TwoFigures, exact_words, two_figures};

@@ -1,17 +1,18 @@
 //! **Duty.** Appraisal policy as data. A requirement has no empty variant: what is not required is waived with a reason
 //! that is printed. **Spec.** PROTOCOL §6.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{FirmwareVersion, NvidiaRules, SnpGuestPolicy, SnpRules, SnpTcb, TcbStatus, TdxRules};
+use crate::{FirmwareVersion, NvidiaRules, SnpGuestPolicy, SnpRules, SnpTcb, TcbStatus, TdxRules, Vmpl};
 
 /// What a claim must be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Requirement<T> {
     /// Exactly this.
     Equals(T),
-    /// This or more; met by nothing where more is not better ([`Claim::IS_ORDERED`]).
+    /// This or more. Where more is not better ([`Claim::IS_ORDERED`]) nothing meets it, and no file can say it.
     AtLeast(T),
     /// One of these.
     OneOf(Vec<T>),
@@ -20,6 +21,30 @@ pub enum Requirement<T> {
         /// Why.
         reason: String,
     },
+}
+
+/// A requirement as it is written, whether or not it means something.
+#[derive(Deserialize)]
+#[serde(rename = "Requirement", rename_all = "kebab-case", deny_unknown_fields)]
+enum Written<T> {
+    Equals(T),
+    AtLeast(T),
+    OneOf(Vec<T>),
+    Waived { reason: String },
+}
+
+impl<'de, T: Claim + Deserialize<'de>> Deserialize<'de> for Requirement<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Written::deserialize(deserializer)? {
+            Written::AtLeast(_) if !T::IS_ORDERED => {
+                return Err(D::Error::custom("`at-least` is said of something of which more is not better"));
+            }
+            Written::AtLeast(least) => Self::AtLeast(least),
+            Written::Equals(wanted) => Self::Equals(wanted),
+            Written::OneOf(allowed) => Self::OneOf(allowed),
+            Written::Waived { reason } => Self::Waived { reason },
+        })
+    }
 }
 
 /// The rules for one node's composite evidence.
@@ -78,13 +103,14 @@ macro_rules! claims {
     };
 }
 
-// Reserved bits (u64) are flags.
+// Reserved bits (u64) are flags; of privilege levels the lower is the stronger.
 claims! {
     bool: false,
     String: false,
     TcbStatus: false,
     u64: false,
     u32: true,
+    Vmpl: false,
     SnpTcb: true,
     SnpGuestPolicy: true,
     FirmwareVersion: true,
@@ -117,6 +143,22 @@ mod tests {
         assert!(!Requirement::AtLeast(TcbStatus::UpToDate).is_met_by(Some(&TcbStatus::NotSupported)));
         assert!(!Requirement::AtLeast(false).is_met_by(Some(&true)));
         assert!(!Requirement::AtLeast("00".to_owned()).is_met_by(Some(&"ff".to_owned())));
+        assert!(!Requirement::AtLeast(0u64).is_met_by(Some(&1)));
+        assert!(!Requirement::AtLeast(Vmpl(0)).is_met_by(Some(&Vmpl(3))));
         assert!(Requirement::<bool>::Waived { reason: "x".into() }.is_met_by(None));
+    }
+
+    #[test]
+    fn what_has_no_order_has_no_least_one_in_any_file() {
+        fn reads<T: Claim + for<'de> Deserialize<'de>>(json: &str) -> bool {
+            serde_json::from_str::<Requirement<T>>(json).is_ok()
+        }
+        assert!(
+            reads::<u32>("{\"at-least\": 3}") && reads::<u64>("{\"equals\": 3}") && reads::<Vmpl>("{\"one-of\": [3]}")
+        );
+        assert!(!reads::<u64>("{\"at-least\": 3}") && !reads::<Vmpl>("{\"at-least\": 0}"));
+        assert!(!reads::<bool>("{\"at-least\": false}") && !reads::<String>("{\"at-least\": \"x\"}"));
+        assert!(!reads::<TcbStatus>("{\"at-least\": \"UpToDate\"}"));
+        assert!(!reads::<u32>("{\"at-most\": 3}") && !reads::<u32>("{\"equals\": 3, \"at-least\": 3}"));
     }
 }

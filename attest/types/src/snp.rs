@@ -2,6 +2,7 @@
 //! **Does not know** bytes of a report, keys or certificates. **Spec.** EVIDENCE §3.1–3.3.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -174,6 +175,18 @@ pub struct SnpClaims {
     pub mitigations: Option<[u64; 2]>,
 }
 
+/// Privilege level of a guest, as policy compares it: the lowest number has the most privilege, so that more of it is not
+/// better.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Vmpl(pub u32);
+
+impl fmt::Debug for Vmpl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// TCB rules of one product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -196,9 +209,8 @@ pub struct SnpRules {
     pub genoa: SnpTcbRules,
     /// TCB of Turin.
     pub turin: SnpTcbRules,
-    /// Privilege level that asked for the report; the lowest number has the most privilege, so that only `Equals` and
-    /// `OneOf` say something useful.
-    pub vmpl: Requirement<u32>,
+    /// Privilege level that asked for the report.
+    pub vmpl: Requirement<Vmpl>,
     /// Guest policy bits.
     pub guest_policy: Requirement<SnpGuestPolicy>,
     /// Host data, hex.

@@ -135,6 +135,17 @@ fn missing_endorsements_are_unavailable_and_others_untrusted() {
     let bare = Line::new("sev-snp").with("--evidence", &evidence).with("--at", &at).run();
     assert_eq!((bare.code(), bare.reasons(), bare.tier()), (Some(6), vec!["vek-missing"], "none"));
     assert!(bare.object["claims"]["grade"].is_null() && bare.object["claims"]["devices"][0]["claims"].is_null());
+    // A file that was named and that nobody can read is not merely missing; a folder may hold anything.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let damaged = write(folder.path(), "vek.der", &case.read("vek.der")[1..]);
+    let line = || Line::new("sev-snp").with("--evidence", &evidence).with("--at", &at);
+    let answer = line().with("--endorsements", &damaged).run();
+    assert_eq!((answer.code(), answer.reasons()), (Some(4), vec!["vek-missing", "endorsement-unrecognised"]));
+    assert_eq!(line().with("--endorsements", folder.path()).run().reasons(), ["vek-missing"]);
+    let files = ["vek.der", "ask.der", "ark.der"].map(|file| path(&case, file));
+    let beside = line().all("--endorsements", &files).with("--endorsements", &damaged).run();
+    assert_eq!((beside.code(), beside.tier()), (Some(0), "warning"));
+    assert!(beside.checks("not-checked").contains(&"endorsement-unrecognised"));
     let late = snp_line(&case, "2050-01-01T00:00:00Z", &evidence).run();
     assert_eq!(late.code(), Some(4));
     assert!(late.ran.stderr.contains("--at judges at the time"), "{}", late.ran.stderr);

@@ -66,6 +66,10 @@ fn revoked_and_unknown_are_not_trusted_and_a_hold_is_a_claim() {
     assert_eq!(stands(OcspStatus::Unknown).refused(), ["ocsp-unknown"]);
     let held = stands(OcspStatus::OnHold).claims().revocation;
     assert_eq!((held.held, held.good.len()), (vec!["NVIDIA GH100 Provisioner ICA 1".to_owned()], 0));
+    // Whoever waives a hold relies on the answer as long as it lasts.
+    let soon = UnixMillis(NOW.0 + HOUR);
+    let brief = with_answer(|options| (options.status, options.next_update) = (OcspStatus::OnHold, Some(soon)));
+    assert_eq!(brief.verify().unwrap().claims().valid_until, soon);
     // Every certificate counts, of the manifests' chains as well.
     for certified in ALL {
         for (status, code) in [(OcspStatus::Revoked, "revoked"), (OcspStatus::Unknown, "ocsp-unknown")] {

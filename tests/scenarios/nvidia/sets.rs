@@ -1,8 +1,8 @@
 //! Switches, and whole boards of GPUs and switches. No capture holds both sides of one board: these are simulated.
 
-use weighbridge_attest::{Bound, NvidiaTopology, SwitchSide, nvidia_topology, verify_set};
+use weighbridge_attest::{Bound, NvidiaTopology, SwitchSide, compare_nvidia_topology, nvidia_topology, verify_set};
 use weighbridge_attest_collect::collect_set;
-use weighbridge_attest_types::{Binding, BoundValue, Challenge, Digest32, NvidiaMode, Pdi};
+use weighbridge_attest_types::{Binding, BoundValue, Challenge, Digest32, NvidiaMode, NvidiaPart, NvidiaStatus, Pdi};
 use weighbridge_tests_simulator::{SimulatedSwitch, SwitchReportOptions};
 
 use super::*;
@@ -150,6 +150,25 @@ fn gpus_and_switches_that_name_each_other_are_one_fabric() {
     let bound = verify_set(&set, &world.endorsements(), &anchors_of(&world), NOW).unwrap();
     let topology = bound.nvidia_topology().unwrap();
     assert_eq!((topology.gpus.len(), topology.switch_side), (3, SwitchSide::NotNeeded));
+}
+
+/// A status that is neither on nor off says nothing about a fabric, whatever else the report says.
+#[test]
+fn a_status_without_a_meaning_is_no_fabric() {
+    let mut open = Board::new();
+    open.switches.clear();
+    for gpu in &mut open.gpus {
+        (gpu.protected_pcie, gpu.switches) = (false, Vec::new());
+    }
+    let mut claims: Vec<PlatformClaims> = open.members().iter().map(|bound| bound.claims().clone()).collect();
+    assert!(compare_nvidia_topology(claims.iter()).is_ok());
+    let NvidiaPart::Gpu(gpu) = &mut claims[3].nvidia.as_mut().expect("claims of the kind").part else {
+        panic!("a GPU");
+    };
+    gpu.protected_pcie = Some(NvidiaStatus::Other(1));
+    let error = compare_nvidia_topology(claims.iter()).unwrap_err();
+    assert_eq!((error.culprit(), error.code()), (Culprit::Untrusted, "topology-mode"));
+    assert!(error.to_string().contains("Other(1)"), "{error}");
 }
 
 #[test]

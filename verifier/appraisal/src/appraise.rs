@@ -146,6 +146,21 @@ impl Appraisal {
         worst(&self.whole).into_iter().chain(devices).min_by_key(|culprit| rank(*culprit))
     }
 
+    /// Takes account of files that were named as endorsements of this evidence and are none that anybody knows. What does
+    /// not parse is not merely missing (EVIDENCE §0): it is not trusted, where something is missing.
+    #[must_use]
+    pub fn with_unread(mut self, files: &[String]) -> Self {
+        if files.is_empty() {
+            return self;
+        }
+        let message = format!("no kind of evidence here knows what was named as an endorsement: {}", text::list(files));
+        self.whole.push(match self.culprit() {
+            Some(Culprit::Unavailable) => DeviceFinding::fail("endorsement-unrecognised", Culprit::Untrusted, message),
+            _ => DeviceFinding::not_checked("endorsement-unrecognised", message),
+        });
+        self
+    }
+
     /// Earliest end of everything that was used; `None` where nothing was found genuine.
     #[must_use]
     pub fn valid_until(&self) -> Option<UnixMillis> {

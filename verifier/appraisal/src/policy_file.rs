@@ -2,6 +2,7 @@
 //! nothing can equal. **Knows** JSON. **Does not know** which rules there are: a new one needs no line here.
 //! **Spec.** PROTOCOL §6 (policy is explicit); docs/schemas/appraisal-policy-v1.schema.json.
 
+use serde::Deserialize as _;
 use serde_json::Value;
 use thiserror::Error;
 use weighbridge_attest_types::{AppraisalPolicy, Culprit};
@@ -10,6 +11,8 @@ use weighbridge_attest_types::{AppraisalPolicy, Culprit};
 pub const MAX_POLICY_BYTES: usize = 256 * 1024;
 /// Longest id: it stands in every result. Source: ours, as anchors' names.
 const MAX_ID: usize = 120;
+/// How a minimum is written.
+const AT_LEAST: &str = "at-least";
 /// From so many hex digits on a text is a digest or data of a report.
 const MIN_HEX: usize = 40;
 /// Lengths in hex digits of what reports carry: 32, 48 and 64 bytes.
@@ -40,8 +43,11 @@ pub enum PolicyFileError {
     /// Hex that no evidence can equal.
     #[error("{0}: hex is written in lower case, and has 64, 96 or 128 digits")]
     Hex(String),
-    /// A minimum of something that has no order.
-    #[error("{0}: only numbers, TCBs and versions such as 550.90.07 have a least one; use `equals` or `one-of`")]
+    /// A minimum of something of which more is not better.
+    #[error(
+        "{0}: only numbers that grow, TCBs, guest policies and versions such as 550.90.07 have a least one; use \
+        `equals` or `one-of`"
+    )]
     Order(String),
     /// A choice among nothing.
     #[error("{0}: `one-of` names nothing, so nothing can meet it")]
@@ -64,8 +70,12 @@ pub fn parse_policy(bytes: &[u8]) -> Result<AppraisalPolicy, PolicyFileError> {
     if bytes.len() > MAX_POLICY_BYTES {
         return Err(PolicyFileError::TooLong(bytes.len()));
     }
-    let policy: AppraisalPolicy = serde_json::from_slice(bytes).map_err(PolicyFileError::Json)?;
     let read: Value = serde_json::from_slice(bytes).map_err(PolicyFileError::Json)?;
+    let built_in = AppraisalPolicy::built_in();
+    if let Some(place) = minimum_of_the_unordered(&built_in, &read).map_err(PolicyFileError::Json)? {
+        return Err(PolicyFileError::Order(place));
+    }
+    let policy: AppraisalPolicy = serde_json::from_slice(bytes).map_err(PolicyFileError::Json)?;
     let written = serde_json::to_value(&policy).map_err(PolicyFileError::Json)?;
     // serde also takes a struct from an array, by position: two spellings of one policy.
     if let Some(place) = difference("", &read, &written) {
@@ -75,12 +85,37 @@ pub fn parse_policy(bytes: &[u8]) -> Result<AppraisalPolicy, PolicyFileError> {
     if !printable || !(1..=MAX_ID).contains(&policy.id.len()) {
         return Err(PolicyFileError::Id(policy.id));
     }
-    let built_in = AppraisalPolicy::built_in();
     if policy.id.eq_ignore_ascii_case(&built_in.id) && policy != built_in {
         return Err(PolicyFileError::TakenId(policy.id));
     }
     check_values("", &read)?;
     Ok(policy)
+}
+
+/// The place of an `at-least` that its rule's type does not read: the type knows whether more of it is better. The
+/// requirement alone is put into a policy that is sound, so that nothing else in the file can hide it.
+fn minimum_of_the_unordered(built_in: &AppraisalPolicy, read: &Value) -> Result<Option<String>, serde_json::Error> {
+    let mut sound = serde_json::to_value(built_in)?;
+    for place in minima("", read) {
+        let (Some(wanted), Some(rule)) = (read.pointer(&place), sound.pointer_mut(&place)) else { continue };
+        let before = std::mem::replace(rule, wanted.clone());
+        let is_read = AppraisalPolicy::deserialize(&sound).is_ok();
+        if !is_read || !has_order(wanted) {
+            return Ok(Some(format!("{place}/{AT_LEAST}")));
+        }
+        if let Some(rule) = sound.pointer_mut(&place) {
+            *rule = before;
+        }
+    }
+    Ok(None)
+}
+
+/// Places of all objects that say `at-least`.
+fn minima(place: &str, value: &Value) -> Vec<String> {
+    let Value::Object(fields) = value else { return Vec::new() };
+    let own = fields.contains_key(AT_LEAST).then(|| place.to_owned());
+    let below = fields.iter().flat_map(|(name, value)| minima(&format!("{place}/{name}"), value));
+    own.into_iter().chain(below).collect()
 }
 
 /// Where two values part; the order of fields does not count.
@@ -112,7 +147,6 @@ fn check_values(place: &str, value: &Value) -> Result<(), PolicyFileError> {
             match (name.as_str(), value) {
                 ("reason", Value::String(reason)) if reason.trim().is_empty() => Err(PolicyFileError::Reason(place)),
                 ("one-of", Value::Array(values)) if values.is_empty() => Err(PolicyFileError::Nothing(place)),
-                ("at-least", value) if !has_order(value) => Err(PolicyFileError::Order(place)),
                 ("reason" | "id", Value::String(_)) => Ok(()),
                 _ => check_values(&place, value),
             }
@@ -125,13 +159,10 @@ fn check_values(place: &str, value: &Value) -> Result<(), PolicyFileError> {
     }
 }
 
-/// Words and digests can be sorted, and a status that comes later in the alphabet of statuses is no better one.
-fn has_order(value: &Value) -> bool {
-    match value {
-        Value::Number(_) | Value::Object(_) => true,
-        Value::String(text) => text.contains('.') && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'.'),
-        Value::Null | Value::Bool(_) | Value::Array(_) => false,
-    }
+/// A version that is none can be neither less nor more than another.
+fn has_order(requirement: &Value) -> bool {
+    let version = |text: &str| text.contains('.') && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'.');
+    requirement.get(AT_LEAST).and_then(Value::as_str).is_none_or(version)
 }
 
 /// Long, and of nothing but hex digits, with or without what people put before and between them.
@@ -205,9 +236,15 @@ mod tests {
             ("/measurement", json!("ab".repeat(48))),
             ("/tdx/tcb_status", json!("UpToDate")),
             ("/tdx/advisories", json!("INTEL-SA-00000")),
+            // Everything has a level of at least 0, and level 3 has the least privilege.
+            ("/sev_snp/vmpl", json!(0)),
+            ("/tdx/reserved_attributes", json!(0)),
+            ("/tdx/event_log", json!(true)),
+            ("/nvidia/gh100/driver", json!("latest")),
+            ("/tdx/evaluation_number", json!("17")),
         ] {
             let said = own(|value| *value.pointer_mut(place).unwrap() = json!({ "at-least": least }));
-            assert!(said.starts_with(&format!("{place}/at-least: only numbers, TCBs and versions")), "{said}");
+            assert!(said.starts_with(&format!("{place}/at-least: only numbers that grow, TCBs")), "{said}");
         }
         for (place, least) in [("/tdx/evaluation_number", json!(17)), ("/nvidia/gh100/vbios", json!("96.00.9F.00.01"))]
         {

@@ -45,6 +45,12 @@ pub(crate) struct EndorsementFiles {
 }
 
 impl EndorsementFiles {
+    /// Files that were named and are nothing of it. What lies in a folder beside endorsements may be anything.
+    pub(crate) fn unread(&self) -> Vec<String> {
+        let named = self.unknown.iter().filter(|_| self.all_named);
+        named.map(|path| path.display().to_string()).collect()
+    }
+
     /// Says how many pieces of evidence they are for. Files that were named for one piece alone are meant for it, and what
     /// is about another is refused; a folder serves a fleet.
     pub(crate) fn are_for(&mut self, pieces: usize) {

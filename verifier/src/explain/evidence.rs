@@ -60,6 +60,13 @@ pub(super) const EVIDENCE: &[Explanation] = &[
         "Give the chain as well, as evidence or endorsement.",
     ),
     row(
+        "endorsement-unrecognised",
+        "Whether the files that were named as endorsements are any.",
+        "One is of no kind that is known here: cut, damaged, or something else.",
+        YOU,
+        "Fetch it anew, or name a folder, in which other files do no harm.",
+    ),
+    row(
         "device-repeated",
         "Whether each device stands for itself alone.",
         "One device answered in two places.",

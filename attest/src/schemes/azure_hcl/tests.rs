@@ -378,7 +378,7 @@ fn a_td_report_alone_is_never_accepted() {
     let junk = Scene { endorsements: vec![vec![4, 0, 2, 0, 0x81, 0, 0, 0, 1]], ..scene };
     let read = Endorsements::recognise(&junk.endorsements);
     assert_eq!(read.unreadable().map(|failure| failure.code).collect::<Vec<_>>(), ["td-quote-unreadable"]);
-    assert_eq!(refused(&junk, &body), (Culprit::Unavailable, vec!["td-quote-missing"]));
+    assert_eq!(refused(&junk, &body), (Culprit::Untrusted, vec!["td-quote-unreadable"]));
 }
 
 #[test]

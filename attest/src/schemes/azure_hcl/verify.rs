@@ -98,6 +98,9 @@ fn verify_td(
             Err(error) => first = first.or(Some(error)),
         }
     }
+    // What was to be the quote and does not parse is not merely missing.
+    let unreadable = Failures::collect(endorsements.unreadable_as::<TdQuoteFile>().cloned());
+    let first = first.or_else(|| unreadable.map(EvidenceError::Untrusted));
     Err(first.unwrap_or_else(|| {
         let message = "a TDREPORT proves nothing outside of its CPU, and no TDX quote with its report_data was given";
         EvidenceError::Unavailable(Failure::new("td-quote-missing", message).into())

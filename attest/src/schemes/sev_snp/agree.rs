@@ -5,11 +5,12 @@
 //! the generation of a version 2 report from the chip id and cannot read one whose chip id is masked; genuine ones
 //! exist, so there it is asked about the chain only.
 
-use sev::certs::snp::{Chain, Verifiable as _};
+use sev::certs::snp::{Certificate, Chain, Verifiable as _};
 use sev::firmware::guest::AttestationReport;
 use sev::parser::ByteParser as _;
 use weighbridge_attest_types::{NotChecked, SnpTcb};
 
+use super::chain::Links;
 use super::report::SnpReport;
 use super::verify::Checked;
 use crate::error::Failure;
@@ -17,10 +18,9 @@ use crate::error::Failure;
 /// Asks; returns what it could not be asked.
 pub(super) fn check(report: &SnpReport<'_>, checked: &Checked<'_, '_>) -> Result<Option<NotChecked>, Failure> {
     let links = checked.links;
-    let chain = Chain::from_der(links.root.as_raw(), links.issuer.as_raw(), links.vek.as_raw());
-    let chain = chain.map_err(|why| disagree(&format!("it cannot read the chain: {why}")))?;
+    let chain = links.files.vek.second_reading([links.files.issuer, links.files.root], || read_chain(links));
+    chain.map_err(|why| disagree(&why))?;
     if report.version == 2 && report.chip_id_is_masked() {
-        chain.verify().map_err(|why| disagree(&format!("the chain does not hold: {why}")))?;
         return Ok(Some(NotChecked {
             code: "snp-second-parser".to_owned(),
             why: "sev cannot read version 2 reports without a chip id; it checked the chain, own code the report"
@@ -29,11 +29,20 @@ pub(super) fn check(report: &SnpReport<'_>, checked: &Checked<'_, '_>) -> Result
     }
     let theirs = AttestationReport::from_bytes(report.canonical());
     let theirs = theirs.map_err(|why| disagree(&format!("it cannot read the report: {why}")))?;
-    (&chain, &theirs).verify().map_err(|why| disagree(&format!("signature or chain do not hold: {why}")))?;
+    let vek = Certificate::from_der(links.vek.as_raw());
+    let vek = vek.map_err(|why| disagree(&format!("it cannot read the VEK: {why}")))?;
+    (&vek, &theirs).verify().map_err(|why| disagree(&format!("the signature does not hold: {why}")))?;
     match is_same(report, checked, &theirs) {
         true => Ok(None),
         false => Err(disagree("the report has other fields")),
     }
+}
+
+/// The chain alone: it is the same for every report of one VEK.
+fn read_chain(links: Links<'_>) -> Result<(), String> {
+    let chain = Chain::from_der(links.root.as_raw(), links.issuer.as_raw(), links.vek.as_raw());
+    let chain = chain.map_err(|why| format!("it cannot read the chain: {why}"))?;
+    chain.verify().map(drop).map_err(|why| format!("the chain does not hold: {why}"))
 }
 
 fn is_same(report: &SnpReport<'_>, checked: &Checked<'_, '_>, theirs: &AttestationReport) -> bool {

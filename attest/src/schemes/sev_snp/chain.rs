@@ -8,6 +8,7 @@ use x509_parser::asn1_rs::{BitString, Oid, Tag, oid};
 use x509_parser::prelude::{AlgorithmIdentifier, SubjectPublicKeyInfo, X509Certificate, X509Version};
 use x509_parser::public_key::PublicKey;
 
+use super::endorsement::AmdCertificate;
 use crate::error::Failure;
 use crate::x509::{
     Curve, KeyRole, Window, common_name, der, find_anchor, may, millis, path_length, unknown_or_repeated_extension,
@@ -35,6 +36,15 @@ pub(super) struct Links<'c> {
     pub(super) vek: &'c X509Certificate<'c>,
     pub(super) issuer: &'c X509Certificate<'c>,
     pub(super) root: &'c X509Certificate<'c>,
+    pub(super) files: Files<'c>,
+}
+
+/// The same three as files: they remember what was asked about them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Files<'c> {
+    pub(super) vek: &'c AmdCertificate,
+    pub(super) issuer: &'c AmdCertificate,
+    pub(super) root: &'c AmdCertificate,
 }
 
 /// Something signed in its unsigned wrapping.
@@ -54,9 +64,9 @@ pub(super) fn check<'a>(
     window: &mut Window,
     failures: &mut Vec<Failure>,
 ) -> Option<&'a CertificateAnchor> {
-    let Links { vek, issuer, root } = links;
+    let Links { vek, issuer, root, files } = links;
     check_vek(vek, window, failures);
-    check_signature(vek, issuer, failures);
+    check_signature(vek, issuer, files.vek.is_signed_by(files.issuer), failures);
     let name = issuer_name(product, signer);
     if common_name(issuer) != Some(&name) {
         let found = shown(issuer);
@@ -64,9 +74,9 @@ pub(super) fn check<'a>(
         failures.push(Failure::new("vek-issuer-name", message));
     }
     check_authority(issuer, 0, window, failures);
-    check_signature(issuer, root, failures);
+    check_signature(issuer, root, files.issuer.is_signed_by(files.root), failures);
     check_authority(root, 1, window, failures);
-    check_signature(root, root, failures);
+    check_signature(root, root, files.root.is_signed_by(files.root), failures);
     let anchor = find_anchor(root, anchors);
     if anchor.is_none() {
         failures.push(unknown_root(std::slice::from_ref(root)));
@@ -78,7 +88,7 @@ pub(super) fn check<'a>(
 pub(crate) fn check_root(root: &X509Certificate<'_>, window: &mut Window) -> Vec<Failure> {
     let mut failures = Vec::new();
     check_authority(root, 1, window, &mut failures);
-    check_signature(root, root, &mut failures);
+    check_signature(root, root, signs(root, root), &mut failures);
     failures
 }
 
@@ -129,12 +139,17 @@ fn check_frame(certificate: &X509Certificate<'_>, key_fits: bool, window: &mut W
     }
 }
 
-fn check_signature(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>, failures: &mut Vec<Failure>) {
+fn check_signature(
+    certificate: &X509Certificate<'_>,
+    issuer: &X509Certificate<'_>,
+    is_signed: bool,
+    failures: &mut Vec<Failure>,
+) {
     let (name, by) = (shown(certificate), shown(issuer));
     if certificate.issuer().as_raw() != issuer.subject().as_raw() {
         failures.push(Failure::new("certificate-issuer", format!("{name:?} does not name {by:?} as its issuer")));
     }
-    if !signs(issuer, certificate) {
+    if !is_signed {
         failures.push(Failure::new("certificate-signature", format!("{by:?} has not signed {name:?}")));
     }
 }

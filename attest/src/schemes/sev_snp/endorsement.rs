@@ -1,14 +1,17 @@
 //! **Duty.** Knows AMD's certificates and revocation lists by their content, in DER, PEM or a host's table, and reads them.
 //! **Does not know** whether anybody signed them. **Spec.** EVIDENCE §0 rule 5, §3.2, §3.4.
 
+use weighbridge_attest_types::{Digest32, sha256};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use super::chain::signs;
 use super::table;
 use super::vek::{VekFacts, read_facts, signer_of};
 use crate::budget::{MAX_CHAIN_BYTES, MAX_CRL_BYTES};
 use crate::crl::RevocationList;
 use crate::description::VendorStatement;
 use crate::error::Failure;
+use crate::memo::Memo;
 use crate::pem::pem_certificates;
 use crate::x509::common_name;
 
@@ -44,6 +47,11 @@ impl AmdFile {
 #[derive(Debug)]
 pub(crate) struct AmdCertificate {
     der: Vec<u8>,
+    digest: Digest32,
+    /// By the digest of another certificate: whether its key signed this one.
+    signed_by: Memo<bool>,
+    /// By the digest of the certificates above: what `sev` says about the chain that this one ends.
+    second_reading: Memo<Result<(), String>>,
     /// As it stands in the certificate.
     pub(super) subject: Vec<u8>,
     pub(super) claims: Claims,
@@ -69,7 +77,24 @@ impl AmdCertificate {
             (None, Some(name)) if name.starts_with(ISSUER_PREFIX) => Claims::Issuer,
             _ => return Err(unreadable("its subject is no name of AMD's (ARK-…, SEV-…)".to_owned())),
         };
-        Ok(Self { der: der.to_vec(), subject: certificate.subject().as_raw().to_vec(), claims })
+        let subject = certificate.subject().as_raw().to_vec();
+        let (signed_by, second_reading) = (Memo::default(), Memo::default());
+        Ok(Self { der: der.to_vec(), digest: sha256(der), signed_by, second_reading, subject, claims })
+    }
+
+    /// Whether the key of `issuer` signed this certificate. Neither time nor anchors have a say in it.
+    pub(super) fn is_signed_by(&self, issuer: &Self) -> bool {
+        let ask = || self.parse().zip(issuer.parse()).is_some_and(|(own, issuer)| signs(&issuer, &own));
+        self.signed_by.get_or(issuer.digest, ask)
+    }
+
+    /// What `ask` says about this VEK below `issuer` and `root`, asked once.
+    pub(super) fn second_reading(
+        &self,
+        [issuer, root]: [&Self; 2],
+        ask: impl FnOnce() -> Result<(), String>,
+    ) -> Result<(), String> {
+        self.second_reading.get_or(sha256(&[issuer.digest.0, root.digest.0].concat()), ask)
     }
 
     fn describe(&self) -> VendorStatement {

@@ -2,6 +2,8 @@
 //! **Does not know** what a piece is: certificates are known by their content, wherever they come from.
 //! **Spec.** EVIDENCE §3.4; GHCB specification 56421 §4.1.8.1.
 
+use std::ops::Range;
+
 use crate::budget::{MAX_CHAIN_BYTES, MAX_CRL_BYTES, MAX_TABLE_ENTRIES};
 use crate::error::EvidenceError;
 use crate::reader::Reader;
@@ -28,23 +30,28 @@ pub(super) fn is_table(bytes: &[u8]) -> bool {
     bytes.first_chunk().is_some_and(|guid: &[u8; 16]| KNOWN.contains(guid))
 }
 
-/// The pieces under known GUIDs, in the order of the table.
+/// The pieces under known GUIDs, in the order of the table. Pieces do not overlap: sixteen times one long list would be read
+/// sixteen times.
 pub(super) fn pieces(bytes: &[u8]) -> Result<Vec<&[u8]>, EvidenceError> {
     let mut input = Reader::new(bytes, CODE);
     if bytes.len() > MAX_TABLE_BYTES {
         return Err(input.malformed(format!("{} bytes are over the cap of {MAX_TABLE_BYTES}", bytes.len())));
     }
-    let mut found = Vec::new();
+    let (mut found, mut taken) = (Vec::new(), Vec::<Range<usize>>::new());
     for _ in 0..=MAX_TABLE_ENTRIES {
         let guid: [u8; 16] = input.array("a GUID")?;
         let (offset, length) = (input.length32("an offset")?, input.length32("a length")?);
         if guid == END {
             return Ok(found);
         }
-        let end = offset.checked_add(length);
-        let piece = end.and_then(|end| bytes.get(offset..end)).filter(|piece| !piece.is_empty());
+        let place = offset..offset.saturating_add(length);
+        let piece = bytes.get(place.clone()).filter(|piece| !piece.is_empty());
         let piece = piece.ok_or_else(|| input.malformed(format!("{length} bytes at {offset} are not in the table")))?;
         if KNOWN.contains(&guid) {
+            if taken.iter().any(|other| place.start < other.end && other.start < place.end) {
+                return Err(input.malformed("its pieces overlap".to_owned()));
+            }
+            taken.push(place);
             found.push(piece);
         }
     }

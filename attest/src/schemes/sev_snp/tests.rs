@@ -19,7 +19,7 @@ use crate::crl::RevocationList;
 use crate::endorsements::Endorsements;
 use crate::error::EvidenceError;
 use crate::scheme::RawEvidence;
-use crate::schemes::verify;
+use crate::schemes::{verify, verify_with};
 use crate::x509::der;
 
 pub(in crate::schemes) const NOW: UnixMillis = UnixMillis(1_793_491_200_000);
@@ -584,17 +584,49 @@ fn a_hosts_table_endorses_as_single_files_do() {
     assert_eq!(whole(&[(VCEK_GUID, &nested)]).refused(), unreadable);
     let outside = untrusted(&["snp-certificate-table"]);
     let good = table(&all);
-    // A little off, and far off.
-    for (at, found) in [(16, &unreadable), (20, &unreadable), (19, &outside), (23, &outside)] {
+    // One byte short, into its neighbour, and far off.
+    let mut short = good.clone();
+    short[20..24].copy_from_slice(&u32::try_from(vek.len() - 1).unwrap().to_le_bytes());
+    assert_eq!(Scene { endorsements: vec![short], ..milan() }.refused(), unreadable);
+    for at in [16, 19, 23] {
         let mut broken = good.clone();
         broken[at] ^= 0x80;
-        assert_eq!(Scene { endorsements: vec![broken], ..milan() }.refused(), *found, "{at}");
+        assert_eq!(Scene { endorsements: vec![broken], ..milan() }.refused(), outside, "{at}");
     }
     for cut in [16, 24, 95] {
         assert_eq!(Scene { endorsements: vec![good[..cut].to_vec()], ..milan() }.refused(), outside, "{cut}");
     }
+    // Two entries of the same bytes: whoever could say so could have one list read sixteen times.
+    let mut shared = good.clone();
+    shared.copy_within(16..24, 24 + 16);
+    assert_eq!(Scene { endorsements: vec![shared], ..milan() }.refused(), outside);
     let many = table(&[all[0]; 17]);
     assert_eq!(Scene { endorsements: vec![many], ..milan() }.refused(), outside);
+}
+
+/// Signatures are asked once for all evidence; time, anchors and the report itself each time (decision 0065).
+#[test]
+fn kept_answers_are_those_of_a_fresh_look() {
+    let scene = milan();
+    let mut forged = scene.endorsements.clone();
+    *forged[1].last_mut().unwrap() ^= 1;
+    let mut damaged = scene.report.clone();
+    damaged[0x50] ^= 1;
+    let (foreign, late) = (TrustAnchors::default(), UnixMillis(NOW.0 * 3));
+    for files in [&scene.endorsements, &forged] {
+        let kept = Endorsements::recognise(files);
+        let judge = |endorsements: &Endorsements, report: &[u8], anchors: &TrustAnchors, at: UnixMillis| {
+            let raw = RawEvidence { body: report, certificates: &[] };
+            verify_with(&EvidenceKind::new(EvidenceKind::SEV_SNP), raw, endorsements, anchors, at)
+        };
+        for (anchors, at) in [(&foreign, NOW), (&scene.anchors, late), (&scene.anchors, NOW), (&foreign, late)] {
+            for report in [&damaged, &scene.report, &damaged] {
+                let fresh = judge(&Endorsements::recognise(files), report, anchors, at);
+                assert_eq!(judge(&kept, report, anchors, at), fresh);
+            }
+        }
+        assert_eq!(judge(&kept, &scene.report, &scene.anchors, NOW).is_ok(), files == &scene.endorsements);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use ring::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
 use weighbridge_attest_types::{CertificateAnchor, NotChecked, PlatformClaims, SnpTcbs, TrustAnchors, UnixMillis};
 use x509_parser::prelude::X509Certificate;
 
-use super::chain::{self, Links, signs};
+use super::chain::{self, Files, Links};
 use super::endorsement::{AmdCertificate, AmdFile, Claims};
 use super::report::SnpReport;
 use super::vek::{VekFacts, check_binding};
@@ -77,11 +77,12 @@ struct Chain<'c> {
     vek: X509Certificate<'c>,
     issuer: X509Certificate<'c>,
     root: X509Certificate<'c>,
+    files: Files<'c>,
 }
 
 impl<'c> Chain<'c> {
     const fn links(&'c self) -> Links<'c> {
-        Links { vek: &self.vek, issuer: &self.issuer, root: &self.root }
+        Links { vek: &self.vek, issuer: &self.issuer, root: &self.root, files: self.files }
     }
 }
 
@@ -124,22 +125,22 @@ impl<'c> Given<'c> {
 
     /// The certificates above a VEK, by name, and by signature where several have the name.
     fn chain(&self, vek: &'c AmdCertificate) -> Result<Chain<'c>, EvidenceError> {
-        let vek = vek.parse().ok_or_else(|| unavailable("vek-missing", NO_VEK))?;
-        let issuer = above(&vek, &self.issuers, "issuer of this VEK (ASK or ASVK)")?;
-        let root = above(&issuer, &self.roots, "root key (ARK) of this VEK's issuer")?;
-        Ok(Chain { vek, issuer, root })
+        let parsed = vek.parse().ok_or_else(|| unavailable("vek-missing", NO_VEK))?;
+        let (issuer, parsed_issuer) = above((vek, &parsed), &self.issuers, "issuer of this VEK (ASK or ASVK)")?;
+        let (root, parsed_root) = above((issuer, &parsed_issuer), &self.roots, "root key (ARK) of this VEK's issuer")?;
+        Ok(Chain { vek: parsed, issuer: parsed_issuer, root: parsed_root, files: Files { vek, issuer, root } })
     }
 }
 
 /// None of its kind at all is something missing; others of its kind are endorsements for something else.
 fn above<'c>(
-    certificate: &X509Certificate<'_>,
+    (file, certificate): (&AmdCertificate, &X509Certificate<'_>),
     among: &[&'c AmdCertificate],
     what: &str,
-) -> Result<X509Certificate<'c>, EvidenceError> {
-    let named = among.iter().filter(|other| other.subject == certificate.issuer().as_raw());
-    let mut named: Vec<_> = named.take(MAX_NAMESAKES).filter_map(|other| other.parse()).collect();
-    let signing = named.iter().position(|other| signs(other, certificate)).unwrap_or(0);
+) -> Result<(&'c AmdCertificate, X509Certificate<'c>), EvidenceError> {
+    let named = among.iter().copied().filter(|other| other.subject == certificate.issuer().as_raw());
+    let mut named: Vec<_> = named.take(MAX_NAMESAKES).filter_map(|other| Some((other, other.parse()?))).collect();
+    let signing = named.iter().position(|(other, _)| file.is_signed_by(other)).unwrap_or(0);
     match (signing < named.len()).then(|| named.swap_remove(signing)) {
         Some(found) => Ok(found),
         None if among.is_empty() => {

@@ -1,33 +1,32 @@
 //! **Duty.** Intel's signed statements about a platform: found among the endorsements by content, checked by own code,
 //! and handed to dcap-qvl for its reading. The only module that names dcap-qvl. **Does not know** where they were
-//! fetched. **Spec.** EVIDENCE §2.2 (2), §2.3, §2.6.
+//! fetched. **Spec.** EVIDENCE §2.2 (2), §2.3, §2.6; docs/decisions/0065 (what is worked out once).
 
-use std::collections::BTreeSet;
+mod lists;
+mod reading;
+mod signed;
 
-use dcap_qvl::quote::{Report, TDReport10, TDReport15Ex};
 use dcap_qvl::verify::QuoteVerifier;
-use dcap_qvl::{PckCertFlag, QuoteClaims, QuoteCollateralV3, QuotePolicy};
-use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
-use weighbridge_attest_types::{CertificateAnchor, TcbStatus, TdAttributes, TdxExtension, TdxServiceTd, UnixMillis};
-use x509_parser::prelude::X509Certificate;
+use dcap_qvl::{QuoteCollateralV3, QuotePolicy};
+use weighbridge_attest_types::{CertificateAnchor, UnixMillis};
 
+pub(super) use self::reading::DcapReading;
+
+use self::lists::Revocations;
+use self::reading::reading;
+use self::signed::Signed;
 use super::TdxFile;
-use super::body::{Td10, Td15, TdReport};
 use super::pck::PckFacts;
 use super::quote::TdxQuote;
 use super::tcb::{QeIdentity, TcbInfo};
 use crate::anchors::INTEL_SGX_ROOT;
 use crate::budget::{MAX_COLLATERAL_BYTES, MAX_COLLATERAL_CANDIDATES};
+use crate::crl::RevocationList;
 use crate::description::VendorStatement;
 use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure, Failures};
 use crate::pem::pem_certificates;
-use crate::x509::{
-    CheckedCrl, Curve, TrustedPath, Window, check_crl, check_path, common_name, parse_chain, parse_date, public_point,
-};
-
-/// Common name of the certificate that signs TCB info and identities.
-const TCB_SIGNER: &str = "Intel SGX TCB Signing";
+use crate::x509::{TrustedPath, Window, parse_date};
 
 /// Code of a file that is collateral by its keys and by nothing else.
 const UNREADABLE: &str = "collateral-unreadable";
@@ -44,22 +43,6 @@ pub(super) struct CheckedCollateral<'e> {
     /// With everything of this collateral admitted, and nothing else.
     pub(super) window: Window,
     crl_ends: [UnixMillis; 2],
-}
-
-/// What dcap-qvl says about a quote, in our words, to be held against our own reading.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct DcapReading {
-    /// After its merges; a TD that should be relaunched keeps the status it launched with.
-    pub(super) status: TcbStatus,
-    pub(super) relaunch_advised: bool,
-    pub(super) advisories: BTreeSet<String>,
-    /// Of the platform's level and the module's, the older.
-    pub(super) level_date: Option<UnixMillis>,
-    pub(super) evaluation_number: u32,
-    pub(super) pck: PckFacts,
-    pub(super) report: TdReport,
-    /// Earliest end of everything that was used, in seconds.
-    pub(super) until: u64,
 }
 
 /// Finds the collateral of the platform's FMSPC, checks every candidate, and takes the one with the highest TCB
@@ -144,12 +127,17 @@ pub(in crate::schemes) struct Candidate {
     fmspc: [u8; 6],
     info: TcbInfo,
     identity: QeIdentity,
+    /// The two statements, as their signer signed them.
+    signed: [Signed; 2],
+    /// `None`: it is no revocation list.
+    root_list: Option<RevocationList>,
+    pck_list: Option<RevocationList>,
 }
 
 impl Candidate {
     /// The two statements, the two lists and the certificates of their signers.
     pub(super) fn describe(&self) -> Vec<VendorStatement> {
-        let Self { raw, fmspc, info, identity } = self;
+        let Self { raw, fmspc, info, identity, .. } = self;
         let dated = |what, about: &str, from: &str, until: &str| {
             VendorStatement::new(what, about, parse_date(from), parse_date(until))
         };
@@ -192,7 +180,12 @@ fn read(bytes: &[u8]) -> Result<Candidate, String> {
     let identity = serde_json::from_str(&raw.qe_identity).map_err(|why| format!("QE identity: {why}"))?;
     let fmspc = hex::decode(&info.fmspc).ok().and_then(|fmspc| fmspc.try_into().ok());
     let fmspc = fmspc.ok_or("TCB info: its FMSPC is not 6 bytes of hex")?;
-    Ok(Candidate { raw, fmspc, info, identity })
+    let signed = [
+        Signed::read("TCB info", &raw.tcb_info, &raw.tcb_info_signature, &raw.tcb_info_issuer_chain),
+        Signed::read("QE identity", &raw.qe_identity, &raw.qe_identity_signature, &raw.qe_identity_issuer_chain),
+    ];
+    let [root_list, pck_list] = [&raw.root_ca_crl, &raw.pck_crl].map(|der| RevocationList::read(der));
+    Ok(Candidate { raw, fmspc, info, identity, signed, root_list, pck_list })
 }
 
 fn missing(others: &[&Candidate], pck: &PckFacts) -> EvidenceError {
@@ -211,22 +204,18 @@ fn check<'e>(
     revocations: &Revocations<'_>,
     mut window: Window,
 ) -> Result<CheckedCollateral<'e>, Vec<Failure>> {
-    let Candidate { raw, fmspc: _, info, identity } = candidate;
+    let Candidate { raw, info, identity, signed, .. } = candidate;
     let mut failures = check_statements(info, identity, pck, &mut window);
-    let signed = [
-        ("TCB info", &raw.tcb_info_issuer_chain, &raw.tcb_info, &raw.tcb_info_signature),
-        ("QE identity", &raw.qe_identity_issuer_chain, &raw.qe_identity, &raw.qe_identity_signature),
-    ];
     let mut crl_ends = None;
-    match check_lists(raw, path, &mut window) {
+    match Revocations::of(candidate, path, &mut window) {
         Ok(lists) => {
             failures.extend(lists.of_chain(path.certificates()));
             crl_ends = lists.ends();
         }
         Err(found) => failures.extend(found),
     }
-    for (what, chain, text, signature) in signed {
-        failures.extend(check_signer(what, chain, text, signature, path, revocations, &mut window));
+    for statement in signed {
+        failures.extend(statement.check(path.anchor(), revocations, &mut window));
     }
     match crl_ends {
         Some(crl_ends) if failures.is_empty() => Ok(CheckedCollateral { raw, info, identity, window, crl_ends }),
@@ -255,195 +244,6 @@ fn check_statements(info: &TcbInfo, identity: &QeIdentity, pck: &PckFacts, windo
         }
     }
     failures
-}
-
-/// Lists that hold now: of one collateral one each, of all that was given each once.
-#[derive(Default)]
-struct Revocations<'c> {
-    root: Vec<CheckedCrl<'c>>,
-    pck: Vec<CheckedCrl<'c>>,
-}
-
-impl<'c> Revocations<'c> {
-    /// All that are by this chain's authorities; what is wrong with the others is told where they are needed.
-    fn gather(candidates: impl Iterator<Item = &'c Candidate>, path: &TrustedPath<'_, '_>, now: UnixMillis) -> Self {
-        let [_, authority, root] = path.certificates() else { return Self::default() };
-        let (mut of_root, mut of_pck) = (BTreeSet::new(), BTreeSet::new());
-        for Candidate { raw, .. } in candidates {
-            of_root.insert(raw.root_ca_crl.as_slice());
-            of_pck.insert(raw.pck_crl.as_slice());
-        }
-        let current = |lists: BTreeSet<&'c [u8]>, issuer| {
-            let check = |list| check_crl("a revocation list", list, issuer, Curve::P256, &mut Window::new(now)).ok();
-            lists.into_iter().filter_map(check).collect()
-        };
-        Self { root: current(of_root, root), pck: current(of_pck, authority) }
-    }
-
-    /// What of a PCK chain is revoked.
-    fn of_chain(&self, chain: &[X509Certificate<'_>]) -> Vec<Failure> {
-        let [pck, authority, root] = chain else { return Vec::new() };
-        let listed = [
-            ("the PCK certificate", self.pck.iter().any(|list| list.revokes(pck))),
-            ("the PCK authority", self.revokes_below_root(authority)),
-            ("the root", self.revokes_below_root(root)),
-        ];
-        let revoked = listed.into_iter().filter(|(_, revoked)| *revoked);
-        revoked.map(|(what, _)| Failure::new(REVOKED, format!("{what} is revoked"))).collect()
-    }
-
-    fn revokes_below_root(&self, certificate: &X509Certificate<'_>) -> bool {
-        self.root.iter().any(|list| list.revokes(certificate))
-    }
-
-    /// When the two lists of one collateral end.
-    fn ends(&self) -> Option<[UnixMillis; 2]> {
-        Some([self.root.first()?.until(), self.pck.first()?.until()])
-    }
-}
-
-/// The root's list covers the authorities; the PCK list must be by the PCK's own authority.
-fn check_lists<'c>(
-    raw: &'c QuoteCollateralV3,
-    path: &TrustedPath<'_, '_>,
-    window: &mut Window,
-) -> Result<Revocations<'c>, Vec<Failure>> {
-    let [_, authority, root] = path.certificates() else {
-        return Err(vec![Failure::new("chain-length", "the PCK chain is not PCK, authority, root")]);
-    };
-    let of_root = check_crl("the root's revocation list", &raw.root_ca_crl, root, Curve::P256, window);
-    let of_authority = check_crl("the PCK revocation list", &raw.pck_crl, authority, Curve::P256, window);
-    match (of_root, of_authority) {
-        (Ok(root), Ok(pck)) => Ok(Revocations { root: vec![root], pck: vec![pck] }),
-        (of_root, of_authority) => Err(of_root.err().into_iter().chain(of_authority.err()).flatten().collect()),
-    }
-}
-
-/// The signer stands directly below the same anchor as the quote; the signature is over the text as received.
-fn check_signer(
-    what: &str,
-    chain: &str,
-    text: &str,
-    signature: &[u8],
-    path: &TrustedPath<'_, '_>,
-    revocations: &Revocations<'_>,
-    window: &mut Window,
-) -> Vec<Failure> {
-    let unreadable = |why: String| vec![Failure::new("collateral-signer", format!("the signer of the {what}: {why}"))];
-    let ders = match pem_certificates(chain.as_bytes()) {
-        Ok(ders) => ders,
-        Err(error) => return unreadable(error.to_string()),
-    };
-    let certificates = match parse_chain(&ders) {
-        Ok(certificates) => certificates,
-        Err(failure) => return unreadable(failure.message),
-    };
-    let anchor = std::slice::from_ref(path.anchor());
-    let mut failures = check_path(&certificates, Curve::P256, anchor, window).err().unwrap_or_default();
-    let [signer, _root] = certificates.as_slice() else {
-        failures.extend(unreadable(format!("{} certificates instead of signer and root", certificates.len())));
-        return failures;
-    };
-    if common_name(signer) != Some(TCB_SIGNER) {
-        failures.extend(unreadable(format!("it is {:?}, not {TCB_SIGNER:?}", common_name(signer))));
-    }
-    if revocations.revokes_below_root(signer) {
-        failures.push(Failure::new(REVOKED, format!("the signer of the {what} is revoked")));
-    }
-    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public_point(signer));
-    if key.verify(text.as_bytes(), signature).is_err() {
-        failures.push(Failure::new("collateral-signature", format!("the signature of the {what} does not hold")));
-    }
-    failures
-}
-
-/// In our words; every field that both readers have.
-fn reading(claims: &QuoteClaims) -> Result<DcapReading, String> {
-    use dcap_qvl::TcbStatus::{TDRelaunchAdvised, TDRelaunchAdvisedConfigurationNeeded};
-    let platform = &claims.platform;
-    Ok(DcapReading {
-        status: status(claims.tcb.status),
-        relaunch_advised: matches!(claims.tcb.status, TDRelaunchAdvised | TDRelaunchAdvisedConfigurationNeeded),
-        advisories: claims.tcb.advisory_ids.iter().cloned().collect(),
-        level_date: platform.tcb_date_tag.checked_mul(1000).map(UnixMillis),
-        evaluation_number: claims.tcb.eval_data_number,
-        pck: pck_facts(&platform.pck)?,
-        report: td_report(&claims.report)?,
-        until: claims.earliest_expiration_date,
-    })
-}
-
-fn pck_facts(pck: &dcap_qvl::PckIdentity) -> Result<PckFacts, String> {
-    let flag = |flag: PckCertFlag| match flag {
-        PckCertFlag::True => Some(true),
-        PckCertFlag::False => Some(false),
-        PckCertFlag::Undefined => None,
-    };
-    Ok(PckFacts {
-        ppid: pck.ppid.as_slice().try_into().map_err(|_| "its PPID is not 16 bytes")?,
-        fmspc: pck.fmspc,
-        pce_id: pck.pce_id.as_slice().try_into().map_err(|_| "its PCEID is not 2 bytes")?,
-        pce_svn: pck.pce_svn,
-        sgx_svn: pck.cpu_svn,
-        sgx_type: pck.sgx_type,
-        instance: pck.platform_instance_id,
-        dynamic: flag(pck.dynamic_platform),
-        cached_keys: flag(pck.cached_keys),
-        smt: flag(pck.smt_enabled),
-    })
-}
-
-fn td_report(report: &Report) -> Result<TdReport, String> {
-    let td10 = report.as_td10().ok_or("it read something else than a TD report")?;
-    let td15 = report.as_td15().map(|td15| Td15 { tee_tcb_svn2: td15.tee_tcb_svn2, mr_service_td: td15.mr_service_td });
-    Ok(TdReport { td10: own_td10(td10), td15, extension: report.as_td15_ex().map(own_extension) })
-}
-
-const fn own_td10(theirs: &TDReport10) -> Td10 {
-    Td10 {
-        tee_tcb_svn: theirs.tee_tcb_svn,
-        mrseam: theirs.mr_seam,
-        mr_signer_seam: theirs.mr_signer_seam,
-        seam_attributes: theirs.seam_attributes,
-        attributes: TdAttributes(u64::from_le_bytes(theirs.td_attributes)),
-        xfam: u64::from_le_bytes(theirs.xfam),
-        mrtd: theirs.mr_td,
-        mr_config_id: theirs.mr_config_id,
-        mr_owner: theirs.mr_owner,
-        mr_owner_config: theirs.mr_owner_config,
-        rtmr: [theirs.rt_mr0, theirs.rt_mr1, theirs.rt_mr2, theirs.rt_mr3],
-        report_data: theirs.report_data,
-    }
-}
-
-fn own_extension(theirs: &TDReport15Ex) -> TdxExtension {
-    let service = |hash, attributes| TdxServiceTd { hash, attributes };
-    TdxExtension {
-        vmid: theirs.vmid,
-        td_id: theirs.td_id,
-        dev_info: theirs.dev_info,
-        initial_service_td: service(theirs.init_service_td_hash, theirs.init_service_td_attributes),
-        current_service_td: service(theirs.cur_service_td_hash, theirs.cur_service_td_attributes),
-        initial_cpu_svn: theirs.init_cpu_svn,
-        initial_tee_tcb_svn: theirs.init_tee_tcb_svn,
-        initial_fmspc: theirs.init_tee_fmspc,
-    }
-}
-
-/// In the words of every room. "Relaunch advised" means launched out of date: that stays the status.
-const fn status(theirs: dcap_qvl::TcbStatus) -> TcbStatus {
-    use dcap_qvl::TcbStatus as Theirs;
-    match theirs {
-        Theirs::UpToDate => TcbStatus::UpToDate,
-        Theirs::SWHardeningNeeded => TcbStatus::SwHardeningNeeded,
-        Theirs::ConfigurationNeeded => TcbStatus::ConfigurationNeeded,
-        Theirs::ConfigurationAndSWHardeningNeeded => TcbStatus::ConfigurationAndSwHardeningNeeded,
-        Theirs::OutOfDate | Theirs::TDRelaunchAdvised => TcbStatus::OutOfDate,
-        Theirs::OutOfDateConfigurationNeeded | Theirs::TDRelaunchAdvisedConfigurationNeeded => {
-            TcbStatus::OutOfDateConfigurationNeeded
-        }
-        Theirs::Revoked => TcbStatus::Revoked,
-    }
 }
 
 fn is_hex(text: &str, bytes: &[u8]) -> bool {

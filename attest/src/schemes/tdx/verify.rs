@@ -13,7 +13,7 @@ use super::{TdxFile, agree, claims, collateral, tcb};
 use crate::endorsements::Endorsements;
 use crate::error::{EvidenceError, Failure, untrusted_if_any};
 use crate::verified::Verified;
-use crate::x509::{Curve, Window, check_path, parse_chain, public_point};
+use crate::x509::{Curve, Window, parse_chain, public_point};
 
 pub(super) fn verify(
     quote: &TdxQuote<'_>,
@@ -25,7 +25,8 @@ pub(super) fn verify(
     let certificates = parse_chain(&quote.pck_chain).map_err(untrusted)?;
     let mut window = Window::new(now);
     let mut failures = Vec::new();
-    let path = check_path(&certificates, Curve::P256, &anchors.intel, &mut window);
+    let known = endorsements.known_chains();
+    let path = known.check_path(&certificates, Curve::P256, &anchors.intel, &mut window);
     let path = path.map_err(|found| failures.extend(found)).ok();
     failures.extend(check_signatures(quote, &certificates));
     let pck = certificates.first().map(read_facts).transpose();

@@ -1,7 +1,7 @@
 use weighbridge_attest::Endorsements;
 use weighbridge_attest_types::{
     Digest32, FirmwareVersion, GpuFacts, MissingRim, NotChecked, NvidiaClaims, NvidiaPart, NvidiaStatus, Pdi,
-    Requirement, RimSlot, SnpGuestPolicy, SwitchFacts, TcbStatus, TdAttributes, TrustAnchors,
+    Requirement, RimSlot, SnpGuestPolicy, SwitchFacts, TcbStatus, TdAttributes, TrustAnchors, Vmpl,
 };
 
 use super::*;
@@ -52,7 +52,7 @@ fn strict() -> AppraisalPolicy {
     policy.sev_snp.milan.reported = Requirement::AtLeast(TCB);
     policy.sev_snp.milan.committed = Requirement::AtLeast(TCB);
     policy.sev_snp.milan.launch = Requirement::AtLeast(TCB);
-    policy.sev_snp.vmpl = Requirement::Equals(1);
+    policy.sev_snp.vmpl = Requirement::Equals(Vmpl(1));
     policy.sev_snp.guest_policy = Requirement::Equals(SnpGuestPolicy(0x3_0000));
     policy.sev_snp.host_data = hex(3, 32);
     policy.sev_snp.id_key_digest = hex(0, 48);

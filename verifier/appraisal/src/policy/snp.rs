@@ -1,7 +1,7 @@
 //! **Duty.** What only SEV-SNP guests are asked. **Does not know** reports or keys. **Spec.** EVIDENCE §3.3,
 //! docs/decisions/0026.
 
-use weighbridge_attest_types::SnpRules;
+use weighbridge_attest_types::{SnpRules, Vmpl};
 
 use super::rules::{Rules, reason, together};
 
@@ -16,7 +16,7 @@ pub(super) fn apply(wanted: &SnpRules, rules: &mut Rules<'_>) {
     rules.apply(CODE, "reported TCB", &tcb.reported, Some(&claims.tcb.reported));
     rules.apply(CODE, "committed TCB", &tcb.committed, Some(&claims.tcb.committed));
     rules.apply(CODE, "launch TCB", &tcb.launch, Some(&claims.tcb.launch));
-    rules.apply(CODE, "VMPL", &wanted.vmpl, Some(&claims.vmpl));
+    rules.apply(CODE, "VMPL", &wanted.vmpl, Some(&Vmpl(claims.vmpl)));
     rules.apply(CODE, "guest policy", &wanted.guest_policy, Some(&claims.policy));
     let host_data = hex::encode(claims.host_data);
     rules.apply(CODE, "host data", &wanted.host_data, Some(&host_data));

@@ -2,7 +2,7 @@ use weighbridge_attest_types::{
     AppliedRim, BoundValue, ChipFamily, Device, Digest32, EventLogClaims, EventLogState, FirmwareVersion, GpuFacts,
     NvidiaClaims, NvidiaPart, NvidiaRevocation, NvidiaStatus, Pdi, ReferenceValues, Requirement, RimSlot, SnpClaims,
     SnpGuestPolicy, SnpProduct, SnpRules, SnpSigner, SnpTcb, SnpTcbs, TcbStatus, TdAttributes, TdxBody, TdxClaims,
-    TdxModule, TdxPlatform, TdxRules, TdxTcb,
+    TdxModule, TdxPlatform, TdxRules, TdxTcb, Vmpl,
 };
 
 use super::*;
@@ -221,7 +221,7 @@ fn minima_are_those_of_the_product_and_every_part_counts() {
         &(|rules: &mut SnpRules| rules.milan.reported = at_least(higher)) as &dyn Fn(&mut SnpRules),
         &|rules| rules.milan.committed = at_least(higher),
         &|rules| rules.milan.launch = at_least(higher),
-        &|rules| rules.vmpl = Requirement::Equals(0),
+        &|rules| rules.vmpl = Requirement::Equals(Vmpl(0)),
         &|rules| rules.guest_policy = Requirement::AtLeast(SnpGuestPolicy(1 << 20)),
         &|rules| rules.host_data = Requirement::Equals("00".to_owned()),
         &|rules| rules.id_key_digest = Requirement::OneOf(vec![]),
@@ -229,7 +229,7 @@ fn minima_are_those_of_the_product_and_every_part_counts() {
     ] {
         assert_eq!(with(change).len(), 1);
     }
-    let message = with(&|rules| rules.vmpl = Requirement::OneOf(vec![0])).remove(0);
+    let message = with(&|rules| rules.vmpl = Requirement::OneOf(vec![Vmpl(0)])).remove(0);
     assert_eq!(message, "sev-snp abababababababab: VMPL is 1; policy wants one of [0]");
 }
 
@@ -399,6 +399,29 @@ fn the_status_of_today_is_asked_beside_that_of_launch() {
         assert_eq!(codes_of(launch, current, 0), ["policy-tcb-status"], "{launch:?} {current:?}");
         assert_eq!(codes_of(launch, current, 5), [""; 0], "{launch:?} {current:?}");
     }
+}
+
+/// Launched under one status, running under another: whoever reads a refusal learns of both.
+#[test]
+fn each_status_that_is_not_allowed_is_told_once() {
+    use TcbStatus::{ConfigurationNeeded, OutOfDate, SwHardeningNeeded, UpToDate};
+    let told = |launch: [TcbStatus; 2], current: [TcbStatus; 2]| {
+        let claims = tdx_with(|claims| {
+            let tcb = &mut claims.tcb;
+            [tcb.status, tcb.status_without_age] = launch;
+            [tcb.current_status, tcb.current_status_without_age] = current.map(Some);
+            tcb.out_of_date_level = Some(UnixMillis(AT.0 - DAY));
+        });
+        let unmet = unmet_rules(&claims, &AppraisalPolicy::built_in());
+        let said = |rule: UnmetRule| rule.message.split("; ").next().unwrap_or_default().to_owned();
+        unmet.into_iter().map(said).collect::<Vec<_>>()
+    };
+    let (launch, now) = ("tdx abababababababab: TCB status is OutOfDate", "tdx abababababababab: TCB status now is ");
+    let both = told([OutOfDate, UpToDate], [ConfigurationNeeded; 2]);
+    assert_eq!(both, [launch.to_owned(), format!("{now}ConfigurationNeeded")]);
+    // The same word is not said again for what it would be without its age.
+    assert_eq!(told([OutOfDate, UpToDate], [OutOfDate, SwHardeningNeeded]), [launch]);
+    assert_eq!(told([UpToDate; 2], [OutOfDate, UpToDate]), [format!("{now}OutOfDate")]);
 }
 
 #[test]

@@ -38,7 +38,8 @@ impl Question {
             let (set, digest) = evidence::read_set(&self.evidence)?;
             let manifest = self.read_manifest()?;
             let grounds = EvidenceGrounds { endorsements: &endorsements.recognised, anchors, policy, at };
-            return Ok(appraise_set(&set, digest, self.asked, roster, manifest.as_ref(), &grounds));
+            let appraisal = appraise_set(&set, digest, self.asked, roster, manifest.as_ref(), &grounds);
+            return Ok(appraisal.with_unread(&endorsements.unread()));
         }
         if self.manifest.is_some() {
             return Err(CliError::ManifestWithoutSet);
@@ -48,7 +49,8 @@ impl Question {
         found.chains.extend(endorsements.chains.iter().cloned());
         endorsements.are_for(found.pieces.len());
         let grounds = EvidenceGrounds { endorsements: &endorsements.recognised, anchors, policy, at };
-        Ok(appraise_devices(&kind, &found.pieces, &found.chains, self.asked, roster, &grounds))
+        let appraisal = appraise_devices(&kind, &found.pieces, &found.chains, self.asked, roster, &grounds);
+        Ok(appraisal.with_unread(&endorsements.unread()))
     }
 
     fn read_manifest(&self) -> Result<Option<RunManifest>, CliError> {
