@@ -9,6 +9,7 @@ mod compact;
 mod error;
 mod gadgets;
 mod gates;
+mod gemm;
 mod meter;
 #[cfg(test)]
 mod pinned;
@@ -23,6 +24,7 @@ mod threshold;
 pub use catalog::{CATALOG, CircuitEntry, circuit_digests};
 pub use checking::{COMPACT_PROOF_BYTES, CheckedProof, THRESHOLD_PROOF_BYTES, ThresholdProof, check_threshold};
 pub use error::{ProofError, ProveError};
+pub use gemm::{GEMM_K, GemmOperand, GemmPublic, GemmWitness};
 pub use plan::{ChainWitness, Job, JobId, JobKind, LeafChoice, Plan, Weighed};
 pub use proving::Prover;
 pub use state::{ChainClaim, ChainList};
