@@ -72,7 +72,7 @@ fn breaks_block_exponent_by_another_top() {
 fn breaks_window_and_cut_mark_behind_the_generators() {
     let mut case = Case::new();
     // Exact, cut in part, cut off, far below, zero.
-    for (place, value) in [1.0, 1.5 * 2f32.powi(-19), 2f32.powi(-27), 2f32.powi(-60), 0.0].into_iter().enumerate() {
+    for (place, value) in [1.0, 129.0 / 128.0 * 2f32.powi(-19), 2f32.powi(-27), 2f32.powi(-60), 0.0].into_iter().enumerate() {
         case.a[0][place] = bf16(value);
     }
     case.b.iter_mut().for_each(|row| row[1..5].fill(0.5));
@@ -129,7 +129,7 @@ fn breaks_products_agree_by_products_of_the_forgers_choice() {
 #[test]
 fn breaks_products_agree_by_a_cut_that_is_hidden() {
     let mut case = Case::new();
-    case.a.iter_mut().for_each(|row| row[0] = bf16(1.5 * 2f32.powi(-19)));
+    case.a.iter_mut().for_each(|row| row[0] = 129.0 / 128.0 * 2f32.powi(-19));
     let honest = case.computed().forged();
     assert!(honest.holds());
     assert!(honest.values.products[1] != honest.values.products[2], "something is cut");

@@ -203,10 +203,12 @@ fn at_the_edge(gamma: u64) -> Case {
         let products = || a[entry / SIDE].iter().zip(&b[entry % SIDE]).map(|(a, b)| f64::from(*a) * f64::from(*b));
         let (sum, upper) = (products().sum::<f64>(), products().map(f64::abs).sum::<f64>());
         let envelope = sum.abs() / 256.0 + gamma as f64 / 2f64.powi(32) * upper;
-        let share = if entry % 2 == 0 { 0.93 } else { -0.93 };
+        let sign = if entry % 2 == 0 { 1.0 } else { -1.0 };
         #[expect(clippy::cast_possible_truncation, reason = "the nearest single is what is wanted")]
-        let moved = (sum + share * envelope) as f32;
-        *c = bf16(moved);
+        let moved = |share: u32| bf16((sum + sign * f64::from(share) / 100.0 * envelope) as f32);
+        // As near as bf16 has a number that is not beyond it.
+        let inside = |c: &f32| (f64::from(*c) - sum).abs() <= 0.95 * envelope;
+        *c = (0..96).rev().map(moved).find(inside).unwrap_or(*c);
     }
     case
 }
