@@ -12,4 +12,4 @@ mod values;
 mod whole;
 
 pub use statement::{GEMM_K, GemmOperand, GemmPublic, GemmWitness};
-pub(crate) use statement::{Gemm, SIDE};
+pub(crate) use statement::{GEMM_LONG, GEMM_SHORT, Gemm};

@@ -20,8 +20,9 @@ mod statement;
 #[cfg(test)]
 mod testing;
 mod threshold;
+mod tiles;
 
-pub use catalog::{CATALOG, CircuitEntry, circuit_digests};
+pub use catalog::{CATALOG, CircuitEntry, TILES, circuit_digests};
 pub use checking::{COMPACT_PROOF_BYTES, CheckedProof, THRESHOLD_PROOF_BYTES, ThresholdProof, check_threshold};
 pub use error::{ProofError, ProveError};
 pub use gemm::{GEMM_K, GemmOperand, GemmPublic, GemmWitness};
@@ -29,4 +30,5 @@ pub use plan::{ChainWitness, Job, JobId, JobKind, LeafChoice, Plan, Weighed};
 pub use proving::Prover;
 pub use state::{ChainClaim, ChainList};
 pub use statement::{CircuitId, Violation};
+pub use tiles::{CheckedTile, TileProver};
 pub use threshold::{Component, MAX_RELATIONS, Relation, ThresholdPublic, TotalRelation};

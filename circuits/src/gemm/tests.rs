@@ -14,6 +14,7 @@ use weighbridge_commitments::TensorShape;
 use super::statement::{Gemm, GemmOperand, GemmPublic, GemmWitness, SIDE};
 use super::values::{Prepared, TileValues};
 use crate::statement::{Assignment, Circuit, Field, Statement};
+use crate::testing::tile::{Numbers, bf16, stored};
 use crate::testing::{claim_holds, satisfied};
 use plonky2::iop::witness::PartitionWitness;
 
@@ -24,29 +25,6 @@ type Small = Gemm<K>;
 fn small() -> &'static Circuit<Small> {
     static CIRCUIT: OnceLock<Circuit<Small>> = OnceLock::new();
     CIRCUIT.get_or_init(|| Circuit::build(&()))
-}
-
-/// Repeatable numbers, close to normal: twelve uniform ones, less 6.
-struct Numbers(u64);
-
-impl Numbers {
-    fn uniform(&mut self) -> f32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 40) as f32 / (1u64 << 24) as f32
-    }
-
-    fn normal(&mut self) -> f32 {
-        (0..12).map(|_| self.uniform()).sum::<f32>() - 6.0
-    }
-}
-
-fn bf16(value: f32) -> f32 {
-    let bits = value.to_bits();
-    f32::from_bits(bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) & 0xffff_0000)
-}
-
-fn stored(values: &[Vec<f32>]) -> Vec<u8> {
-    values.iter().flatten().flat_map(|v| ((v.to_bits() >> 16) as u16).to_le_bytes()).collect()
 }
 
 /// Rows of A, rows of B, and the tile of C, as bf16 values.
