@@ -30,5 +30,5 @@ pub use plan::{ChainWitness, Job, JobId, JobKind, LeafChoice, Plan, Weighed};
 pub use proving::Prover;
 pub use state::{ChainClaim, ChainList};
 pub use statement::{CircuitId, Violation};
-pub use tiles::{CheckedTile, TileProver};
 pub use threshold::{Component, MAX_RELATIONS, Relation, ThresholdPublic, TotalRelation};
+pub use tiles::{CheckedTile, TileProver, tile_memory};

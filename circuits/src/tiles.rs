@@ -17,6 +17,17 @@ pub struct TileProver {
     long: OnceLock<Circuit<Gemm<GEMM_LONG>>>,
 }
 
+/// Memory that proving a tile of such dot products takes, in bytes, circuit included: measured peaks, rounded up. `None` where
+/// there is no circuit.
+#[must_use]
+pub const fn tile_memory(k: u64) -> Option<u64> {
+    match k {
+        128 => Some(256 << 20),
+        1024 => Some(768 << 20),
+        _ => None,
+    }
+}
+
 /// A tile whose proof was checked; the only constructor is [`TileProver::check`]. It says that the blocks which the public
 /// inputs name belong together; that they are a run's, and were drawn, is for others to see.
 #[derive(Debug, Clone, PartialEq, Eq)]

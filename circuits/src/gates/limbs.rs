@@ -24,7 +24,11 @@ impl LimbRule {
     ///
     /// # Panics
     /// When a circuit asks for what is not unique or does not fit: a fault of the circuit, found when it is built.
-    pub(crate) fn bound<const N: usize>(builder: &mut Builder, counts: &'static [usize; N], values: [Target; N]) -> Row {
+    pub(crate) fn bound<const N: usize>(
+        builder: &mut Builder,
+        counts: &'static [usize; N],
+        values: [Target; N],
+    ) -> Row {
         assert!(counts.iter().all(|&count| count <= MOST_LIMBS), "limbs are not unique");
         let row = RuleGate::add(builder, Self { counts });
         values.into_iter().enumerate().for_each(|(wire, value)| row.take(builder, wire, value));

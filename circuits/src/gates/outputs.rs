@@ -211,7 +211,8 @@ mod tests {
         // The inverse of a field that is 0 is bound by nothing.
         for (stored, free) in [(0x3f81, None), (0xbfff, None), (0x0003, Some(17))] {
             let row = four(stored, 0);
-            let free: Vec<usize> = free.into_iter().flat_map(|i| (0..OUTPUTS).map(move |p| inner(p).start + i)).collect();
+            let free: Vec<usize> =
+                free.into_iter().flat_map(|i| (0..OUTPUTS).map(move |p| inner(p).start + i)).collect();
             let exponent = ((stored >> 7) & 0xff) as i64;
             let row = if exponent > 55 { four(stored, exponent - 20) } else { row };
             every_wire_is_bound(&OutputRule, &row, &free);

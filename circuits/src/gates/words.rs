@@ -421,7 +421,8 @@ mod tests {
                 assert_eq!(broken(&WordRule::Last, &row), Vec::<usize>::new(), "{stored:#x} {max}");
                 let whole = mantissa << 16;
                 let magnitude = u64::try_from(whole.checked_shr(distance as u32).unwrap_or(0)).unwrap();
-                let is_cut = distance >= 128 && mantissa > 0 || distance < 128 && (u128::from(magnitude) << distance) != whole;
+                let is_cut =
+                    distance >= 128 && mantissa > 0 || distance < 128 && (u128::from(magnitude) << distance) != whole;
                 let value = Field::from_canonical_u64(magnitude);
                 let signed = if stored >> 15 == 1 { -value } else { value };
                 let upper = value + Field::from_bool(is_cut);
@@ -455,8 +456,7 @@ mod tests {
                 let max = |place: usize| (exponent(place).to_canonical_u64() + distances[place]).min(253);
                 let row = filled(&rule, &given(&max));
                 let uncut = |place: &usize| row[rule.inner(*place).end - 3] == Field::ZERO;
-                let free: Vec<_> =
-                    (0..rule.entries()).filter(uncut).map(|place| rule.inner(place).end - 1).collect();
+                let free: Vec<_> = (0..rule.entries()).filter(uncut).map(|place| rule.inner(place).end - 1).collect();
                 every_wire_is_bound(&rule, &row, &free);
             }
         }

@@ -134,9 +134,11 @@ fn outputs(builder: &mut Builder, strips: &[StripTargets; 2], words: &[Target]) 
     }
     let bytes: Vec<Target> = outputs.iter().flat_map(|output: &OutputTargets| output.bytes).collect();
     for (&word, bytes) in words.iter().zip(bytes.chunks(7)) {
-        let packed = bytes.iter().rev().copied().reduce(|sum, byte| {
-            builder.mul_const_add(Field::from_canonical_u64(1 << 8), sum, byte)
-        });
+        let packed = bytes
+            .iter()
+            .rev()
+            .copied()
+            .reduce(|sum, byte| builder.mul_const_add(Field::from_canonical_u64(1 << 8), sum, byte));
         packed.into_iter().for_each(|packed| builder.connect(packed, word));
     }
     outputs

@@ -70,8 +70,9 @@ impl EntryInputs {
         upper: Field,
         assignment: &mut Assignment,
     ) -> Result<(), Violation> {
-        let EntryValues { is_negative, is_below, output, upper: parts, carried, tenfold, is_informative, residual, .. } =
-            values;
+        let EntryValues {
+            is_negative, is_below, output, upper: parts, carried, tenfold, is_informative, residual, ..
+        } = values;
         let flags = [(self.is_negative, is_negative), (self.is_below, is_below), (self.is_informative, is_informative)];
         flags.into_iter().try_for_each(|(target, &flag)| set(assignment, target.target, u64::from(flag)))?;
         let targets = [self.output, self.upper, self.carried, self.tenfold];
@@ -168,7 +169,8 @@ fn informative(builder: &mut Builder, inputs: &EntryInputs, envelope: Target, ma
     let wide = builder.mul_const_add(ten, envelope, tens);
     let margin = builder.sub(magnitude, wide);
     // margin, or −margin − 1.
-    let twice = builder.arithmetic(Field::TWO, Field::ONE, inputs.is_informative.target, margin, inputs.is_informative.target);
+    let twice =
+        builder.arithmetic(Field::TWO, Field::ONE, inputs.is_informative.target, margin, inputs.is_informative.target);
     let rest = builder.add_const(margin, Field::ONE);
     builder.sub(twice, rest)
 }

@@ -92,8 +92,7 @@ impl StripTargets {
         let magnitudes: Vec<Target> = self.entries.kinds[1].iter().map(|position| position[vector]).collect();
         let [in_chunk, chunk] = self.top[vector];
         let chunks = magnitudes.chunks(1 << CHUNK_BITS);
-        let candidates: Vec<Target> =
-            chunks.map(|chunk| builder.random_access(in_chunk, chunk.to_vec())).collect();
+        let candidates: Vec<Target> = chunks.map(|chunk| builder.random_access(in_chunk, chunk.to_vec())).collect();
         let reached = builder.random_access(chunk, candidates);
         let top = builder.constant(Field::from_canonical_u64(1 << TOP_BIT));
         let above = builder.sub(reached, top);

@@ -38,9 +38,8 @@ struct Case {
 impl Case {
     fn seeded(seed: u64) -> Self {
         let mut numbers = Numbers(seed);
-        let mut strip = || -> Vec<Vec<f32>> {
-            (0..SIDE).map(|_| (0..K).map(|_| bf16(numbers.normal())).collect()).collect()
-        };
+        let mut strip =
+            || -> Vec<Vec<f32>> { (0..SIDE).map(|_| (0..K).map(|_| bf16(numbers.normal())).collect()).collect() };
         Self { a: strip(), b: strip(), c: Vec::new() }.computed()
     }
 

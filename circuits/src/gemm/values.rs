@@ -267,7 +267,8 @@ impl EntryValues {
     }
 
     fn check(&self, (row, col): (usize, usize)) -> Result<(), Violation> {
-        let refuse = |property| Err(Violation::new(property, format!("C[{row}][{col}], to the last fraction of a unit")));
+        let refuse =
+            |property| Err(Violation::new(property, format!("C[{row}][{col}], to the last fraction of a unit")));
         match self.margins {
             [..0, _, _] => refuse("inside"),
             [_, ..0, _] => refuse("sharp"),

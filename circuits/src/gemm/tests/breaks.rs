@@ -72,7 +72,9 @@ fn breaks_block_exponent_by_another_top() {
 fn breaks_window_and_cut_mark_behind_the_generators() {
     let mut case = Case::new();
     // Exact, cut in part, cut off, far below, zero.
-    for (place, value) in [1.0, 129.0 / 128.0 * 2f32.powi(-19), 2f32.powi(-27), 2f32.powi(-60), 0.0].into_iter().enumerate() {
+    for (place, value) in
+        [1.0, 129.0 / 128.0 * 2f32.powi(-19), 2f32.powi(-27), 2f32.powi(-60), 0.0].into_iter().enumerate()
+    {
         case.a[0][place] = bf16(value);
     }
     case.b.iter_mut().for_each(|row| row[1..5].fill(0.5));
@@ -117,7 +119,10 @@ fn breaks_products_agree_by_products_of_the_forgers_choice() {
     let honest = Case::new().forged();
     for kind in 0..3 {
         for (entry, change) in [(0, 1), (17, -1), (255, 1 << 20)] {
-            assert!(!honest.clone().with_products(|products| products[kind][entry] += change).holds(), "{kind} {entry}");
+            assert!(
+                !honest.clone().with_products(|products| products[kind][entry] += change).holds(),
+                "{kind} {entry}"
+            );
         }
     }
     assert!(!honest.clone().with_products(|products| products.iter_mut().for_each(|all| all[3] += 1)).holds());
@@ -197,7 +202,10 @@ fn breaks_transcript_by_claims_that_fit_a_known_point() {
         wrong[17] -= (q * a - p * b) * scale;
         assert_eq!(at(&wrong, point), truth);
         let forged = honest.clone().with_products(|products| {
-            products[kind].iter_mut().zip(&wrong).for_each(|(product, wrong)| *product = wrong.to_canonical_u64().into());
+            products[kind]
+                .iter_mut()
+                .zip(&wrong)
+                .for_each(|(product, wrong)| *product = wrong.to_canonical_u64().into());
         });
         assert_ne!(points(&forged), point);
         assert!(!forged.holds());

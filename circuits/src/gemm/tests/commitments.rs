@@ -185,7 +185,9 @@ fn breaks_words_decode_by_words_that_are_no_bytes() {
     // The forger's leaves are those of the commitments where the words are.
     let of = |forged: &Forged| {
         let words = forged.prepared.strips[0].words.iter();
-        tree_over((0..).zip(words).map(|(column, words)| leaf_over(forged.witness.left.header, (1, column), words)).collect())
+        tree_over(
+            (0..).zip(words).map(|(column, words)| leaf_over(forged.witness.left.header, (1, column), words)).collect(),
+        )
     };
     assert_eq!(of(&honest), honest.public.blocks[0]);
     let forged = |place: usize, add: u64| {
