@@ -9,6 +9,7 @@ mod compact;
 mod error;
 mod gadgets;
 mod gates;
+mod gemm;
 mod meter;
 #[cfg(test)]
 mod pinned;
@@ -19,12 +20,15 @@ mod statement;
 #[cfg(test)]
 mod testing;
 mod threshold;
+mod tiles;
 
-pub use catalog::{CATALOG, CircuitEntry, circuit_digests};
+pub use catalog::{CATALOG, CircuitEntry, TILES, circuit_digests};
 pub use checking::{COMPACT_PROOF_BYTES, CheckedProof, THRESHOLD_PROOF_BYTES, ThresholdProof, check_threshold};
 pub use error::{ProofError, ProveError};
+pub use gemm::{GEMM_K, GemmOperand, GemmPublic, GemmWitness};
 pub use plan::{ChainWitness, Job, JobId, JobKind, LeafChoice, Plan, Weighed};
 pub use proving::Prover;
 pub use state::{ChainClaim, ChainList};
 pub use statement::{CircuitId, Violation};
 pub use threshold::{Component, MAX_RELATIONS, Relation, ThresholdPublic, TotalRelation};
+pub use tiles::{CheckedTile, TileProver, tile_memory};

@@ -4,6 +4,7 @@
 
 mod build;
 mod statements;
+mod tiles;
 
 use std::path::Path;
 

@@ -113,7 +113,6 @@ pub(crate) struct Circuit<S: Statement> {
     pub(crate) data: Built,
     pub(crate) targets: S::Targets,
     /// Rows before blinding and padding.
-    #[cfg_attr(not(test), expect(dead_code, reason = "part of the pinned description"))]
     pub(crate) rows: usize,
 }
 
@@ -128,5 +127,23 @@ impl<S: Statement> Circuit<S> {
         let targets = S::build(&mut builder, inner);
         let rows = builder.num_gates();
         Self { data: builder.build::<Config>(), targets, rows }
+    }
+
+    /// Gates, shape and digest as text: what is pinned.
+    pub(crate) fn describe(&self) -> String {
+        let common = &self.data.common;
+        let gates: Vec<String> = common.gates.iter().map(|gate| gate.0.id()).collect();
+        let lines = [
+            format!("circuit: {}", S::ID),
+            format!("blinded: {}", S::BLINDED),
+            format!("rows before blinding and padding: {}", self.rows),
+            format!("degree: 2^{}", common.degree_bits()),
+            format!("public inputs: {}", common.num_public_inputs),
+            format!("constants: {}", common.num_constants),
+            format!("config: {:?}", common.config),
+            format!("gates:\n  {}", gates.join("\n  ")),
+            format!("digest: {:?}\n", self.data.verifier_only.circuit_digest.elements),
+        ];
+        lines.join("\n")
     }
 }

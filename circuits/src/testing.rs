@@ -1,6 +1,7 @@
 //! **Duty.** Breaking a witness *behind* the generators: an honest generator that refuses proves nothing about
 //! soundness, so these tests run the generators, overwrite wires, and ask whether the proof still holds.
 
+pub(crate) mod tile;
 pub(crate) mod tree;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

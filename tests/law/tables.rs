@@ -86,10 +86,10 @@ fn quoted<'a>(line: &'a str, word: &str) -> Option<&'a str> {
     line.strip_prefix(word)?.strip_prefix('"')?.split('"').next()
 }
 
-/// `(LONG_SEGMENTS, …) => "name",`: the name.
+/// `(LONG_SEGMENTS, …) => "name",` or `GEMM_LONG => "name",`: the name.
 fn size_name(line: &str) -> Option<&str> {
     let (sizes, name) = line.split_once(" => ")?;
-    quoted(name, "").filter(|_| sizes.contains("SEGMENT_INTERVALS"))
+    quoted(name, "").filter(|_| sizes.contains("SEGMENT_INTERVALS") || sizes.starts_with("GEMM_"))
 }
 
 #[test]

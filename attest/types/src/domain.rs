@@ -103,6 +103,8 @@ pub enum Domain {
     Draw,
     /// The trace roots of a window's replayed units.
     Traces,
+    /// What the point is drawn from at which a tile's products are compared.
+    TileTranscript,
 }
 
 impl Domain {
@@ -160,6 +162,7 @@ impl Domain {
             Self::FlopNode => "weighbridge/flop-node/v1",
             Self::Draw => "weighbridge/draw/v1",
             Self::Traces => "weighbridge/traces/v1",
+            Self::TileTranscript => "weighbridge/tile-transcript/v1",
         }
     }
 

@@ -9,6 +9,7 @@ mod coverage;
 mod cut;
 mod draw;
 mod envelope;
+mod plain;
 mod tiles;
 
 use thiserror::Error;
@@ -23,6 +24,7 @@ use crate::trial::draw::Stream;
 pub use coverage::{Coverage, coverage};
 pub use cut::{Block, Cut, Strip};
 pub use envelope::Envelope;
+pub use plain::{PlainBlock, PlainTile, drawn_tile, plain_tile};
 pub use tiles::{TILE_SIDE, Tile, Tiles};
 
 /// Entries of each operand strip that are opened to their producer (CIRCUITS §5 v).

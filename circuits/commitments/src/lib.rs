@@ -37,6 +37,7 @@ pub use poseidon::{digest_elements, pack7, poseidon, salt_elements};
 pub use safetensors::{HeaderSummary, TensorPlace, check_header, header_length, tensor_places};
 pub use spec::commit_spec;
 pub use tensor::{TensorShape, tensor_root};
+pub use tile::TileHeader;
 
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,8 @@ use weighbridge_attest_types::{Domain, PoseidonDigest, sha256};
 
 use crate::merkle::subtrees;
 use crate::safetensors::{Stored, Tensor};
-use crate::{digest_elements, pack7, poseidon};
+use crate::tensor::TensorShape;
+use crate::{HeaderError, digest_elements, pack7, poseidon};
 
 /// Rows and columns of a tile: square, so that one tree serves row strips and column strips.
 pub(crate) const TILE: u64 = 16;
@@ -29,6 +30,45 @@ pub(crate) const TILE: u64 = 16;
 pub(crate) const SCHEME: u64 = 1;
 /// Bytes of a tile of the widest element.
 const MAX_TILE_BYTES: usize = 16 * 16 * 8;
+
+/// What every leaf of a tensor says about the tensor, for whoever holds a tile and not the tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TileHeader {
+    /// SHA-256 of the tensor's name, packed.
+    pub name: [u64; 5],
+    /// Code of its data type.
+    pub dtype: u64,
+    /// Rows of the tensor as a matrix,
+    pub rows: u64,
+    /// and its columns.
+    pub cols: u64,
+}
+
+impl TileHeader {
+    /// Elements before a leaf's packed bytes.
+    pub const ELEMENTS: usize = 13;
+    /// Version of the layout: the first of them.
+    pub const SCHEME: u64 = SCHEME;
+
+    /// Of a tensor.
+    ///
+    /// # Errors
+    /// [`HeaderError`] for a description that no tensor has.
+    pub fn of(described: TensorShape<'_>) -> Result<Self, HeaderError> {
+        let TensorShape { name, dtype, shape } = described;
+        Ok(TensorHeader::new(&Tensor::alone(name, dtype, shape)?).tile_header())
+    }
+
+    /// The leaf of one tile by its place, its true rows and columns, and its padded bytes.
+    #[must_use]
+    pub fn leaf(&self, place: (u64, u64), size: (u64, u64), tile: &[u8]) -> PoseidonDigest {
+        let mut elements = vec![SCHEME];
+        elements.extend(self.name);
+        elements.extend([place.0, place.1, size.0, size.1, self.dtype, self.rows, self.cols]);
+        elements.extend(pack7(tile));
+        poseidon(Domain::TileLeaf, &elements)
+    }
+}
 
 /// What every leaf of a tensor says about the tensor.
 #[derive(Debug)]
@@ -78,6 +118,11 @@ impl TensorHeader {
         Self { name_hash: name_hash(tensor), dtype_code: tensor.dtype.code, stored: tensor.stored }
     }
 
+    const fn tile_header(&self) -> TileHeader {
+        let Self { name_hash, dtype_code, stored } = self;
+        TileHeader { name: *name_hash, dtype: *dtype_code, rows: stored.rows, cols: stored.cols }
+    }
+
     /// What the tiles of a block add to the tensor's tree. `bytes` holds the block's rows without anything between;
     /// its tiles must be neighbours in the tensor's order, which whole bands are, and parts of one band.
     pub(crate) fn subtrees(&self, block: Block, bytes: &[u8]) -> Vec<(u64, PoseidonDigest)> {
@@ -112,12 +157,9 @@ impl TensorHeader {
             side.iter_mut().zip(source).for_each(|(to, from)| *to = *from);
         }
 
-        let mut elements = vec![SCHEME];
-        elements.extend(self.name_hash);
-        elements.extend([block.tile_row.saturating_add(row), block.tile_col.saturating_add(col)]);
-        elements.extend([true_rows, true_cols, self.dtype_code, self.stored.rows, self.stored.cols]);
-        elements.extend(pack7(tile.get(..size(TILE * TILE)).unwrap_or_default()));
-        poseidon(Domain::TileLeaf, &elements)
+        let place = (block.tile_row.saturating_add(row), block.tile_col.saturating_add(col));
+        let padded = tile.get(..size(TILE * TILE)).unwrap_or_default();
+        self.tile_header().leaf(place, (true_rows, true_cols), padded)
     }
 }
 

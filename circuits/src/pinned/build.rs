@@ -1,7 +1,5 @@
 //! **Duty.** Builds every circuit of the catalog from nothing and compares it with what is pinned.
 
-use std::fmt::Write as _;
-
 use plonky2::util::serialization::DefaultGateSerializer;
 
 use super::pin;
@@ -13,26 +11,10 @@ use crate::statement::{Circuit, Statement};
 use crate::threshold::{Threshold, Trusted};
 use crate::{CATALOG, JobKind};
 
-/// Gates, shape and digest of a circuit as text.
-fn describe<S: Statement>(circuit: &Circuit<S>) -> String {
-    let common = &circuit.data.common;
-    let mut text =
-        format!("circuit: {}\nblinded: {}\nrows before blinding and padding: {}\n", S::ID, S::BLINDED, circuit.rows);
-    let _ = writeln!(text, "degree: 2^{}", common.degree_bits());
-    let _ = writeln!(text, "public inputs: {}", common.num_public_inputs);
-    let _ = writeln!(text, "constants: {}", common.num_constants);
-    let _ = writeln!(text, "config: {:?}", common.config);
-    let gates: Vec<String> = common.gates.iter().map(|gate| gate.0.id()).collect();
-    let _ = writeln!(text, "gates:\n  {}", gates.join("\n  "));
-    let elements = circuit.data.verifier_only.circuit_digest.elements;
-    let _ = writeln!(text, "digest: {elements:?}");
-    text
-}
-
 fn pin_circuit<S: Statement>(kind: JobKind, circuit: &Circuit<S>) {
     assert_eq!(S::ID, kind.circuit());
     assert_eq!(circuit.data.common.degree_bits(), kind.rows_log(), "{}", S::ID);
-    pin(&format!("{}.description", S::ID), describe(circuit).as_bytes());
+    pin(&format!("{}.description", S::ID), circuit.describe().as_bytes());
 }
 
 fn pin_key<S: Statement>(circuit: &Circuit<S>) {

@@ -56,6 +56,39 @@ fn captured_steps_pass_a_trial_and_changed_ones_do_not() {
     }
 }
 
+/// Draws that were passed over, in all.
+fn passed_over(answer: &Value) -> u64 {
+    let rows = answer["not_covered"].as_array().expect("a list");
+    rows.iter().map(|row| row["draws"].as_u64().expect("a number")).sum()
+}
+
+#[test]
+fn drawn_tiles_are_proven_and_what_no_circuit_covers_is_said() {
+    let Some(shared) = shared() else { return skipped("audit trial: no shared folder (set WEIGHBRIDGE_SHARED)") };
+    let captured = |name: &str| shared.join("traces/captured").join(name);
+    let proven = |name: &str, more: &[&str]| {
+        let ran = trial(&captured(name), &[&["--draws", "40", "--format", "json"], more].concat());
+        assert_eq!(ran.code, Some(0), "{name}: {}{}", ran.stdout, ran.stderr);
+        object(&ran)
+    };
+    let answer = proven("gpt-bf16-a", &["--prove", "2"]);
+    assert_eq!((&answer["proven"], &answer["proofs_checked"]), (&json!(2), &json!(2)), "{answer}");
+    // Another format; less memory than a proof takes; not asked for.
+    let answer = proven("gpt-fp32-a", &["--prove", "2"]);
+    assert_eq!((&answer["proven"], passed_over(&answer)), (&json!(0), 40), "{answer}");
+    let answer = proven("gpt-bf16-a", &["--prove", "2", "--memory", "1MiB"]);
+    assert_eq!((&answer["proven"], passed_over(&answer)), (&json!(0), 40), "{answer}");
+    assert!(answer["not_covered"].to_string().contains("--memory"), "{answer}");
+    let answer = proven("gpt-bf16-a", &[]);
+    assert_eq!((&answer["proven"], &answer["not_covered"]), (&Value::Null, &Value::Null));
+    let words = trial(&captured("gpt-fp32-a"), &["--draws", "5", "--prove", "1"]);
+    assert!(
+        words.stdout.contains("0, 0 proofs checked") && words.stdout.contains("not covered by a proof"),
+        "{}",
+        words.stdout
+    );
+}
+
 #[test]
 fn the_same_seed_draws_the_same_and_a_checkpoint_is_compared() {
     let Some(shared) = shared() else { return skipped("audit trial: no shared folder (set WEIGHBRIDGE_SHARED)") };

@@ -4,6 +4,7 @@
 mod draw;
 mod plan;
 mod policy;
+mod proofs;
 mod source;
 mod trial;
 

@@ -294,7 +294,7 @@ impl CheckArgs {
 }
 
 /// A number of bytes with a unit: `4GiB`, `512MiB`, `3000000000`.
-fn size(text: &str) -> Result<u64, String> {
+pub(in crate::cli) fn size(text: &str) -> Result<u64, String> {
     let units = [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("GB", 1_000_000_000), ("MB", 1_000_000), ("", 1)];
     let parsed = units.into_iter().find_map(|(unit, bytes)| {
         let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;

@@ -194,8 +194,10 @@ impl OperationPolicy {
         Self { left: Format::F32, right: Format::F32, tf32: false, model: ErrorModel::OrderFree, ..*self }
     }
 
-    /// γ in units of 2⁻³². √K is ⌊√(K·2¹⁶)⌋ / 2⁸: rounded down, so that no envelope is wider than the formula's.
-    pub(crate) fn gamma(&self, k: usize) -> u64 {
+    /// γ in units of 2⁻³². √K is ⌊√(K·2¹⁶)⌋ / 2⁸: rounded down, so that no envelope is wider than the formula's. What a
+    /// proof about a tile takes from the policy.
+    #[must_use]
+    pub fn gamma(&self, k: usize) -> u64 {
         let Accumulator::F32 = self.accumulator;
         let (k, kappa) = (k.min(MAX_TERMS) as u64, u64::from(self.kappa));
         let additions = match self.model {

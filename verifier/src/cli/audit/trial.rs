@@ -13,8 +13,10 @@ use weighbridge_audit::trial::{Envelope, Outcome, Plan, Tally, TrialError, rehea
 
 use crate::cli::Format;
 use crate::cli::audit::policy::{GRAPH, TENSORS};
+use crate::cli::audit::proofs::Proofs;
 use crate::cli::audit::source::TensorFile;
 use crate::cli::console::{Console, Paint};
+use crate::cli::meter::size;
 use crate::cli::object::{Reason, pretty};
 use crate::error::CliError;
 use crate::files::read_capped;
@@ -24,6 +26,8 @@ const HELP: &str = "A trace is a folder with graph.json and tensors.safetensors,
     captured step (docs/trace-format.md). Tiles are drawn by FLOP and links by the elements that they compute. Nothing was \
     committed before the draw: what passes is no evidence.\n\n\
     Example: weighbridge audit trial --trace traces/step-00000200 --draws 1000\n\n\
+    With --prove, tiles that a circuit covers are proven in zero knowledge and the proofs are checked under pinned circuits \
+    (docs/statements/gemm.md); of the others it is said why they are not.\n\n\
     Exit codes: 0 nothing was refused and at most 1 % of the draws is not proven; 3 the trace is malformed; 5 otherwise.";
 
 /// Draws tiles and links from one trace and checks them
@@ -42,6 +46,12 @@ pub(in crate::cli) struct TrialArgs {
     /// Also hold the tensors before the step to this checkpoint; repeatable for its files
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
+    /// Also prove so many of the drawn tiles in zero knowledge, and check the proofs: the first that a circuit covers
+    #[arg(long, value_name = "M", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    prove: u64,
+    /// Most memory that proving may take, such as 1GiB; a tile that takes more is not covered
+    #[arg(long, value_name = "SIZE", value_parser = size, requires = "prove")]
+    memory: Option<u64>,
     #[arg(long, value_enum, default_value_t)]
     pub(in crate::cli) format: Format,
 }
@@ -69,6 +79,8 @@ struct Answer<'a> {
     compared: bool,
     /// Constants that operations carry, each with the number of its operations.
     constants: Vec<(Kind, u64)>,
+    /// What was proven, if that was asked for.
+    proofs: Option<Proofs>,
 }
 
 /// Constants that are printed; all are counted.
@@ -88,14 +100,26 @@ impl TrialArgs {
         });
         bar.finish_and_clear();
         let outcome = held.map_err(|source| CliError::Trial { path: self.trace.clone(), source })?;
+        let plan = Plan { draws: self.draws, seed };
+        let proofs = (self.prove > 0).then(|| self.proofs(&trace, &plan, console)).transpose()?;
         let compared = !self.checkpoint.is_empty();
         let constants = constants(&trace);
-        let answer = Answer { outcome: &outcome, faults, seed, chosen: self.seed.is_some(), compared, constants };
+        let answer =
+            Answer { outcome: &outcome, faults, seed, chosen: self.seed.is_some(), compared, constants, proofs };
         match self.format {
             Format::Text => console.print(&answer.text(console.out_paint()))?,
             Format::Json => console.print(&pretty(&answer.object(), "the answer")?)?,
         }
         Ok(if answer.holds() { 0 } else { Culprit::Rejected.exit_code() })
+    }
+
+    fn proofs(&self, trace: &Trace<'_>, plan: &Plan, console: &Console<'_>) -> Result<Proofs, CliError> {
+        let bar = console.draw_bar();
+        bar.set_length(self.prove);
+        let mut progress = |proven| bar.set_position(proven);
+        let proofs = Proofs::of((trace, &self.trace), plan, (self.prove, self.memory), &mut progress);
+        bar.finish_and_clear();
+        proofs
     }
 
     fn refused(&self, source: TraceError) -> CliError {
@@ -212,6 +236,9 @@ impl Answer<'_> {
                 "entries": operands.entries, "zeros": operands.zeros, "vectors": operands.vectors,
                 "repeated": operands.repeated, "not_compared": operands.not_compared
             },
+            "proven": self.proofs.as_ref().map(|proofs| proofs.proven),
+            "proofs_checked": self.proofs.as_ref().map(|proofs| proofs.checked),
+            "not_covered": self.proofs.as_ref().map(Proofs::not_covered),
             "checkpoint_compared": self.compared,
             "seed": hex::encode(self.seed),
             "randomness": if self.chosen { "given" } else { "self-check" },
@@ -256,6 +283,9 @@ impl Answer<'_> {
             "zeros, repeats of operands     {} of {} entries, {} of {} rows and columns\n",
             operands.zeros, operands.entries, operands.repeated, operands.vectors
         ));
+        for line in self.proofs.iter().flat_map(Proofs::lines) {
+            text.push_str(&line);
+        }
         if !self.compared {
             text.push_str(&paint.quiet("the checkpoint before the step was not compared: --checkpoint FILE\n"));
         }
