@@ -30,7 +30,7 @@ pub fn program(name: &str) -> PathBuf {
 /// When it does not build.
 #[must_use]
 pub fn drivers() -> PathBuf {
-    built(&["--lib"]).join("libweighbridge_simulated_drivers.so")
+    built(&["--example", "weighbridge_simulated_drivers"]).join("examples/libweighbridge_simulated_drivers.so")
 }
 
 /// Has Cargo build it, and says into which folder.
