@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-use weighbridge_attest_collect::{Detection, InterfaceState, Platform, Role, detect};
+use weighbridge_attest_collect::Platform;
 use weighbridge_attest_types::NodeKey;
 use weighbridge_daemon_api::{NodeInfo, NodeState, paths};
 
@@ -24,6 +24,7 @@ use crate::store::{Store, StoreError};
 
 pub use outcome::CommandError;
 
+mod doctor;
 mod outcome;
 mod tokens;
 
@@ -65,7 +66,7 @@ enum Command {
     Head(tokens::HeadArguments),
     /// Hands in a timestamp over the last head, after the run has ended
     Receipt(tokens::ReceiptArguments),
-    /// Lists which evidence interfaces this machine offers, and what to do about the others.
+    /// Looks at everything a node needs: interfaces, drivers, mode, counters, clock, paths; says what to do
     Doctor,
     /// Looks at the configuration.
     #[command(subcommand)]
@@ -156,7 +157,7 @@ fn perform(file: Option<&Path>, command: &Command) -> Result<Printed, CommandErr
         Command::Challenge(arguments) => tokens::challenge(&config, arguments),
         Command::Head(arguments) => tokens::head(&config, arguments),
         Command::Receipt(arguments) => tokens::receipt(&config, arguments),
-        Command::Doctor => doctor(&config),
+        Command::Doctor => Ok(doctor::doctor(&config)),
         Command::Config(ConfigCommand::Check) => check_config(&config),
         // Answered above, without a configuration.
         Command::Completions { shell } => Ok(completions(*shell)),
@@ -233,6 +234,10 @@ fn export_node(config: &Config, arguments: &ExportArguments) -> Result<Printed, 
                 Some(store) => export::witness(store, arguments.node_key)?,
                 None => named_witness(fetch(paths::WITNESS)?)?,
             };
+            // The service hands out no records: they are written when the state folder is free.
+            if let Some(store) = &store {
+                export::write_witness(&export::counters(store, arguments.node_key)?, folder)?;
+            }
             export::write_witness(&witness, folder)?
         }
         (None, None) => return Err(CommandError::NothingAsked),
@@ -245,29 +250,6 @@ fn export_node(config: &Config, arguments: &ExportArguments) -> Result<Printed, 
 fn named_witness(bytes: Vec<u8>) -> Result<Witness, CommandError> {
     let key = bytes.first_chunk::<32>().copied().map(NodeKey).ok_or(CommandError::WitnessBytes)?;
     Ok(Witness { file_name: witness_name(key), bytes })
-}
-
-fn doctor(config: &Config) -> Result<Printed, CommandError> {
-    let found: Detection = detect(&config.platform());
-    let mut text = String::new();
-    let mut rows = Vec::new();
-    for interface in &found.interfaces {
-        let role = if interface.role == Role::Cpu { "cpu" } else { "accelerator" };
-        let name = interface.name;
-        let (line, state) = match &interface.state {
-            InterfaceState::Available { detail } => {
-                (format!("{name:<12} {role:<12} available    {detail}\n"), json!({ "available": detail }))
-            }
-            InterfaceState::Unavailable { what, why, remedy } => (
-                format!("{name:<12} {role:<12} unavailable  {what}: {why}\n{:<39} {remedy}\n", ""),
-                json!({ "unavailable": { "what": what, "why": why, "remedy": remedy } }),
-            ),
-        };
-        text.push_str(&line);
-        rows.push(json!({ "name": name, "role": role, "state": state }));
-    }
-    let lacking = (!found.is_complete()).then_some(CommandError::Incomplete);
-    Ok(Printed { text, claims: json!({ "interfaces": rows }), lacking })
 }
 
 fn check_config(config: &Config) -> Result<Printed, CommandError> {

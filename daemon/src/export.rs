@@ -15,12 +15,12 @@ use crate::store::{Generation, Store};
 const PUBLIC_MODE: u32 = 0o644;
 const PRIVATE_MODE: u32 = 0o600;
 
-/// A witness with the name of its file.
+/// A private file with its name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Witness {
-    /// `<node key>.witness`.
+    /// `<node key>.witness`, `<node key>.counters.jsonl`.
     pub file_name: String,
-    /// Canonical `NodeWitness`.
+    /// Canonical `NodeWitness`; or the records.
     pub bytes: Vec<u8>,
 }
 
@@ -83,6 +83,23 @@ pub fn witness(store: &Store, node_key: Option<NodeKey>) -> Result<Witness, Node
     let Generation { number, node_key, .. } = choose(store, node_key)?;
     let bytes = NodeWitness { node_key, rows: store.witnesses(number)? }.to_bytes();
     Ok(Witness { file_name: witness_name(node_key), bytes })
+}
+
+/// What counters say about each interval of the named node key, one JSON object on a line. Private like the witness.
+///
+/// # Errors
+/// [`NodeError::NoLedger`], [`NodeError::Store`].
+pub fn counters(store: &Store, node_key: Option<NodeKey>) -> Result<Witness, NodeError> {
+    let Generation { number, node_key, .. } = choose(store, node_key)?;
+    let mut bytes = Vec::new();
+    for (index, json) in store.counters(number)? {
+        let mut record: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&json).map_err(|_| store.damaged("counters"))?;
+        record.insert("index".to_owned(), index.into());
+        bytes.extend(serde_json::Value::from(record).to_string().into_bytes());
+        bytes.push(b'\n');
+    }
+    Ok(Witness { file_name: format!("{node_key}.counters.jsonl"), bytes })
 }
 
 /// The file name of a node key's witness.

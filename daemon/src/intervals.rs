@@ -218,6 +218,12 @@ impl Intervals {
         self.boot_id
     }
 
+    /// Length of an interval.
+    #[must_use]
+    pub const fn interval_millis(&self) -> u64 {
+        self.rules.interval_millis
+    }
+
     /// Accelerators of the run, ascending.
     #[must_use]
     pub fn devices(&self) -> &[Device] {

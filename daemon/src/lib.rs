@@ -26,6 +26,7 @@ pub mod error;
 pub mod export;
 pub mod intervals;
 pub mod keys;
+pub mod meter;
 pub mod node;
 mod run;
 mod shell;

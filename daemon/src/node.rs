@@ -2,7 +2,7 @@
 //! **Knows** the store, the keys, the chain. **Does not know** sockets, clocks (time is an argument) or how evidence is
 //! collected. **Spec.** PROTOCOL §3 (Node key, RunManifest, Ledger).
 
-use weighbridge_attest_collect::{CpuIdentity, DeviceIdentity};
+use weighbridge_attest_collect::{CpuIdentity, DeviceIdentity, DeviceSample};
 use weighbridge_attest_types::{
     Binding, Canonical, ChainStart, Challenge, Device, Digest32, EvidenceSet, LedgerEntry, PoseidonDigest, QuotedHead,
     RosterRow, RunManifest, WitnessRow, device_set_digest, sha256, timestamp_imprint,
@@ -14,8 +14,9 @@ use weighbridge_ledger::head_0;
 
 use crate::effects::{Effect, Effects};
 use crate::error::NodeError;
-use crate::intervals::{Event, IntervalRules, Intervals, Now};
+use crate::intervals::{Event, IntervalError, IntervalRules, Intervals, Now};
 use crate::keys::{NodeKeys, NodeSecrets};
+use crate::meter::{Meter, Metered};
 use crate::run::Run;
 use crate::store::{Generation, Row, Store};
 
@@ -46,6 +47,8 @@ pub struct Driven {
     pub counted: bool,
     /// A head that is to be quoted, off the caller's path.
     pub quote: Option<Binding>,
+    /// What counters say about the interval that was sealed.
+    pub metered: Option<Metered>,
 }
 
 /// A node.
@@ -58,6 +61,7 @@ pub struct Node {
     limits: Limits,
     key_quote: Option<Digest32>,
     run: Option<Run>,
+    meter: Meter,
     failed: bool,
 }
 
@@ -85,7 +89,17 @@ impl Node {
                 let keys = NodeKeys::new(fresh)?;
                 let generation = store.begin_generation(keys.node_key(), boot_id, fresh)?;
                 let (key_quote, run) = (None, None);
-                Ok(Self { store, generation, keys, identity, limits, key_quote, run, failed: false })
+                Ok(Self {
+                    store,
+                    generation,
+                    keys,
+                    identity,
+                    limits,
+                    key_quote,
+                    run,
+                    meter: Meter::default(),
+                    failed: false,
+                })
             }
         }
     }
@@ -112,7 +126,7 @@ impl Node {
                 Some(Run::restore(start, store.entries(number)?, intervals)?)
             }
         };
-        Ok(Self { store, generation, keys, identity, limits, key_quote, run, failed: false })
+        Ok(Self { store, generation, keys, identity, limits, key_quote, run, meter: Meter::default(), failed: false })
     }
 
     /// All that is public.
@@ -209,7 +223,13 @@ impl Node {
         let intervals = Intervals::begin(rules, now);
         self.keep(&[Row::Run { manifest, start: &start }, Row::Intervals(&intervals)])?;
         self.run = Some(Run::begin(start, intervals));
+        self.meter.begin_run();
         Ok(started(&start))
+    }
+
+    /// Takes one look at the accelerators' counters.
+    pub fn sampled(&mut self, now: Now, samples: &[DeviceSample]) {
+        self.meter.take(now.mono, samples);
     }
 
     /// Takes one event of the run; what it changes is durable when this returns.
@@ -235,6 +255,12 @@ impl Node {
     pub fn wants_quote(&self, index: u64) -> bool {
         let open = self.run.as_ref().filter(|run| !run.intervals.has_ended());
         open.is_some_and(|run| run.intervals.last_quoted() < index)
+    }
+
+    /// Length of the open run's intervals; 0 without a run.
+    #[must_use]
+    pub fn interval_millis(&self) -> u64 {
+        self.run.as_ref().map_or(0, |run| run.intervals.interval_millis())
     }
 
     /// Whether the last sealed head has no quote yet.
@@ -313,23 +339,31 @@ impl Node {
     fn perform(&mut self, next: Intervals, effects: Vec<Effect>, extra: Option<Row<'_>>) -> Result<Driven, NodeError> {
         let (mut driven, mut keep, mut quote) = (Driven::default(), false, false);
         let mut appended: Option<(LedgerEntry, WitnessRow)> = None;
+        // Like the intervals, it takes its place when what it weighed is durable.
+        let mut meter = self.meter.clone();
         for effect in effects {
             match effect {
                 Effect::Keep => keep = true,
                 Effect::Acknowledge { counted } => driven.counted = counted,
-                Effect::Append(interval) => appended = Some(self.open_run("seal")?.sign(&self.keys, *interval)?),
+                Effect::Append(mut interval) => {
+                    driven.metered = Some(meter.weigh(&mut interval).map_err(|_| IntervalError::Broken("metered"))?);
+                    appended = Some(self.open_run("seal")?.sign(&self.keys, *interval)?);
+                }
                 Effect::Quote { .. } => quote = true,
             }
         }
         let mut rows: Vec<Row<'_>> = extra.into_iter().collect();
         if let Some((entry, witness)) = &appended {
             rows.push(Row::Entry { entry, witness });
+            let metered = driven.metered.as_ref();
+            rows.extend(metered.map(|metered| Row::Counters { index: entry.public.index, metered }));
         }
         if keep || appended.is_some() {
             rows.push(Row::Intervals(&next));
             self.keep(&rows)?;
         }
         drop(rows);
+        self.meter = meter;
         if let Some(run) = self.run.as_mut() {
             run.intervals = next;
             if let Some((entry, _)) = appended {

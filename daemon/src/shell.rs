@@ -5,6 +5,7 @@ mod checkpoint_files;
 mod clock;
 mod collect_loop;
 mod notify;
+mod pace;
 mod randomness;
 mod serve;
 mod service;

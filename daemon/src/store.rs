@@ -21,6 +21,7 @@ pub use error::StoreError;
 
 use crate::intervals::Intervals;
 use crate::keys::NodeSecrets;
+use crate::meter::Metered;
 
 mod error;
 
@@ -44,6 +45,7 @@ const TIMESTAMPS: Table = Table::new("timestamps");
 const ENTRIES: ChainTable = ChainTable::new("entries");
 const WITNESSES: ChainTable = ChainTable::new("witnesses");
 const EVIDENCE: ChainTable = ChainTable::new("evidence");
+const COUNTERS: ChainTable = ChainTable::new("counters");
 
 /// One node key's place in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +84,13 @@ pub enum Row<'a> {
         entry: &'a LedgerEntry,
         /// The opening of its meter commitment.
         witness: &'a WitnessRow,
+    },
+    /// What counters say about a sealed interval.
+    Counters {
+        /// Index of the interval.
+        index: u64,
+        /// Sums or reasons, tier, flags.
+        metered: &'a Metered,
     },
     /// A canonical evidence set over a head.
     Evidence {
@@ -134,7 +143,9 @@ impl Store {
             let tables = [GENERATIONS, SECRETS, KEY_EVIDENCE, NONCES, MANIFESTS, STARTS, INTERVALS, RECEIPTS];
             tables.into_iter().try_for_each(|table| batch.open_table(table).map(drop))?;
             [BEACONS, TIMESTAMPS].into_iter().try_for_each(|table| batch.open_table(table).map(drop))?;
-            [ENTRIES, WITNESSES, EVIDENCE].into_iter().try_for_each(|table| batch.open_table(table).map(drop))?;
+            [ENTRIES, WITNESSES, EVIDENCE, COUNTERS]
+                .into_iter()
+                .try_for_each(|table| batch.open_table(table).map(drop))?;
             Ok(())
         })?;
         Ok(store)
@@ -293,8 +304,20 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn evidence(&self, generation: u32) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.indexed(EVIDENCE, generation)
+    }
+
+    /// What counters say, as JSON by index of their interval, in order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn counters(&self, generation: u32) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.indexed(COUNTERS, generation)
+    }
+
+    fn indexed(&self, definition: ChainTable, generation: u32) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         self.read(|view| {
-            let table = view.open_table(EVIDENCE)?;
+            let table = view.open_table(definition)?;
             let mut rows = Vec::new();
             for item in table.range((generation, 0)..=(generation, u64::MAX))? {
                 let (key, value) = item?;
@@ -394,6 +417,10 @@ fn put(batch: &WriteTransaction, generation: u32, row: &Row<'_>) -> Result<(), r
         Row::Entry { entry, witness } => {
             linked(ENTRIES, entry.public.index, &entry.to_bytes())?;
             linked(WITNESSES, entry.public.index, &witness.to_bytes())
+        }
+        Row::Counters { index, metered } => {
+            let json = serde_json::to_vec(metered).map_err(std::io::Error::from)?;
+            linked(COUNTERS, *index, &json)
         }
         Row::Evidence { index, set } => linked(EVIDENCE, *index, set),
         Row::Receipt(receipt) => plain(RECEIPTS, &receipt.to_bytes()),

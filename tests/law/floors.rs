@@ -45,7 +45,8 @@ const JUDGES: &[&str] =
     &["dcap-qvl", "tdx-quote", "weighbridge-appraisal", "weighbridge-attest", "weighbridge-verifier"];
 const VERDICTS: &[&str] = &["weighbridge-appraisal", "weighbridge-verifier"];
 const NODE: &[&str] = &["redb", "weighbridge-attest-collect", "weighbridge-daemon"];
-const TEST_TREE: &[&str] = &["weighbridge-tests", "weighbridge-tests-demo", "weighbridge-tests-simulator"];
+const TEST_TREE: &[&str] =
+    &["weighbridge-tests", "weighbridge-tests-demo", "weighbridge-tests-drivers", "weighbridge-tests-simulator"];
 
 /// One crate: which of ours it may import directly, what its closure must never hold, and why.
 struct Floor {
@@ -164,6 +165,12 @@ const FLOORS: &[Floor] = &[
         ours: &[TYPES, "weighbridge-attest-collect"],
         never: &[NETWORK, PROOFS, JUDGES, &["weighbridge-daemon", "weighbridge-tests", "weighbridge-tests-demo"]],
         why: "a mistake shared with the Verifier would look like agreement",
+    },
+    Floor {
+        name: "weighbridge-tests-drivers",
+        ours: &[TYPES, "weighbridge-tests-simulator"],
+        never: &[NETWORK, PROOFS, JUDGES, &["weighbridge-daemon", "weighbridge-tests", "weighbridge-tests-demo"]],
+        why: "the shipped program loads it as it would a vendor's library",
     },
 ];
 

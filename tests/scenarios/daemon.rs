@@ -3,6 +3,8 @@
 //! interval. **Spec.** PROTOCOL §3, TRAINING §5, HOUSE §5.
 
 mod commands;
+mod drivers;
+mod idle;
 mod kill;
 mod support;
 mod tokens;

@@ -13,7 +13,7 @@ pub mod vectors;
 
 use std::path::{Path, PathBuf};
 
-pub use program::{Ran, program, run};
+pub use program::{Ran, drivers, program, run};
 pub use sample_run::{SAMPLE_INTERVAL, SAMPLE_START, SampleNode, SampleRun};
 
 /// The folder with captured evidence and traces: `WEIGHBRIDGE_SHARED`, else `../shared` beside the tree. `None` on a

@@ -21,6 +21,20 @@ pub struct Ran {
 /// When it does not build.
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
+    built(&["--bin", name]).join(name)
+}
+
+/// Path of the simulated drivers, `libnvidia-ml.so` and configfs-tsm in one library, built likewise.
+///
+/// # Panics
+/// When it does not build.
+#[must_use]
+pub fn drivers() -> PathBuf {
+    built(&["--example", "weighbridge_simulated_drivers"]).join("examples/libweighbridge_simulated_drivers.so")
+}
+
+/// Has Cargo build it, and says into which folder.
+fn built(what: &[&str]) -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     let folder = test.ancestors().nth(2).expect("target/PROFILE/deps/test");
     let profile = folder.file_name().and_then(|name| name.to_str()).expect("a profile folder");
@@ -28,12 +42,13 @@ pub fn program(name: &str) -> PathBuf {
     let cargo = option_env!("CARGO").unwrap_or("cargo");
     let built = Command::new(cargo)
         // Without `--package`: that would resolve other features, and half of the dependencies would compile again.
-        .args(["build", "--quiet", "--profile", profile, "--bin", name])
+        .args(["build", "--quiet", "--profile", profile])
+        .args(what)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .status()
         .expect("cargo starts");
-    assert!(built.success(), "{name} does not build");
-    folder.join(name)
+    assert!(built.success(), "{what:?} does not build");
+    folder.to_owned()
 }
 
 /// Runs a command to its end.

@@ -7,6 +7,8 @@ use weighbridge_attest_types::{
     Binding, Culprit, Device, DeviceEvidence, EvidenceEnvelope, EvidenceKind, EvidenceSet, device_evidence_digest,
 };
 
+use crate::counters::DeviceSample;
+
 /// Why evidence could not be collected.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -87,6 +89,9 @@ pub trait Collector: Debug + Send + Sync {
     /// # Errors
     /// [`CollectError`].
     fn quote(&self, report_data: [u8; 64]) -> Result<EvidenceEnvelope, CollectError>;
+
+    /// The counters of every accelerator, now. What cannot be read says why instead of a value.
+    fn sample(&self) -> Vec<DeviceSample>;
 }
 
 /// Gathers every accelerator's report under its own nonce, then the CPU quote over all of them.

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use weighbridge_attest_types::{Device, DeviceEvidence, EvidenceEnvelope};
 
-use crate::{CollectError, CpuIdentity, DeviceIdentity, PlatformOptions};
+use crate::{CollectError, CpuIdentity, DeviceIdentity, DeviceSample, PlatformOptions};
 
 pub(crate) mod nvidia_gpu;
 pub(crate) mod sev_snp;
@@ -26,6 +26,9 @@ pub(crate) trait Accelerators: Debug + Send + Sync {
 
     /// A report of one of them that answers `nonce`.
     fn evidence(&self, device: Device, nonce: [u8; 32]) -> Result<DeviceEvidence, CollectError>;
+
+    /// The counters of each, now, in the order of their identities.
+    fn sample(&self) -> Vec<DeviceSample>;
 }
 
 /// How a platform of one kind is opened.

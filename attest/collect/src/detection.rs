@@ -1,8 +1,14 @@
 //! **Duty.** Looks at every interface in the table and says what is there, what is not, why, and what to do.
 //! **Does not know** how an interface is used. **Spec.** ECOSYSTEM §3 items 12, 27; `weighbridged doctor`.
 
+use std::time::Duration;
+
 use crate::collectors::{COLLECTORS, Entry, Opener};
+use crate::lane::Lane;
 use crate::{CollectError, PlatformOptions};
+
+/// Longer than a driver's own deadlines, so that the driver is named and not the look.
+const LOOK: Duration = Duration::from_secs(40);
 
 /// Which part of a composite device an interface serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +79,7 @@ fn look(entry: &Entry, options: &PlatformOptions) -> Interface {
         Opener::Cpu(_) => Role::Cpu,
         Opener::Accelerators(_) => Role::Accelerator,
     };
-    let state = match (entry.probe)(options) {
+    let state = match in_time(entry.probe, options) {
         Ok(detail) => InterfaceState::Available { detail },
         Err(CollectError::Unavailable { what, why, remedy }) => InterfaceState::Unavailable { what, why, remedy },
         Err(CollectError::Answer { what, why }) => InterfaceState::Unavailable {
@@ -83,6 +89,15 @@ fn look(entry: &Entry, options: &PlatformOptions) -> Interface {
         },
     };
     Interface { name: entry.name, role, state }
+}
+
+/// A look ends, whatever the driver does.
+fn in_time(
+    probe: fn(&PlatformOptions) -> Result<String, CollectError>,
+    options: &PlatformOptions,
+) -> Result<String, CollectError> {
+    let options = options.clone();
+    Lane::plain("the interface", "look")?.run("a look", LOOK, move || probe(&options))?
 }
 
 #[cfg(test)]

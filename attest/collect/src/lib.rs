@@ -18,15 +18,24 @@
 mod certificates;
 mod collector;
 mod collectors;
+mod counters;
 mod detection;
+mod examination;
+mod lane;
 mod nvml;
 mod pci;
 mod platform;
+mod products;
 mod tsm;
 
 pub use certificates::certificates_of_pem;
 pub use collector::{CollectError, Collector, CpuIdentity, DeviceIdentity, collect_set};
 pub use collectors::nvidia_gpu::{canonical_gpu_report, gpu_of_chain};
+pub use collectors::sev_snp::chip_of_report;
 pub use collectors::tdx::platform_of_quote;
+pub use counters::{Counted, Counters, DeviceSample, Missing, Tier};
 pub use detection::{Detection, Interface, InterfaceState, Role, detect};
+pub use examination::{Finding, Weight, examine};
+pub use nvml::CcMode;
 pub use platform::{Platform, PlatformOptions};
+pub use products::{PRODUCTS, Product};

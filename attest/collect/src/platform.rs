@@ -7,7 +7,7 @@ use weighbridge_attest_types::{Device, DeviceEvidence, EvidenceEnvelope};
 
 use crate::collectors::{Accelerators, COLLECTORS, CpuTee, Opener};
 use crate::tsm::TSM_REPORT;
-use crate::{CollectError, Collector, CpuIdentity, DeviceIdentity};
+use crate::{CollectError, Collector, CpuIdentity, DeviceIdentity, DeviceSample};
 
 /// Where to look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +80,10 @@ impl Collector for Platform {
 
     fn quote(&self, report_data: [u8; 64]) -> Result<EvidenceEnvelope, CollectError> {
         self.cpu.quote(report_data)
+    }
+
+    fn sample(&self) -> Vec<DeviceSample> {
+        self.accelerators.sample()
     }
 }
 

@@ -18,6 +18,8 @@ const WHAT: &str = "the kernel's report interface (configfs-tsm)";
 /// Attempts before giving up; pauses double from 10 ms, so that the whole takes at most about 2.5 s.
 const ATTEMPTS: u32 = 9;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// A host's table: a few certificates of 2 KiB each, and one revocation list.
+const MAX_AUX_BYTES: usize = 64 * 1024;
 /// Attributes other than blobs are one short line.
 const MAX_LINE_BYTES: usize = 256;
 
@@ -28,6 +30,8 @@ pub(crate) struct TsmAnswer {
     pub(crate) provider: String,
     /// The quote or report.
     pub(crate) outblob: Vec<u8>,
+    /// What the host hands over beside it: AMD's certificate table. Empty where there is none.
+    pub(crate) auxblob: Vec<u8>,
 }
 
 /// The file operations that configfs needs; a test puts a folder behind them that behaves like it.
@@ -60,12 +64,13 @@ pub(crate) fn fetch(
         let before = entry.generation()?;
         entry.write("inblob", inblob)?;
         let outblob = entry.read("outblob", limit)?;
+        let auxblob = entry.optional("auxblob", MAX_AUX_BYTES)?;
         let provider = entry.line("provider")?;
         // Every write counts. Another count than ours means that somebody else wrote: this blob may answer theirs.
         if before.checked_add(1) != Some(entry.generation()?) {
             return Err(Fault::Again("another writer raced for the entry".to_owned()));
         }
-        Ok(TsmAnswer { provider, outblob })
+        Ok(TsmAnswer { provider, outblob, auxblob })
     })
 }
 
@@ -132,6 +137,19 @@ impl<'a> Entry<'a> {
             return Err(Fault::Final(CollectError::Answer { what: WHAT, why }));
         }
         Ok(bytes)
+    }
+
+    /// The same for what some providers do not have, and others have empty.
+    fn optional(&self, attribute: &str, limit: usize) -> Result<Vec<u8>, Fault> {
+        match self.files.read(&self.path.join(attribute), limit) {
+            Ok(bytes) if bytes.len() <= limit => Ok(bytes),
+            Ok(bytes) => {
+                let why = format!("`{attribute}` has {} bytes or more; at most {limit} are expected", bytes.len());
+                Err(Fault::Final(CollectError::Answer { what: WHAT, why }))
+            }
+            Err(error) if may_pass(&error) => Err(at_attribute("read", attribute, &error)),
+            Err(_) => Ok(Vec::new()),
+        }
     }
 
     fn line(&self, attribute: &str) -> Result<String, Fault> {

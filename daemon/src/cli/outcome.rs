@@ -76,6 +76,12 @@ pub enum CommandError {
     /// A machine without a whole set of interfaces.
     #[error("this machine lacks an evidence interface that a node needs: a CPU TEE and accelerators")]
     Incomplete,
+    /// A machine with all interfaces and something wrong.
+    #[error("{faults} finding{} in the way of a node", if *faults == 1 { " stands" } else { "s stand" })]
+    Ailing {
+        /// How many.
+        faults: usize,
+    },
 }
 
 impl CommandError {
@@ -88,7 +94,7 @@ impl CommandError {
             Self::Client(error) => error.culprit(),
             Self::Node(error) => error.culprit(),
             Self::Write(error) => error.culprit(),
-            Self::Runtime(_) | Self::Incomplete => Culprit::Unavailable,
+            Self::Runtime(_) | Self::Incomplete | Self::Ailing { .. } => Culprit::Unavailable,
             Self::Render(_) => Culprit::Internal,
             Self::NothingAsked | Self::NoHead | Self::TokenUnreadable { .. } | Self::Man { .. } => Culprit::Usage,
             Self::WitnessBytes | Self::Token { .. } => Culprit::Malformed,
@@ -112,6 +118,7 @@ impl CommandError {
             Self::NothingAsked => "nothing-asked",
             Self::WitnessBytes => "answer-malformed",
             Self::Incomplete => "interfaces-missing",
+            Self::Ailing { .. } => "doctor-faults",
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 use weighbridge_daemon_api::NodeState;
 
 use super::notify;
@@ -13,6 +14,24 @@ use crate::error::NodeError;
 
 /// Four looks per shortest interval.
 const HEARTBEAT: Duration = Duration::from_millis(250);
+
+/// Counters are looked at once a second (COMPUTE §8).
+const SAMPLE: Duration = Duration::from_secs(1);
+
+/// Looks at the counters until told to stop. It is a loop of its own: the heartbeat must not wait for a driver.
+pub(super) async fn sample(service: Arc<Service>, mut stop: watch::Receiver<bool>) {
+    let mut seconds = tokio::time::interval(SAMPLE);
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = seconds.tick() => {}
+            _ = stop.wait_for(|stopped| *stopped) => return,
+        }
+        if let Err(error) = service.sample().await {
+            tracing::warn!(code = error.code(), %error, "counters could not be taken");
+        }
+    }
+}
 
 /// Runs until told to stop. An error means that nothing more can be acknowledged: the service has to start again.
 pub(super) async fn run(service: Arc<Service>, mut stop: watch::Receiver<bool>) -> Result<(), NodeError> {

@@ -65,6 +65,7 @@ pub async fn serve_with_clock(
     let listener = socket::bind(&config.socket)?;
     let (stop, stopped) = watch::channel(false);
     let heartbeat = tokio::spawn(collect_loop::run(Arc::clone(&service), stopped.clone()));
+    let sampling = tokio::spawn(collect_loop::sample(Arc::clone(&service), stopped.clone()));
     notify::ready();
     tracing::info!(socket = %config.socket.display(), "serving");
 
@@ -77,6 +78,11 @@ pub async fn serve_with_clock(
     let served = served.await;
     notify::stopping();
     service.settle().await;
+    if served.is_err() {
+        sampling.abort();
+    }
+    // The last look ends by its deadline; until then it may hold the store.
+    let _ = sampling.await;
     // The next start would replace it anyway; a file that nobody answers on only misleads.
     let _ = fs::remove_file(&config.socket);
     served.map_err(ServeError::Listen)?;

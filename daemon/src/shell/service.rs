@@ -17,6 +17,7 @@ use weighbridge_daemon_api::{
 
 use super::checkpoint_files;
 use super::clock::Clock;
+use super::pace::Pace;
 use crate::action::Action;
 use crate::error::NodeError;
 use crate::export;
@@ -54,12 +55,14 @@ pub(super) struct Service {
     /// One checkpoint at a time: hashing shares the machine with the training job.
     hashing: tokio::sync::Mutex<()>,
     quotes: Mutex<JoinSet<()>>,
+    pace: Pace,
 }
 
 impl Service {
     pub(super) fn new(node: Node, platform: Arc<dyn Collector>, clock: Arc<dyn Clock>) -> Arc<Self> {
         let (attesting, hashing) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
-        Arc::new(Self { node: Mutex::new(node), platform, clock, attesting, hashing, quotes: Mutex::default() })
+        let (quotes, pace) = (Mutex::default(), Pace::default());
+        Arc::new(Self { node: Mutex::new(node), platform, clock, attesting, hashing, quotes, pace })
     }
 
     /// Does what a caller of user `uid` asks.
@@ -134,8 +137,20 @@ impl Service {
         }
     }
 
+    /// Looks at the accelerators' counters once. A driver that hangs holds up this look and nothing else.
+    pub(super) async fn sample(self: &Arc<Self>) -> Result<(), NodeError> {
+        let platform = Arc::clone(&self.platform);
+        let samples = spawn_blocking(move || platform.sample()).await.map_err(|_| NodeError::Task)?;
+        let take = move |node: &mut Node, now| {
+            node.sampled(now, &samples);
+            Ok(())
+        };
+        self.on_node(take).await
+    }
+
     /// Waits for quotes that are being made; nothing holds the store after this but `self`.
     pub(super) async fn settle(&self) {
+        self.pace.stop();
         // Without the lock's own error, so that the future can be spawned on any thread.
         let quotes = self.quotes.lock().ok().map(|mut quotes| std::mem::take(&mut *quotes));
         if let Some(quotes) = quotes {
@@ -212,6 +227,15 @@ impl Service {
 
     async fn drive(self: &Arc<Self>, event: Event) -> Result<Driven, NodeError> {
         let driven = self.on_node(move |node, now| node.drive(now, event)).await?;
+        if let Some(metered) = driven.metered.as_ref().filter(|metered| !metered.flags.is_empty()) {
+            // Names alone: what was counted is private, like the reading.
+            let flags: Vec<&str> = metered.flags.iter().map(|flag| flag.as_str()).collect();
+            tracing::warn!(
+                flags = flags.join(","),
+                tier = metered.tier.as_str(),
+                "counters and declaration do not fit"
+            );
+        }
         if let Some(binding) = driven.quote.clone() {
             self.quote_later(binding)?;
         }
@@ -238,10 +262,21 @@ impl Service {
         let mut quotes = self.quotes.lock().map_err(|_| NodeError::Task)?;
         while quotes.try_join_next().is_some() {}
         quotes.spawn(async move {
-            let _turn = service.attesting.lock().await;
             let index = binding.index;
-            let quoted = match service.on_node(move |node, _| Ok(node.wants_quote(index))).await {
-                Ok(true) => service.quote(binding).await,
+            let interval_millis = service.on_node(|node, _| Ok(node.interval_millis())).await.unwrap_or_default();
+            if !service.pace.wait(interval_millis).await {
+                // The next start wants it.
+                let _ = service.on_node(|node, now| node.drive(now, Event::QuoteFailed)).await;
+                return;
+            }
+            let _turn = service.attesting.lock().await;
+            // The newest head by now: a wait may have been long.
+            let newest = move |node: &mut Node, _| match node.wants_quote(index) {
+                true => node.head_binding(Challenge::None).map(Some),
+                false => Ok(None),
+            };
+            let quoted = match service.on_node(newest).await {
+                Ok(Some(binding)) => service.quote(binding).await,
                 other => other.map(drop),
             };
             if let Err(error) = quoted {
@@ -255,7 +290,9 @@ impl Service {
     /// Collects evidence over a head and keeps it; a failure makes the next sealed head wanted.
     async fn quote(self: &Arc<Self>, binding: Binding) -> Result<(), NodeError> {
         let index = binding.index;
-        match self.collect(binding).await {
+        let collected = self.collect(binding).await;
+        self.pace.hear(collected.is_ok());
+        match collected {
             Ok(set) => {
                 self.on_node(move |node, now| node.keep_quote(now, &set)).await?;
                 tracing::info!(index, "head quoted");

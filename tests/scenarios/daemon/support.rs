@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use weighbridge_attest_collect::{CollectError, Collector, CpuIdentity, DeviceIdentity};
+use weighbridge_attest_collect::{CollectError, Collector, CpuIdentity, DeviceIdentity, DeviceSample};
 use weighbridge_attest_types::{
     CheckpointRoots, Device, DeviceEvidence, Digest32, EvidenceEnvelope, FLOP_PER_GFLOP, NodeWitness, PoseidonDigest,
     RosterDevice, RosterRow, RunManifest, SignedNonce, SignedReceipt, SpecCommitment, UnixMillis,
@@ -109,6 +109,9 @@ impl Collector for Flaky {
             });
         }
         self.node.quote(report_data)
+    }
+    fn sample(&self) -> Vec<DeviceSample> {
+        self.node.sample()
     }
 }
 

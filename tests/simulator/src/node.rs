@@ -1,7 +1,9 @@
 //! **Duty.** A simulated node behind the collector trait: one TDX platform that leads, and its GPUs. **Does not know**
 //! bindings or ledgers; it quotes what it is given.
 
-use weighbridge_attest_collect::{CollectError, Collector, CpuIdentity, DeviceIdentity};
+use weighbridge_attest_collect::{
+    CollectError, Collector, Counters, CpuIdentity, DeviceIdentity, DeviceSample, Missing,
+};
 use weighbridge_attest_types::{Device, DeviceEvidence, EvidenceEnvelope, EvidenceKind};
 
 use crate::nvidia::SimulatedGpu;
@@ -81,5 +83,16 @@ impl Collector for SimulatedNode {
     fn quote(&self, report_data: [u8; 64]) -> Result<EvidenceEnvelope, CollectError> {
         let body = self.platform.quote(&self.options, report_data);
         Ok(EvidenceEnvelope { kind: EvidenceKind::new(EvidenceKind::TDX), body })
+    }
+
+    /// It has no counters; tests/drivers has.
+    fn sample(&self) -> Vec<DeviceSample> {
+        let none = |gpu: &SimulatedGpu| DeviceSample {
+            device: gpu.device(),
+            most_flop_per_milli: Err(Missing::UnknownProduct),
+            most_flop_per_joule: Err(Missing::UnknownProduct),
+            counters: Counters::missing(Missing::NotSupported),
+        };
+        self.gpus.iter().map(none).collect()
     }
 }

@@ -11,7 +11,7 @@ use super::{Accelerators, Entry, Opener};
 use crate::certificates::{certificates_of_pem, parse_certificate};
 use crate::nvml::Driver;
 use crate::pci::{PCI_DEVICES, nvidia_gpus};
-use crate::{CollectError, DeviceIdentity, PlatformOptions};
+use crate::{CollectError, Counters, DeviceIdentity, DeviceSample, Missing, PlatformOptions, Product};
 
 pub(crate) const ENTRY: Entry = Entry { name: "nvidia-gpu", probe, open: Opener::Accelerators(open) };
 
@@ -65,6 +65,7 @@ struct NvidiaGpus {
 struct Gpu {
     index: u32,
     identity: DeviceIdentity,
+    product: Option<&'static Product>,
 }
 
 fn probe(options: &PlatformOptions) -> Result<String, CollectError> {
@@ -95,7 +96,9 @@ fn find(driver: &Driver) -> Result<Vec<Gpu>, CollectError> {
         let chain = certificates_of_pem(WHAT, &driver.certificate_chain(index)?)?;
         let kind = EvidenceKind::new(EvidenceKind::NVIDIA_GPU);
         let identity = DeviceIdentity { device: gpu_of_chain(&chain)?, kind, name: driver.name(index)? };
-        gpus.push(Gpu { index, identity });
+        // A product that cannot be told has no rates; its evidence does not depend on that.
+        let product = driver.pci_id(index).ok().and_then(Product::of_pci);
+        gpus.push(Gpu { index, identity, product });
     }
     gpus.sort_by_key(|gpu| gpu.identity.device);
     if gpus.windows(2).any(|pair| matches!(pair, [a, b] if a.identity.device == b.identity.device)) {
@@ -132,6 +135,17 @@ impl Accelerators for NvidiaGpus {
         }
         let report = canonical_gpu_report(self.driver.report(gpu.index, nonce)?, nonce)?;
         Ok(DeviceEvidence { device, kind: gpu.identity.kind.clone(), report, certificates })
+    }
+
+    fn sample(&self) -> Vec<DeviceSample> {
+        let sample = |gpu: &Gpu| DeviceSample {
+            device: gpu.identity.device,
+            most_flop_per_milli: gpu.product.map(Product::most_flop_per_milli).ok_or(Missing::UnknownProduct),
+            most_flop_per_joule: gpu.product.map(Product::most_flop_per_joule).ok_or(Missing::UnknownProduct),
+            // A GPU whose call hangs costs one deadline; until it comes back its lane refuses at once.
+            counters: self.driver.counters(gpu.index).unwrap_or(Counters::missing(Missing::NoAnswer)),
+        };
+        self.gpus.iter().map(sample).collect()
     }
 }
 

@@ -3,13 +3,16 @@
 //! **Spec.** EVIDENCE §2.1, §2.3, §5.1.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use weighbridge_attest_types::{CodecError, Decoder, Device, EvidenceEnvelope, EvidenceKind};
 use x509_parser::der_parser::{oid, parse_der};
 
 use super::{CpuTee, Entry, Opener};
 use crate::certificates::{certificates_of_pem, parse_certificate};
+use crate::lane::{AnyJob, Lane};
 use crate::tsm::{KernelFiles, TsmAnswer, TsmFiles, fetch, provider};
 use crate::{CollectError, CpuIdentity, PlatformOptions};
 
@@ -19,6 +22,8 @@ const WHAT: &str = "the TDX quote interface";
 const PROVIDER: &str = "tdx_guest";
 /// A quote's size in bytes (EVIDENCE §0 rule 5).
 const MAX_QUOTE_BYTES: usize = 16 * 1024;
+/// The kernel itself waits 30 s for the host's quote service; a call that outlasts this hangs.
+const QUOTE: Duration = Duration::from_secs(35);
 const PPID_BYTES: usize = 16;
 /// Offset of `report_data` in every TD body (EVIDENCE §2.1).
 const REPORT_DATA_OFFSET: usize = 520;
@@ -35,8 +40,9 @@ pub fn platform_of_quote(quote: &[u8]) -> Result<Device, CollectError> {
 }
 
 struct Tdx<F> {
-    files: F,
+    files: Arc<F>,
     root: PathBuf,
+    lane: Lane<AnyJob>,
     device: Device,
 }
 
@@ -51,19 +57,19 @@ fn probe(options: &PlatformOptions) -> Result<String, CollectError> {
 }
 
 /// Takes one quote, because the PPID is only there; its `report_data` is zero and it is thrown away.
-fn open_with<F: TsmFiles>(files: F, root: PathBuf) -> Result<Tdx<F>, CollectError> {
-    let body = quote_bytes(&files, &root, [0; 64])?;
-    let device = platform_of_quote(&body)?;
-    Ok(Tdx { files, root, device })
+fn open_with<F: TsmFiles + 'static>(files: F, root: PathBuf) -> Result<Tdx<F>, CollectError> {
+    let (files, lane) = (Arc::new(files), Lane::plain(WHAT, "tdx")?);
+    let device = platform_of_quote(&quote_in_time(&lane, &files, &root, [0; 64])?)?;
+    Ok(Tdx { files, root, lane, device })
 }
 
-impl<F: TsmFiles> CpuTee for Tdx<F> {
+impl<F: TsmFiles + 'static> CpuTee for Tdx<F> {
     fn identity(&self) -> CpuIdentity {
         CpuIdentity { kind: EvidenceKind::new(EvidenceKind::TDX), device: self.device }
     }
 
     fn quote(&self, report_data: [u8; 64]) -> Result<EvidenceEnvelope, CollectError> {
-        let body = quote_bytes(&self.files, &self.root, report_data)?;
+        let body = quote_in_time(&self.lane, &self.files, &self.root, report_data)?;
         Ok(EvidenceEnvelope { kind: EvidenceKind::new(EvidenceKind::TDX), body })
     }
 }
@@ -74,8 +80,18 @@ impl<F> fmt::Debug for Tdx<F> {
     }
 }
 
-fn quote_bytes(files: &dyn TsmFiles, root: &std::path::Path, report_data: [u8; 64]) -> Result<Vec<u8>, CollectError> {
-    let TsmAnswer { provider, mut outblob } = fetch(files, root, &report_data, MAX_QUOTE_BYTES)?;
+fn quote_in_time<F: TsmFiles + 'static>(
+    lane: &Lane<AnyJob>,
+    files: &Arc<F>,
+    root: &Path,
+    report_data: [u8; 64],
+) -> Result<Vec<u8>, CollectError> {
+    let (files, root) = (Arc::clone(files), root.to_owned());
+    lane.run("a quote", QUOTE, move || quote_bytes(files.as_ref(), &root, report_data))?
+}
+
+fn quote_bytes(files: &dyn TsmFiles, root: &Path, report_data: [u8; 64]) -> Result<Vec<u8>, CollectError> {
+    let TsmAnswer { provider, mut outblob, .. } = fetch(files, root, &report_data, MAX_QUOTE_BYTES)?;
     check_provider(&provider)?;
     let parts = parts_of_quote(&outblob)?;
     if parts.report_data != report_data {
@@ -176,10 +192,7 @@ fn answer(why: &str) -> CollectError {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::path::Path;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
-
     use weighbridge_attest_types::Encoder;
 
     use super::*;

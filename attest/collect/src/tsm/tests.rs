@@ -10,6 +10,8 @@ use super::*;
 struct SimulatedTsm {
     folder: TempDir,
     provider: &'static str,
+    /// What `auxblob` holds; `None` where there is no such attribute.
+    auxblob: Option<Vec<u8>>,
     /// Errors that the next reads of `outblob` give.
     faults: Mutex<VecDeque<ErrorKind>>,
     /// How many further requests somebody else writes into our entry.
@@ -22,6 +24,7 @@ impl SimulatedTsm {
         Self {
             folder: tempfile::tempdir().unwrap(),
             provider: "tdx_guest\n",
+            auxblob: None,
             faults: Mutex::default(),
             racers: Mutex::new(0),
             pauses: Mutex::default(),
@@ -51,7 +54,7 @@ impl TsmFiles for SimulatedTsm {
         {
             fs::write(path.join(attribute), content)?;
         }
-        Ok(())
+        self.auxblob.iter().try_for_each(|table| fs::write(path.join("auxblob"), table))
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -124,6 +127,18 @@ fn a_raced_answer_is_never_used() {
     *tsm.racers.lock().unwrap() = 100;
     let text = tsm.fetch().unwrap_err().to_string();
     assert!(text.contains("another writer raced for the entry"), "{text}");
+}
+
+#[test]
+fn a_hosts_table_comes_along_where_there_is_one_and_is_bounded() {
+    let mut tsm = SimulatedTsm::new();
+    assert_eq!(tsm.fetch().unwrap().auxblob, b"");
+    tsm.auxblob = Some(b"table".to_vec());
+    assert_eq!(tsm.fetch().unwrap().auxblob, b"table");
+    tsm.auxblob = Some(vec![1; MAX_AUX_BYTES + 1]);
+    let text = tsm.fetch().unwrap_err().to_string();
+    assert!(text.contains("`auxblob` has 65537 bytes or more"), "{text}");
+    assert_eq!(tsm.entries(), 0);
 }
 
 #[test]
