@@ -59,14 +59,12 @@ ledgers:
 kills:
     WEIGHBRIDGE_KILLS=50 cargo test --release --workspace --test scenarios killed_prover
 
-# Prove a sample of generated ledgers, and write the tables of docs/scale.md; `--whole` proves its smallest cluster and
-# trees of 1 to 64 leaves too.
-
 # What an idle node costs: ten minutes of one-minute intervals over eight simulated GPUs. Results: docs/counters.md.
 idle:
     WEIGHBRIDGE_IDLE=600 cargo test --release --workspace --test scenarios an_idle_node -- --nocapture
 
-# Prove a sample of generated ledgers, and write the tables of docs/scale.md; `--whole` proves its smallest cluster too.
+# Prove a sample of generated ledgers, and write the tables of docs/scale.md; `--whole` proves its smallest cluster and
+# trees of 1 to 64 leaves too.
 scale *WHOLE:
     cargo run --release --bin weighbridge-scale -- {{WHOLE}}
 
