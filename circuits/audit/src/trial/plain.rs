@@ -42,9 +42,8 @@ pub fn drawn_tile(trace: &Trace<'_>, plan: &Plan, draw: u64) -> Option<Tile> {
 /// # Errors
 /// [`SourceError`] for bytes that cannot be read.
 pub fn plain_tile<'t>(trace: &'t Trace<'_>, tile: &Tile) -> Result<Result<PlainTile<'t>, &'static str>, SourceError> {
-    let (operation, matmul) = match trace.operations().get(tile.operation) {
-        Some(operation @ Operation { kind: Kind::Matmul(matmul), .. }) => (operation, matmul),
-        _ => return Ok(Err("no matrix product")),
+    let Some(operation @ Operation { kind: Kind::Matmul(matmul), .. }) = trace.operations().get(tile.operation) else {
+        return Ok(Err("no matrix product"));
     };
     let tensors = match plain_operands(trace, operation, matmul, tile) {
         Ok(tensors) => tensors,
