@@ -166,6 +166,12 @@ mod tests {
         is_one_gate(&OutputRule);
     }
 
+    /// F' of a stored number.
+    fn exponent_of(stored: u64) -> i64 {
+        let field = (stored >> 7) & 0xff;
+        i64::try_from(field.saturating_sub(1)).expect("8 bits")
+    }
+
     /// Four times one entry.
     fn four(stored: u64, base: i64) -> Vec<Field> {
         let base = if base < 0 { GOLDILOCKS_ORDER - base.unsigned_abs() } else { base.unsigned_abs() };
@@ -183,7 +189,7 @@ mod tests {
             let hidden = u64::from(field > 0);
             let mantissa = stored & 0x7f | (hidden << 7);
             for shift in [0u32, 1, 23, 47, 48, 55] {
-                let row = four(stored, (field - hidden) as i64 - i64::from(shift));
+                let row = four(stored, exponent_of(stored) - i64::from(shift));
                 let broken = broken(&OutputRule, &row);
                 assert_eq!(broken.is_empty(), field != 255, "{stored:#x} {shift}");
                 if field != 255 {
@@ -199,8 +205,7 @@ mod tests {
     fn what_is_below_the_unit_or_far_above_has_no_row_unless_it_is_zero() {
         for shift in [-1i64, -200, 56, 57, 63, 64, 200] {
             for (stored, is_zero) in [(0x3f80, false), (0x0001, false), (0x8000, true), (0, true)] {
-                let exponent = ((stored >> 7) & 0xff) as i64 - i64::from(stored >> 7 & 0xff != 0);
-                let row = four(stored, exponent - shift);
+                let row = four(stored, exponent_of(stored) - shift);
                 assert_eq!(broken(&OutputRule, &row).is_empty(), is_zero, "{stored:#x} {shift}");
             }
         }
@@ -213,7 +218,7 @@ mod tests {
             let row = four(stored, 0);
             let free: Vec<usize> =
                 free.into_iter().flat_map(|i| (0..OUTPUTS).map(move |p| inner(p).start + i)).collect();
-            let exponent = ((stored >> 7) & 0xff) as i64;
+            let exponent = exponent_of(stored);
             let row = if exponent > 55 { four(stored, exponent - 20) } else { row };
             every_wire_is_bound(&OutputRule, &row, &free);
         }

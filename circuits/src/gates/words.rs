@@ -420,7 +420,8 @@ mod tests {
                 let row = one(stored, max);
                 assert_eq!(broken(&WordRule::Last, &row), Vec::<usize>::new(), "{stored:#x} {max}");
                 let whole = mantissa << 16;
-                let magnitude = u64::try_from(whole.checked_shr(distance as u32).unwrap_or(0)).unwrap();
+                let magnitude =
+                    u64::try_from(whole.checked_shr(u32::try_from(distance).unwrap()).unwrap_or(0)).unwrap();
                 let is_cut =
                     distance >= 128 && mantissa > 0 || distance < 128 && (u128::from(magnitude) << distance) != whole;
                 let value = Field::from_canonical_u64(magnitude);

@@ -63,7 +63,7 @@ impl StripTargets {
             decoded.push(tile_entries(builder, &max, words));
         }
         let root = tree_of(builder, leaves);
-        let entries = Entries::of(decoded);
+        let entries = Entries::of(&decoded);
         let strip = Self {
             name,
             words,
@@ -125,7 +125,7 @@ impl StripTargets {
 }
 
 impl Entries {
-    fn of(tiles: Vec<Vec<EntryTargets>>) -> Self {
+    fn of(tiles: &[Vec<EntryTargets>]) -> Self {
         let position = |tile: &[EntryTargets], column: usize, kind: usize| {
             std::array::from_fn(|vector| {
                 let entry = tile[SIDE * vector + column];
@@ -138,7 +138,7 @@ impl Entries {
         Self {
             kinds,
             #[cfg(test)]
-            inner: tiles,
+            inner: tiles.to_vec(),
         }
     }
 }

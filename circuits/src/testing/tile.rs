@@ -13,6 +13,16 @@ impl Numbers {
         (self.0 >> 40) as f32 / (1u64 << 24) as f32
     }
 
+    /// A whole number below another one.
+    pub(crate) fn below(&mut self, most: i32) -> i32 {
+        let _moved = self.uniform();
+        i32::try_from(self.0 >> 40).expect("24 bits") % most
+    }
+
+    pub(crate) fn place(&mut self, most: i32) -> usize {
+        usize::try_from(self.below(most)).expect("not negative")
+    }
+
     pub(crate) fn normal(&mut self) -> f32 {
         (0..12).map(|_| self.uniform()).sum::<f32>() - 6.0
     }

@@ -160,6 +160,10 @@ fn breaks_sums_agree() {
     }));
 }
 
+fn canonical(value: i128) -> u64 {
+    u64::try_from(value.rem_euclid(i128::from(GOLDILOCKS_ORDER))).expect("below p")
+}
+
 /// λ and ρ of some claims.
 fn points(forged: &Forged) -> [Extended; 2] {
     let Forged { public, prepared, values, .. } = forged;
@@ -168,7 +172,7 @@ fn points(forged: &Forged) -> [Extended; 2] {
     elements.extend(prepared.strips.iter().flat_map(|strip| strip.max));
     elements.extend(values.sums.iter().flatten());
     let products = values.products.iter().flatten();
-    elements.extend(products.map(|product| product.rem_euclid(i128::from(GOLDILOCKS_ORDER)) as u64));
+    elements.extend(products.map(|product| canonical(*product)));
     let [a, b, c, d] = poseidon(Domain::TileTranscript, &elements).elements().map(Field::from_canonical_u64);
     [Extended::from_basefield_array([a, b]), Extended::from_basefield_array([c, d])]
 }
@@ -183,7 +187,7 @@ fn at(products: &[Field], [lambda, rho]: [Extended; 2]) -> Extended {
 fn breaks_transcript_by_claims_that_fit_a_known_point() {
     let honest = Case::new().forged();
     let point = points(&honest);
-    let field = |value: i128| Field::from_canonical_u64(value.rem_euclid(i128::from(GOLDILOCKS_ORDER)) as u64);
+    let field = |value: i128| Field::from_canonical_u64(canonical(value));
     for kind in 0..3 {
         let products: Vec<Field> = honest.values.products[kind].iter().map(|&value| field(value)).collect();
         let truth = at(&products, point);

@@ -71,9 +71,11 @@ fn refused((public, witness): &(GemmPublic, GemmWitness), what: &str) {
 
 const FULL: (u64, u64) = (16, 16);
 
+type Change = (&'static str, fn(&mut TileHeader));
+
 #[test]
 fn breaks_header_by_another_tensor() {
-    let changes: [(&str, fn(&mut TileHeader)); 4] = [
+    let changes: [Change; 4] = [
         ("another type", |header| header.dtype = 11),
         ("more rows", |header| header.rows += 1),
         ("more columns", |header| header.cols += 16),
