@@ -39,7 +39,11 @@ pub static CATALOG: &[CircuitEntry] = &[
 
 /// Circuits over single tiles. Their proofs are no part of a bundle yet, so that they stand in a table of their own: the
 /// other one's digests are in what a bundle's proof is bound to.
-pub static TILES: &[CircuitEntry] = &[entry!("gemm-128"), entry!("gemm-1024")];
+pub static TILES: &[CircuitEntry] = &[
+    // One line each: the law reads them.
+    entry!("gemm-128"),
+    entry!("gemm-1024"),
+];
 
 /// SHA-256 of every pinned description: which circuits a bundle was proven with.
 #[must_use]

@@ -267,13 +267,12 @@ impl EntryValues {
     }
 
     fn check(&self, (row, col): (usize, usize)) -> Result<(), Violation> {
-        let refuse =
-            |property| Err(Violation::new(property, format!("C[{row}][{col}], to the last fraction of a unit")));
-        match self.margins {
-            [..0, _, _] => refuse("inside"),
-            [_, ..0, _] => refuse("sharp"),
-            [_, _, ..0] => refuse("residual"),
-            _ => Ok(()),
+        let names = ["inside", "sharp", "residual"];
+        match self.margins.iter().zip(names).find(|(margin, _)| **margin < 0) {
+            Some((_, property)) => {
+                Err(Violation::new(property, format!("C[{row}][{col}], to the last fraction of a unit")))
+            }
+            None => Ok(()),
         }
     }
 }
