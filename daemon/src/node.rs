@@ -26,8 +26,10 @@ pub struct Limits {
     pub min_interval_millis: u64,
     /// Longest interval.
     pub max_interval_millis: u64,
-    /// A head is quoted at least every so many intervals.
+    /// A head is quoted at least every so many intervals; a run keeps what it began with.
     pub attest_every: u64,
+    /// Kept entries and evidence beyond which no more work is taken.
+    pub state_max_bytes: u64,
 }
 
 /// Who the platform says it is.
@@ -187,6 +189,7 @@ impl Node {
             return if same { Ok(started(start)) } else { Err(NodeError::OtherRun(start.genesis)) };
         }
         let key_quote = self.key_quote.ok_or(NodeError::NoKeyQuote)?;
+        self.refuse_beyond_cap()?;
         manifest.check()?;
         let (least, most) = (self.limits.min_interval_millis, self.limits.max_interval_millis);
         if !(least..=most).contains(&manifest.interval_millis) {
@@ -212,11 +215,19 @@ impl Node {
         Ok(started(&start))
     }
 
+    /// What the configuration says from now on.
+    pub const fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Takes one event of the run; what it changes is durable when this returns.
     ///
     /// # Errors
     /// [`NodeError`].
     pub fn drive(&mut self, now: Now, event: Event) -> Result<Driven, NodeError> {
+        if matches!(event, Event::Step { .. } | Event::WorkUnit { .. } | Event::Checkpoint(_)) {
+            self.refuse_beyond_cap()?;
+        }
         self.drive_with(now, event, None)
     }
 
@@ -235,6 +246,12 @@ impl Node {
     pub fn wants_quote(&self, index: u64) -> bool {
         let open = self.run.as_ref().filter(|run| !run.intervals.has_ended());
         open.is_some_and(|run| run.intervals.last_quoted() < index)
+    }
+
+    /// Index of the last head of the run that was quoted; 0 before any was.
+    #[must_use]
+    pub fn last_quoted(&self) -> u64 {
+        self.run.as_ref().map_or(0, |run| run.intervals.last_quoted())
     }
 
     /// Whether the last sealed head has no quote yet.
@@ -352,6 +369,12 @@ impl Node {
         Ok(kept?)
     }
 
+    /// Intervals are still sealed and quoted: what was acknowledged must reach a quoted head.
+    fn refuse_beyond_cap(&self) -> Result<(), NodeError> {
+        let (kept, cap) = (self.store.kept_bytes(), self.limits.state_max_bytes);
+        if kept > cap { Err(NodeError::StateCap { kept, cap }) } else { Ok(()) }
+    }
+
     fn open_run(&self, action: &'static str) -> Result<&Run, NodeError> {
         self.run.as_ref().ok_or(NodeError::NotLegal { action, state: NodeState::Waiting })
     }
@@ -422,3 +445,6 @@ impl NodeIdentity {
 fn started(start: &ChainStart) -> RunStarted {
     RunStarted { genesis: start.genesis, head: head_0(start) }
 }
+
+#[cfg(test)]
+mod tests;
