@@ -18,18 +18,21 @@ pub const DEFAULT_CONFIG: &str = "/etc/weighbridge/weighbridged.toml";
 const MAX_CONFIG_BYTES: u64 = 64 * 1024;
 /// About a day of one node with eight accelerators: less would stop a run within its first day (LIMITATIONS.md).
 const MIN_STATE_BYTES: u64 = 1024 * 1024;
-const ALLOWED: [&str; 11] = [
+const ALLOWED: [&str; 14] = [
     "state_dir",
     "state_max_bytes",
     "socket",
     "allow_uids",
     "allow_gids",
     "checkpoint_roots",
+    "hash_max_bytes_per_second",
+    "push_socket",
     "attest_every_intervals",
     "min_interval_millis",
     "max_interval_millis",
     "tsm_report",
     "nvml_library",
+    "watch",
 ];
 
 /// Everything an operator can set.
@@ -48,6 +51,10 @@ pub struct Config {
     pub allow_gids: Vec<u32>,
     /// Folders below which checkpoints may lie.
     pub checkpoint_roots: Vec<PathBuf>,
+    /// Checkpoints are read no faster than this; 0 for as fast as half of the processors hash.
+    pub hash_max_bytes_per_second: u64,
+    /// Socket of a verifier, or of what carries bytes to one.
+    pub push_socket: Option<PathBuf>,
     /// A head is quoted at least every so many intervals.
     pub attest_every_intervals: u64,
     /// Shortest interval that a manifest may ask of this node.
@@ -58,6 +65,30 @@ pub struct Config {
     pub tsm_report: PathBuf,
     /// NVML library, if not the system's.
     pub nvml_library: Option<PathBuf>,
+    /// Folders in which checkpoints appear.
+    pub watch: Vec<Watch>,
+}
+
+/// A folder in which checkpoints appear, each in a folder of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watch {
+    /// The folder.
+    pub folder: PathBuf,
+    /// How its checkpoints are named, and when one is whole.
+    pub kind: WatchKind,
+}
+
+/// How checkpoints are named, and when one is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WatchKind {
+    /// `NAME-STEP` with safetensors files; whole when it stays as it is.
+    Safetensors,
+    /// `checkpoint-STEP` of Hugging Face's Trainer; whole with its `trainer_state.json`.
+    HfTrainer,
+    /// `NAME-STEP` of PyTorch's distributed checkpoints; whole with its `.metadata`.
+    Dcp,
 }
 
 /// Why a configuration is refused.
@@ -111,11 +142,14 @@ impl Default for Config {
             allow_uids: Vec::new(),
             allow_gids: Vec::new(),
             checkpoint_roots: vec!["/".into()],
+            hash_max_bytes_per_second: 0,
+            push_socket: None,
             attest_every_intervals: 10,
             min_interval_millis: MIN_INTERVAL_MILLIS,
             max_interval_millis: MAX_INTERVAL_MILLIS,
             tsm_report: PlatformOptions::default().tsm_report,
             nvml_library: None,
+            watch: Vec::new(),
         }
     }
 }
@@ -191,7 +225,9 @@ impl Config {
         let refuse = |key, why| Err(ConfigError::Value { key, file: file.to_owned(), why });
         let single = [("state_dir", &self.state_dir), ("socket", &self.socket), ("tsm_report", &self.tsm_report)];
         let roots = self.checkpoint_roots.iter().map(|root| ("checkpoint_roots", root));
-        for (key, path) in single.into_iter().chain(roots) {
+        let watched = self.watch.iter().map(|watch| ("watch", &watch.folder));
+        let pushed = self.push_socket.iter().map(|socket| ("push_socket", socket));
+        for (key, path) in single.into_iter().chain(roots).chain(watched).chain(pushed) {
             if !path.is_absolute() {
                 return refuse(key, format!("`{}` must be an absolute path", path.display()));
             }
@@ -262,15 +298,21 @@ mod tests {
         assert_eq!(
             refused.to_string(),
             "unknown key `attest_every` in /etc/w.toml; allowed keys: state_dir, state_max_bytes, socket, allow_uids, \
-             allow_gids, checkpoint_roots, attest_every_intervals, min_interval_millis, max_interval_millis, \
-             tsm_report, nvml_library"
+             allow_gids, checkpoint_roots, hash_max_bytes_per_second, push_socket, \
+             attest_every_intervals, min_interval_millis, max_interval_millis, \
+             tsm_report, nvml_library, watch"
         );
         assert_eq!(refused.culprit().exit_code(), 2);
     }
 
     #[test]
     fn every_allowed_key_is_a_field_and_every_field_is_allowed() {
-        let full = Config { nvml_library: Some("/x.so".into()), ..Config::default() };
+        let full = Config {
+            nvml_library: Some("/x.so".into()),
+            push_socket: Some("/p".into()),
+            watch: vec![Watch { folder: "/w".into(), kind: WatchKind::HfTrainer }],
+            ..Config::default()
+        };
         let text = toml::to_string(&full).unwrap();
         assert_eq!(parse(&text).unwrap(), full);
         let table: toml::Table = text.parse().unwrap();

@@ -228,6 +228,19 @@ impl Intervals {
         self.boot_id
     }
 
+    /// When the open interval began, by the wall clock.
+    #[must_use]
+    pub const fn start_wall(&self) -> UnixMillis {
+        self.start_wall
+    }
+
+    /// The latest attempt that the job told of; 0 before it told of any.
+    #[must_use]
+    pub fn last_attempt(&self) -> u16 {
+        let units = self.last_units.values().map(|(key, _)| key.attempt);
+        units.chain(self.last_step.map(|(attempt, _)| attempt)).max().unwrap_or(0)
+    }
+
     /// Accelerators of the run, ascending.
     #[must_use]
     pub fn devices(&self) -> &[Device] {

@@ -27,7 +27,7 @@ pub mod export;
 pub mod intervals;
 pub mod keys;
 pub mod node;
-mod run;
+pub mod run;
 mod shell;
 pub mod store;
 

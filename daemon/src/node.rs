@@ -16,8 +16,8 @@ use crate::effects::{Effect, Effects};
 use crate::error::NodeError;
 use crate::intervals::{Event, IntervalRules, Intervals, Now};
 use crate::keys::{NodeKeys, NodeSecrets};
-use crate::run::Run;
-use crate::store::{Generation, Row, Store};
+use crate::run::{NamedCheckpoint, Run};
+use crate::store::{Generation, PushMark, Row, Store};
 
 /// What the configuration allows a manifest to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,27 @@ pub struct Driven {
     pub counted: bool,
     /// A head that is to be quoted, off the caller's path.
     pub quote: Option<Binding>,
+}
+
+/// What a watcher of folders has to know of the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// Where the node stands.
+    pub state: NodeState,
+    /// The latest attempt that the job told of.
+    pub attempt: u16,
+    /// When the run began, in Unix milliseconds.
+    pub run_start: u64,
+    /// Checkpoints that the ledger names.
+    pub named: Vec<NamedCheckpoint>,
+}
+
+impl Watched {
+    /// Whether the ledger names these files, and they did not change since.
+    #[must_use]
+    pub fn has(&self, step: u64, files: &[(String, u64)], newest: u64) -> bool {
+        self.named.iter().any(|named| named.step == step && named.files == files && newest <= named.sealed.0)
+    }
 }
 
 /// A node.
@@ -137,6 +158,19 @@ impl Node {
         }
     }
 
+    /// What a watcher of folders has to know.
+    #[must_use]
+    pub fn watched(&self) -> Watched {
+        let state = self.state();
+        let run = self.run.as_ref();
+        Watched {
+            state,
+            attempt: run.map_or(0, |run| run.intervals.last_attempt()),
+            run_start: run.map_or(0, |run| run.began.0),
+            named: run.map_or_else(Vec::new, |run| run.named.clone()),
+        }
+    }
+
     /// Where the node stands.
     #[must_use]
     pub fn state(&self) -> NodeState {
@@ -213,6 +247,31 @@ impl Node {
         self.keep(&[Row::Run { manifest, start: &start }, Row::Intervals(&intervals)])?;
         self.run = Some(Run::begin(start, intervals));
         Ok(started(&start))
+    }
+
+    /// The oldest ledger of which a verifier does not have the last quote or closing: its generation, and the mark that
+    /// stands for having it.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn to_push(&self) -> Result<Option<(Generation, PushMark)>, NodeError> {
+        for generation in self.store.generations()? {
+            let mark = self.store.push_mark(generation.number)?;
+            if let Some(mark) = mark.filter(|mark| mark.quoted > 0)
+                && self.store.pushed(generation.number)? != Some(mark)
+            {
+                return Ok(Some((generation, mark)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A verifier has it.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn keep_pushed(&mut self, generation: u32, mark: PushMark) -> Result<(), NodeError> {
+        self.keep_of(generation, &[Row::Pushed(mark)])
     }
 
     /// What the configuration says from now on.
@@ -350,7 +409,7 @@ impl Node {
         if let Some(run) = self.run.as_mut() {
             run.intervals = next;
             if let Some((entry, _)) = appended {
-                run.chain.append(entry)?;
+                run.append(entry)?;
             }
         }
         if quote {
@@ -360,10 +419,14 @@ impl Node {
     }
 
     fn keep(&mut self, rows: &[Row<'_>]) -> Result<(), NodeError> {
+        self.keep_of(self.generation.number, rows)
+    }
+
+    fn keep_of(&mut self, generation: u32, rows: &[Row<'_>]) -> Result<(), NodeError> {
         if self.failed {
             return Err(NodeError::Failed);
         }
-        let kept = self.store.keep(self.generation.number, rows);
+        let kept = self.store.keep(generation, rows);
         // After a failed write the database takes no other until it is opened anew.
         self.failed = kept.is_err();
         Ok(kept?)

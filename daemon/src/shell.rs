@@ -8,11 +8,13 @@ mod collect_loop;
 mod confined;
 mod metrics;
 mod notify;
+mod push;
 mod randomness;
 mod refusals;
 mod serve;
 mod service;
 mod socket;
+mod watch;
 
 pub use clock::{Clock, ClockError, SystemClock};
 pub use confined::PathError;

@@ -43,6 +43,7 @@ const INTERVALS: Table = Table::new("intervals");
 const RECEIPTS: Table = Table::new("receipts");
 const BEACONS: Table = Table::new("beacons");
 const TIMESTAMPS: Table = Table::new("timestamps");
+const PUSHED: Table = Table::new("pushed");
 const ENTRIES: ChainTable = ChainTable::new("entries");
 const WITNESSES: ChainTable = ChainTable::new("witnesses");
 const EVIDENCE: ChainTable = ChainTable::new("evidence");
@@ -58,6 +59,16 @@ pub struct Generation {
     pub node_key: NodeKey,
     /// Boot in which it was made.
     pub boot_id: [u8; 16],
+}
+
+/// How much of a ledger somebody has: its last quote, and whether it is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PushMark {
+    /// Index of the last quoted head; 0 before any is.
+    pub quoted: u64,
+    /// Whether a receipt or a timestamp over the last head is kept.
+    pub closed: bool,
 }
 
 /// One row to keep; several go into one durable transaction.
@@ -97,6 +108,8 @@ pub enum Row<'a> {
     Receipt(&'a SignedReceipt),
     /// The timestamp over the last head.
     Timestamp(&'a TimestampResponse),
+    /// A verifier has the ledger up to this mark.
+    Pushed(PushMark),
 }
 
 /// The opened store.
@@ -150,7 +163,7 @@ impl Store {
         store.write(|batch| {
             let tables = [GENERATIONS, SECRETS, KEY_EVIDENCE, NONCES, MANIFESTS, STARTS, INTERVALS, RECEIPTS];
             tables.into_iter().try_for_each(|table| batch.open_table(table).map(drop))?;
-            [BEACONS, TIMESTAMPS].into_iter().try_for_each(|table| batch.open_table(table).map(drop))?;
+            [BEACONS, TIMESTAMPS, PUSHED].into_iter().try_for_each(|table| batch.open_table(table).map(drop))?;
             CHAIN_TABLES.into_iter().try_for_each(|table| batch.open_table(table).map(drop))?;
             Ok(())
         })?;
@@ -300,6 +313,31 @@ impl Store {
         serde_json::from_slice(&json).map(Some).map_err(|_| self.damaged("intervals"))
     }
 
+    /// How much there is of a ledger; `None` without one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn push_mark(&self, generation: u32) -> Result<Option<PushMark>, StoreError> {
+        if self.start(generation)?.is_none() {
+            return Ok(None);
+        }
+        let last = self.read(|view| {
+            let table = view.open_table(EVIDENCE)?;
+            let last = table.range((generation, 0)..=(generation, u64::MAX))?.next_back().transpose()?;
+            Ok(last.map(|(key, _)| key.value().1))
+        })?;
+        Ok(Some(PushMark { quoted: last.unwrap_or(0), closed: self.is_closed(generation)? }))
+    }
+
+    /// How much of a ledger a verifier has.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn pushed(&self, generation: u32) -> Result<Option<PushMark>, StoreError> {
+        let Some(json) = self.get(PUSHED, generation)? else { return Ok(None) };
+        serde_json::from_slice(&json).map(Some).map_err(|_| self.damaged("pushed"))
+    }
+
     /// Ledger entries, in order.
     ///
     /// # Errors
@@ -426,6 +464,10 @@ fn put(batch: &WriteTransaction, generation: u32, row: &Row<'_>) -> Result<(), r
         Row::Evidence { index, set } => linked(EVIDENCE, *index, set),
         Row::Receipt(receipt) => plain(RECEIPTS, &receipt.to_bytes()),
         Row::Timestamp(answer) => plain(TIMESTAMPS, answer.as_bytes()),
+        Row::Pushed(mark) => {
+            let json = serde_json::to_vec(mark).map_err(std::io::Error::from)?;
+            plain(PUSHED, &json)
+        }
     }
 }
 
@@ -445,7 +487,12 @@ fn chain_row_bytes(row: &Row<'_>) -> u64 {
             (entry.to_bytes().len() as u64).saturating_add(witness.to_bytes().len() as u64)
         }
         Row::Evidence { set, .. } => set.len() as u64,
-        Row::KeyQuote { .. } | Row::Run { .. } | Row::Intervals(_) | Row::Receipt(_) | Row::Timestamp(_) => 0,
+        Row::KeyQuote { .. }
+        | Row::Run { .. }
+        | Row::Intervals(_)
+        | Row::Receipt(_)
+        | Row::Timestamp(_)
+        | Row::Pushed(_) => 0,
     }
 }
 

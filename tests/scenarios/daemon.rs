@@ -5,6 +5,7 @@
 mod client;
 mod commands;
 mod kill;
+mod outward;
 mod socket;
 mod support;
 mod tokens;

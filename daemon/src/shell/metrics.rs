@@ -20,6 +20,8 @@ pub(super) struct Counters {
     pub(super) lost_reports: AtomicU64,
     pub(super) quotes: AtomicU64,
     pub(super) failed_quotes: AtomicU64,
+    pub(super) pushes: AtomicU64,
+    pub(super) failed_pushes: AtomicU64,
     pub(super) reloads: AtomicU64,
     pub(super) halted: AtomicU64,
 }
@@ -72,6 +74,9 @@ pub(super) fn page(counters: &Counters, gauges: &Gauges) -> String {
     page.family("quotes_total", "counter", "Heads and keys for which evidence was asked.");
     page.row("quotes_total", "{outcome=\"made\"}", read(&counters.quotes));
     page.row("quotes_total", "{outcome=\"failed\"}", read(&counters.failed_quotes));
+    page.family("pushes_total", "counter", "Exports handed to the verifier.");
+    page.row("pushes_total", "{outcome=\"made\"}", read(&counters.pushes));
+    page.row("pushes_total", "{outcome=\"failed\"}", read(&counters.failed_pushes));
     page.one("reloads_total", "counter", "Configurations taken while running.", read(&counters.reloads));
     page.0
 }

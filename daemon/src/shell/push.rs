@@ -88,7 +88,8 @@ async fn deliver(service: &Arc<Service>, socket: PathBuf, parcel: Parcel, backof
     let Parcel { generation, mark, bytes } = parcel;
     let digest = sha256(&bytes);
     let client = Client::new(&socket);
-    let put = client.put_bytes(&format!("/v1/exports/{digest}"), bytes);
+    let path = format!("/v1/exports/{digest}");
+    let put = client.put_bytes(&path, bytes);
     let put = tokio::time::timeout(PATIENCE, put).await;
     let failure = match put {
         Ok(Ok(())) => match service.pushed(generation, mark).await {

@@ -92,6 +92,8 @@ async fn run(
     let (stop, stopped) = watch::channel(false);
     let heartbeat = tokio::spawn(collect_loop::run(Arc::clone(&service), stopped.clone()));
     let reloading = tokio::spawn(take_reloads(Arc::clone(&service), reloads));
+    let watching = tokio::spawn(super::watch::run(Arc::clone(&service), stopped.clone()));
+    let pushing = tokio::spawn(super::push::run(Arc::clone(&service), stopped.clone()));
     notify::ready();
     tracing::info!(event = "serving", socket = %config.socket.display(), activated = !is_ours, "serving");
 
@@ -105,7 +107,10 @@ async fn run(
     notify::stopping();
     tracing::info!(event = "stopping", "stopping");
     reloading.abort();
-    let _ = reloading.await;
+    // Each ends by itself or holds nothing that must be finished: the store is held by what they hold.
+    for task in [reloading, watching, pushing] {
+        let _ = task.await;
+    }
     service.settle().await;
     if is_ours {
         // The next start would replace it anyway; a file that nobody answers on only misleads.

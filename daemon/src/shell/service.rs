@@ -18,13 +18,15 @@ use weighbridge_daemon_api::{
 use super::access::Peer;
 use super::clock::Clock;
 use super::metrics::{Counters, Gauges, add, count, page};
+use super::push::Parcel;
 use super::{checkpoint_files, refusals::Refusals};
 use crate::action::Action;
 use crate::config::Config;
 use crate::error::NodeError;
 use crate::export;
 use crate::intervals::{Event, IntervalError, Now, UnitKey};
-use crate::node::{Driven, Node};
+use crate::node::{Driven, Node, Watched};
+use crate::store::PushMark;
 
 /// What an action answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -255,10 +257,35 @@ impl Service {
         self.describe().await
     }
 
+    /// What a watcher of folders has to know.
+    pub(super) async fn watched(self: &Arc<Self>) -> Result<Watched, NodeError> {
+        self.on_node(|node, _| Ok(node.watched())).await
+    }
+
+    /// A checkpoint that a watcher found.
+    pub(super) async fn commit_watched(self: &Arc<Self>, request: CheckpointRequest) -> Result<(), NodeError> {
+        self.to_the_end(|service| async move { service.checkpoint(request).await }).await.map(drop)
+    }
+
+    /// An export that the verifier does not have.
+    pub(super) async fn parcel(self: &Arc<Self>) -> Result<Option<Parcel>, NodeError> {
+        self.on_node(|node, _| {
+            let Some((generation, mark)) = node.to_push()? else { return Ok(None) };
+            let bytes = export::public(node.store(), Some(generation.node_key))?;
+            Ok(Some(Parcel { generation: generation.number, mark, bytes }))
+        })
+        .await
+    }
+
+    /// The verifier has it, or will never take it.
+    pub(super) async fn pushed(self: &Arc<Self>, generation: u32, mark: PushMark) -> Result<(), NodeError> {
+        self.on_node(move |node, _| node.keep_pushed(generation, mark)).await
+    }
+
     async fn checkpoint(self: &Arc<Self>, request: CheckpointRequest) -> Result<Answer, NodeError> {
         let _turn = self.hashing.lock().await;
         let config = self.config()?;
-        let hashed = spawn_blocking(move || checkpoint_files::commit(&request, &config.checkpoint_roots)).await;
+        let hashed = spawn_blocking(move || checkpoint_files::commit(&request, &config)).await;
         let commitment = hashed.map_err(|_| NodeError::Task)??;
         self.report(Event::Checkpoint(commitment.clone()), &self.counters.checkpoints).await?;
         Ok(Answer::Checkpoint(commitment))

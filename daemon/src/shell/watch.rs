@@ -71,7 +71,8 @@ pub(super) async fn run(service: Arc<Service>, mut stop: watch::Receiver<bool>) 
         let Ok((kept, ready)) = looked.await else { return };
         watcher = kept;
         for request in ready {
-            let (step, folder) = (request.step, request.files.first().and_then(|file| file.parent().map(Path::to_owned)));
+            let (step, folder) =
+                (request.step, request.files.first().and_then(|file| file.parent().map(Path::to_owned)));
             // The answer is in the log and in the ledger; nobody waits for it.
             if let Err(error) = service.commit_watched(request).await {
                 let folder = folder.unwrap_or_default();
@@ -95,7 +96,10 @@ impl Watcher {
         let mut ready = Vec::new();
         for (folder, found) in &now {
             let stable = self.last.get(folder) == Some(found) && self.done.get(folder) != Some(found);
-            if !stable || found.is_older_than(watched.run_start) || watched.has(found.step, &found.named(), found.newest()) {
+            if !stable
+                || found.is_older_than(watched.run_start)
+                || watched.has(found.step, &found.named(), found.newest())
+            {
                 continue;
             }
             self.done.insert(folder.clone(), found.clone());
@@ -199,6 +203,7 @@ mod tests {
     use weighbridge_attest_types::UnixMillis;
 
     use super::*;
+    use crate::run::NamedCheckpoint;
 
     fn watched() -> Watched {
         Watched { state: NodeState::Running, attempt: 3, run_start: 0, named: Vec::new() }
@@ -247,7 +252,11 @@ mod tests {
             watcher.look(&config, watched).len()
         };
         assert_eq!(looked(&watched()), 1);
-        let named = |end| Watched { named: vec![(7, vec![("w.safetensors".to_owned(), 7)], UnixMillis(end))], ..watched() };
+        let files = vec![("w.safetensors".to_owned(), 7)];
+        let named = |end| Watched {
+            named: vec![NamedCheckpoint { step: 7, files: files.clone(), sealed: UnixMillis(end) }],
+            ..watched()
+        };
         assert_eq!(looked(&named(u64::MAX)), 0);
         assert_eq!(looked(&named(5)), 1, "it was written again after that interval");
         assert_eq!(looked(&Watched { run_start: u64::MAX, ..watched() }), 0);

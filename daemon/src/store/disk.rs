@@ -1,5 +1,6 @@
-//! A simulated disk for tests: it keeps what was synced, and of the rest whatever the dice say when its power goes. A write
-//! may be kept, lost, or torn between sectors; a sync may fail and lose what it was for, as Linux does.
+//! **Duty.** A simulated disk for tests: it keeps what was synced, and of the rest whatever the dice say when its power goes.
+//! A write may be kept, lost, or torn between sectors; a sync may fail and lose what it was for, as Linux does.
+//! **Does not know** what is written. **Spec.** decision 0095.
 
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex};

@@ -77,8 +77,9 @@ fn a_wrong_key_in_the_configuration_is_named() {
     assert_eq!(ran.code, Some(2));
     let expected = format!(
         "weighbridged: unknown key `interval_seconds` in {}; allowed keys: state_dir, state_max_bytes, socket, \
-         allow_uids, allow_gids, checkpoint_roots, attest_every_intervals, min_interval_millis, max_interval_millis, \
-         tsm_report, nvml_library",
+         allow_uids, allow_gids, checkpoint_roots, hash_max_bytes_per_second, push_socket, \
+             attest_every_intervals, min_interval_millis, max_interval_millis, \
+         tsm_report, nvml_library, watch",
         file.display()
     );
     assert_eq!(ran.stderr.trim(), expected);

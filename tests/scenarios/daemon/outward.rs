@@ -66,11 +66,18 @@ impl StubVerifier {
                 }
                 let (status, text) = match treat {
                     Some(Treat::LoseAnswer) => continue,
-                    Some(Treat::Busy) => ("503 Busy", r#"{"type":"t","title":"unavailable","status":503,"detail":"d","code":"busy","remedy":"r"}"#),
-                    Some(Treat::Refuse) => ("422 No", r#"{"type":"t","title":"rejected","status":422,"detail":"d","code":"no","remedy":"r"}"#),
+                    Some(Treat::Busy) => (
+                        "503 Busy",
+                        r#"{"type":"t","title":"unavailable","status":503,"detail":"d","code":"busy","remedy":"r"}"#,
+                    ),
+                    Some(Treat::Refuse) => (
+                        "422 No",
+                        r#"{"type":"t","title":"rejected","status":422,"detail":"d","code":"no","remedy":"r"}"#,
+                    ),
                     None => ("201 Created", ""),
                 };
-                let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}", text.len());
+                let answer =
+                    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}", text.len());
                 let _ = reader.get_mut().write_all(answer.as_bytes());
             }
         });
@@ -184,7 +191,8 @@ async fn a_checkpoint_in_a_watched_folder_enters_the_ledger_without_a_word_of_th
     served.pass_interval().await;
     served.end_with_receipt().await;
     let (_, ledger) = parse_export(&served.client.get_bytes(paths::EXPORT).await.unwrap());
-    let named: Vec<&CheckpointCommitment> = ledger.entries().iter().flat_map(|entry| &entry.public.checkpoints).collect();
+    let named: Vec<&CheckpointCommitment> =
+        ledger.entries().iter().flat_map(|entry| &entry.public.checkpoints).collect();
     assert_eq!((named.len(), named[0].attempt, named[0].step), (1, 2, 40));
     assert_eq!(named[0].files[0].sha256, sha256(&fs::read(path).unwrap()));
 }
