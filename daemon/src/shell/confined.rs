@@ -36,7 +36,7 @@ pub enum PathError {
         path: PathBuf,
     },
     /// The operating system refused.
-    #[error("{} cannot be opened", path.display())]
+    #[error("{}: cannot be read", path.display())]
     Io {
         /// Path.
         path: PathBuf,
