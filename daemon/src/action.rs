@@ -4,8 +4,8 @@
 use serde::de::DeserializeOwned;
 use weighbridge_attest_types::{Culprit, NodeKey, RunManifest};
 use weighbridge_daemon_api::{
-    ChallengeRequest, CheckpointRequest, EndRequest, NodeState, Problem, ReceiptRequest, RunStartRequest, StepReport,
-    WorkUnitReport, paths,
+    ChallengeRequest, CheckpointRequest, EndRequest, GapReport, NodeState, Problem, ReceiptRequest, RunStartRequest,
+    StepReport, WorkUnitReport, paths,
 };
 
 /// One request.
@@ -21,6 +21,8 @@ pub enum Action {
     Step(StepReport),
     /// A work unit was completed.
     WorkUnit(WorkUnitReport),
+    /// The job lost reports.
+    Gap(GapReport),
     /// A checkpoint was written.
     Checkpoint(CheckpointRequest),
     /// Seal and quote the last interval.
@@ -31,6 +33,8 @@ pub enum Action {
     Export(Option<NodeKey>),
     /// Hand out the private witness, to the daemon's own user and root.
     Witness(Option<NodeKey>),
+    /// Tell what happened since the start, for Prometheus.
+    Metrics,
 }
 
 impl Action {
@@ -40,9 +44,10 @@ impl Action {
     /// A [`Problem`]: no such path (404), another method (405), a body that is not the message (400).
     pub fn parse(method: &str, path: &str, query: Option<&str>, body: &[u8]) -> Result<Self, Box<Problem>> {
         let wanted = match path {
-            paths::NODE | paths::EXPORT | paths::WITNESS => "GET",
-            paths::CHALLENGE | paths::RUN_START | paths::STEP | paths::WORK_UNIT => "POST",
+            paths::NODE | paths::EXPORT | paths::WITNESS | paths::METRICS => "GET",
+            paths::CHALLENGE | paths::RUN_START | paths::STEP | paths::WORK_UNIT | paths::GAP => "POST",
             paths::CHECKPOINT | paths::END | paths::RECEIPT => "POST",
+            _ if is_other_version(path) => return Err(other_version(path)),
             _ => return Err(no_such_path(path)),
         };
         if method != wanted {
@@ -52,6 +57,8 @@ impl Action {
             paths::NODE => Ok(Self::Describe),
             paths::EXPORT => Ok(Self::Export(node_key(query)?)),
             paths::WITNESS => Ok(Self::Witness(node_key(query)?)),
+            paths::METRICS => Ok(Self::Metrics),
+            paths::GAP => message(body).map(Self::Gap),
             paths::CHALLENGE => message(body).map(Self::Challenge),
             paths::RUN_START => message(body).map(|RunStartRequest { manifest }| Self::StartRun(Box::new(manifest))),
             paths::STEP => message(body).map(Self::Step),
@@ -72,11 +79,13 @@ impl Action {
             Self::StartRun(_) => "run start",
             Self::Step(_) => "step",
             Self::WorkUnit(_) => "work unit",
+            Self::Gap(_) => "gap",
             Self::Checkpoint(_) => "checkpoint",
             Self::End => "end",
             Self::Receipt(_) => "receipt",
             Self::Export(_) => "export",
             Self::Witness(_) => "witness",
+            Self::Metrics => "metrics",
         }
     }
 
@@ -84,9 +93,11 @@ impl Action {
     #[must_use]
     pub const fn is_legal(&self, state: NodeState) -> bool {
         match self {
-            Self::Describe | Self::Export(_) | Self::Witness(_) => true,
+            Self::Describe | Self::Export(_) | Self::Witness(_) | Self::Metrics => true,
             Self::Challenge(_) | Self::StartRun(_) => matches!(state, NodeState::Waiting | NodeState::Running),
-            Self::Step(_) | Self::WorkUnit(_) | Self::Checkpoint(_) => matches!(state, NodeState::Running),
+            Self::Step(_) | Self::WorkUnit(_) | Self::Gap(_) | Self::Checkpoint(_) => {
+                matches!(state, NodeState::Running)
+            }
             Self::End => matches!(state, NodeState::Running | NodeState::Ended),
             Self::Receipt(_) => matches!(state, NodeState::Ended),
         }
@@ -110,6 +121,18 @@ fn node_key(query: Option<&str>) -> Result<Option<NodeKey>, Box<Problem>> {
     })
 }
 
+/// `/v2/…`: a client of another age.
+fn is_other_version(path: &str) -> bool {
+    let version = path.strip_prefix("/v").and_then(|rest| rest.split('/').next());
+    version.is_some_and(|version| version != "1" && !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn other_version(path: &str) -> Box<Problem> {
+    let detail = format!("{path} is of a version that this service does not speak; it speaks /v1");
+    let remedy = "use a client of this service's version, or update the service";
+    Box::new(Problem::new(Culprit::Unsupported, "version-unknown", detail, remedy).with_status(404))
+}
+
 fn no_such_path(path: &str) -> Box<Problem> {
     let detail = format!("there is nothing at {path}");
     Box::new(Problem::new(Culprit::Usage, "no-such-path", detail, "use the paths below /v1").with_status(404))
@@ -131,7 +154,11 @@ mod tests {
         let step = Action::parse("POST", "/v1/step", None, br#"{"attempt":1,"step":2}"#);
         assert_eq!(step, Ok(Action::Step(StepReport { attempt: 1, step: 2 })));
         let problem = |method, path, body| Action::parse(method, path, None, body).unwrap_err();
-        assert_eq!(problem("GET", "/v2/node", b"").status, 404);
+        let unknown = problem("GET", "/v2/node", b"");
+        assert_eq!((unknown.status, unknown.code.as_str()), (404, "version-unknown"));
+        for path in ["/v1/nodes", "/v/node", "/vx/node", "/", "/v1"] {
+            assert_eq!(problem("GET", path, b"").code, "no-such-path", "{path}");
+        }
         assert_eq!(problem("GET", "/v1/step", b"").detail, "/v1/step takes POST");
         let malformed = problem("POST", "/v1/step", br#"{"attempt":1,"stop":2}"#);
         assert_eq!((malformed.status, malformed.code.as_str()), (400, "body-malformed"));

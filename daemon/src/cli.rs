@@ -10,7 +10,6 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 use weighbridge_attest_collect::Platform;
 use weighbridge_attest_types::NodeKey;
 use weighbridge_daemon_api::{NodeInfo, NodeState, paths};
@@ -19,13 +18,15 @@ use crate::client::{Client, ClientError};
 use crate::config::Config;
 use crate::error::{NodeError, chain_text};
 use crate::export::{self, Witness, witness_name};
-use crate::shell::{ServeError, serve};
+use crate::shell::{ServeError, serve_reloading};
 use crate::store::{Store, StoreError};
 
 pub use outcome::CommandError;
 
 mod doctor;
+mod logging;
 mod outcome;
+mod reload;
 mod tokens;
 
 const EXIT_CODES: &str = "Example: weighbridged --config /etc/weighbridge/weighbridged.toml doctor\n\n\
@@ -66,6 +67,12 @@ enum Command {
     Head(tokens::HeadArguments),
     /// Hands in a timestamp over the last head, after the run has ended
     Receipt(tokens::ReceiptArguments),
+    /// Prints counts and states of the running service, as Prometheus reads them
+    Metrics {
+        /// Writes them into a file instead, whole or not at all: for a collector that reads text files.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Looks at everything a node needs: interfaces, drivers, mode, counters, clock, paths; says what to do
     Doctor,
     /// Looks at the configuration.
@@ -151,7 +158,8 @@ fn perform(file: Option<&Path>, command: &Command) -> Result<Printed, CommandErr
     }
     let config = Config::load(file)?;
     match command {
-        Command::Run => run(config),
+        Command::Run => run(config, file),
+        Command::Metrics { out } => metrics(&config, out.as_deref()),
         Command::Status => status(&config),
         Command::Export(arguments) => export_node(&config, arguments),
         Command::Challenge(arguments) => tokens::challenge(&config, arguments),
@@ -178,14 +186,25 @@ fn man(folder: &Path) -> Result<Printed, CommandError> {
     Ok(Printed::good(format!("{}\n", folder.display()), json!({ "written": folder })))
 }
 
-fn run(config: Config) -> Result<Printed, CommandError> {
-    log_to_stderr();
+fn run(config: Config, file: Option<&Path>) -> Result<Printed, CommandError> {
+    logging::begin();
     let platform = Platform::open(&config.platform()).map_err(NodeError::from).map_err(ServeError::from)?;
     let served = runtime()?.block_on(async {
         let asked_to_stop = stop_signal().map_err(CommandError::Runtime)?;
-        serve(config, Arc::new(platform), asked_to_stop).await.map_err(CommandError::from)
+        let reloads = reload::on_hangup(file.map(Path::to_owned)).map_err(CommandError::Runtime)?;
+        serve_reloading(config, Arc::new(platform), reloads, asked_to_stop).await.map_err(CommandError::from)
     });
     served.map(|()| Printed::good(String::new(), json!({})))
+}
+
+fn metrics(config: &Config, out: Option<&Path>) -> Result<Printed, CommandError> {
+    let page = runtime()?.block_on(Client::new(&config.socket).get_bytes(paths::METRICS))?;
+    if let Some(out) = out {
+        export::write_public(&page, out)?;
+        return Ok(Printed::good(format!("{}\n", out.display()), json!({ "written": out })));
+    }
+    let text = String::from_utf8_lossy(&page).into_owned();
+    Ok(Printed::good(text.clone(), json!({ "page": text })))
 }
 
 fn status(config: &Config) -> Result<Printed, CommandError> {
@@ -275,11 +294,4 @@ fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
             _ = interrupt.recv() => {}
         }
     })
-}
-
-/// Readings never enter a log: they are private.
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = io::IsTerminal::is_terminal(&io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
 }

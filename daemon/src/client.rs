@@ -93,13 +93,23 @@ impl Client {
         self.message(&bytes)
     }
 
+    /// Puts bytes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn put_bytes(&self, path: &str, bytes: Vec<u8>) -> Result<(), ClientError> {
+        self.send(Method::PUT, path, bytes).await.map(drop)
+    }
+
     async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Vec<u8>, ClientError> {
+        let method_is_put = method == Method::PUT;
         let stream = UnixStream::connect(&self.socket).await;
         let stream = stream.map_err(|source| ClientError::Absent { socket: self.socket.clone(), source })?;
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
         let connection = tokio::spawn(connection);
         let request = Request::builder().method(method).uri(path).header(HOST, "weighbridged");
-        let request = request.header(CONTENT_TYPE, "application/json").body(Full::new(Bytes::from(body)));
+        let kind = if method_is_put { "application/octet-stream" } else { "application/json" };
+        let request = request.header(CONTENT_TYPE, kind).body(Full::new(Bytes::from(body)));
         let request = request.map_err(|error| self.broken(error))?;
         let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
         let status = response.status();

@@ -13,7 +13,7 @@ use weighbridge_ledger::LedgerError;
 
 use crate::intervals::IntervalError;
 use crate::keys::KeyError;
-use crate::shell::ClockError;
+use crate::shell::{ClockError, PathError};
 use crate::store::StoreError;
 
 /// Why a node refuses.
@@ -38,6 +38,9 @@ pub enum NodeError {
     /// Checkpoint files.
     #[error(transparent)]
     Checkpoint(#[from] CommitError),
+    /// Where checkpoint files lie.
+    #[error(transparent)]
+    Path(#[from] PathError),
     /// The manifest by itself.
     #[error("the run manifest makes no sense")]
     Manifest(#[from] ManifestError),
@@ -95,6 +98,14 @@ pub enum NodeError {
         /// Who asked.
         uid: u32,
     },
+    /// As much is kept as the configuration allows.
+    #[error("the state folder keeps {kept} bytes of entries and evidence; `state_max_bytes` is {cap}")]
+    StateCap {
+        /// Kept.
+        kept: u64,
+        /// Allowed.
+        cap: u64,
+    },
     /// Writing failed before; nothing more is taken.
     #[error("the state folder failed before; this service takes nothing more until it is started again")]
     Failed,
@@ -113,7 +124,8 @@ impl NodeError {
             Self::Key(error) => error.culprit(),
             Self::Collect(error) => error.culprit(),
             Self::Checkpoint(error) => error.culprit(),
-            Self::Clock(_) | Self::Failed | Self::Devices(_) => Culprit::Unavailable,
+            Self::Path(error) => error.culprit(),
+            Self::Clock(_) | Self::Failed | Self::StateCap { .. } | Self::Devices(_) => Culprit::Unavailable,
             Self::Manifest(_)
             | Self::NotLegal { .. }
             | Self::NoKeyQuote
@@ -142,6 +154,7 @@ impl NodeError {
             Self::Checkpoint(CommitError::Changed { .. }) => "checkpoint-changed",
             Self::Checkpoint(CommitError::Header { .. }) => "checkpoint-malformed",
             Self::Checkpoint(_) => "checkpoint-refused",
+            Self::Path(error) => error.code(),
             Self::Manifest(_) => "manifest-refused",
             Self::Chain(_) => "broken-chain",
             Self::NotLegal { .. } => "not-legal-now",
@@ -154,6 +167,7 @@ impl NodeError {
             Self::NoLedger(_) => "no-ledger",
             Self::TooLarge(_) => "export-too-large",
             Self::NotYours { .. } => "not-yours",
+            Self::StateCap { .. } => "state-cap",
             Self::Failed => "state-failed",
             Self::Task => "task-stopped",
         }
@@ -168,6 +182,7 @@ impl NodeError {
             Self::Collect(CollectError::Unavailable { remedy, .. }) => remedy,
             Self::Collect(_) => "update the driver or kernel, and report this answer",
             Self::Clock(_) => "mount /proc in the service's sandbox",
+            Self::Path(error) => error.remedy(),
             Self::Checkpoint(CommitError::Io { .. }) => {
                 "let the service's user read the file (its unit has a /tmp of its own), then report the checkpoint again; \
                  the run goes on meanwhile"
@@ -186,6 +201,10 @@ impl NodeError {
             Self::NoLedger(_) => "start a run first, or name another --node-key",
             Self::TooLarge(_) => "raise `attest_every_intervals` or `interval_millis` for runs of this length",
             Self::NotYours { .. } => "run `weighbridged export --witness` as that user or as root",
+            Self::StateCap { .. } => {
+                "raise `state_max_bytes` and reload, or export this node, stop it and move its state folder away; intervals \
+                 are sealed and quoted meanwhile"
+            }
             Self::Failed => "free or mend the disk; the service ends and is started again by systemd",
             Self::Key(_) | Self::Chain(_) | Self::Task => "report this with the service's log",
         }

@@ -85,6 +85,11 @@ pub enum Event {
         /// Declared FLOP.
         flop: Flops,
     },
+    /// The job lost reports of its own: (attempt, rank, last step lost) tells one loss from the next.
+    ReportsLost {
+        /// Which loss.
+        key: (u16, u32, u64),
+    },
     /// A checkpoint was hashed.
     Checkpoint(CheckpointCommitment),
     /// Somebody waits for a fresh head and will quote it.
@@ -113,6 +118,9 @@ pub struct Intervals {
     /// Last acknowledged work unit of each rank: every rank reports in its own order, by itself.
     last_units: BTreeMap<u32, (UnitKey, Flops)>,
     last_step: Option<(u16, u64)>,
+    /// Last loss of each rank that was told of.
+    #[serde(default)]
+    last_losses: BTreeMap<u32, (u16, u64)>,
     /// Quotes that no interval has named yet.
     unnamed: VecDeque<QuotedHead>,
     last_quoted: u64,
@@ -150,6 +158,7 @@ impl Intervals {
             open: OpenInterval::default(),
             last_units: BTreeMap::new(),
             last_step: None,
+            last_losses: BTreeMap::new(),
             unnamed: VecDeque::new(),
             last_quoted: 0,
             quote_wanted: false,
@@ -187,6 +196,7 @@ impl Intervals {
             Event::Tick => self.tick(now, effects),
             Event::Step { attempt, step } => self.step((attempt, step), effects),
             Event::WorkUnit { key, flop } => self.work_unit(key, flop, effects),
+            Event::ReportsLost { key } => self.reports_lost(key, effects),
             Event::Checkpoint(commitment) => self.checkpoint(commitment, effects),
             Event::SealNow => self.seal_for_quote(now, false, effects),
             Event::End => self.seal_for_quote(now, true, effects),
@@ -222,6 +232,19 @@ impl Intervals {
     #[must_use]
     pub const fn interval_millis(&self) -> u64 {
         self.rules.interval_millis
+    }
+
+    /// When the open interval began, by the wall clock.
+    #[must_use]
+    pub const fn start_wall(&self) -> UnixMillis {
+        self.start_wall
+    }
+
+    /// The latest attempt that the job told of; 0 before it told of any.
+    #[must_use]
+    pub fn last_attempt(&self) -> u16 {
+        let units = self.last_units.values().map(|(key, _)| key.attempt);
+        units.chain(self.last_step.map(|(attempt, _)| attempt)).max().unwrap_or(0)
     }
 
     /// Accelerators of the run, ascending.
@@ -309,6 +332,25 @@ impl Intervals {
         self.last_units.insert(found.rank, (found, flop));
         effects.push(Effect::Keep);
         effects.push(Effect::Acknowledge { counted: true });
+        Ok(())
+    }
+
+    /// What the open interval declares is known not to be all: all of it counts as a gap.
+    fn reports_lost(
+        &mut self,
+        (attempt, rank, step): (u16, u32, u64),
+        effects: &mut EffectSink,
+    ) -> Result<(), IntervalError> {
+        let counted = self.last_losses.get(&rank).is_none_or(|last| *last < (attempt, step));
+        if counted {
+            if self.last_losses.len() >= MAX_RANKS && !self.last_losses.contains_key(&rank) {
+                return Err(IntervalError::TooManyRanks);
+            }
+            self.last_losses.insert(rank, (attempt, step));
+            self.open.gap_millis = u64::MAX;
+            effects.push(Effect::Keep);
+        }
+        effects.push(Effect::Acknowledge { counted });
         Ok(())
     }
 

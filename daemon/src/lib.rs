@@ -28,11 +28,13 @@ pub mod intervals;
 pub mod keys;
 pub mod meter;
 pub mod node;
-mod run;
+pub mod run;
 mod shell;
 pub mod store;
 
 pub use client::{Client, ClientError};
 pub use config::Config;
 pub use error::NodeError;
-pub use shell::{Clock, ClockError, ServeError, SocketError, SystemClock, serve, serve_with_clock};
+pub use shell::{
+    Clock, ClockError, PathError, ServeError, SocketError, SystemClock, serve, serve_reloading, serve_with_clock,
+};

@@ -17,8 +17,8 @@ use crate::error::NodeError;
 use crate::intervals::{Event, IntervalError, IntervalRules, Intervals, Now};
 use crate::keys::{NodeKeys, NodeSecrets};
 use crate::meter::{Meter, Metered};
-use crate::run::Run;
-use crate::store::{Generation, Row, Store};
+use crate::run::{NamedCheckpoint, Run};
+use crate::store::{Generation, PushMark, Row, Store};
 
 /// What the configuration allows a manifest to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +27,10 @@ pub struct Limits {
     pub min_interval_millis: u64,
     /// Longest interval.
     pub max_interval_millis: u64,
-    /// A head is quoted at least every so many intervals.
+    /// A head is quoted at least every so many intervals; a run keeps what it began with.
     pub attest_every: u64,
+    /// Kept entries and evidence beyond which no more work is taken.
+    pub state_max_bytes: u64,
 }
 
 /// Who the platform says it is.
@@ -49,6 +51,27 @@ pub struct Driven {
     pub quote: Option<Binding>,
     /// What counters say about the interval that was sealed.
     pub metered: Option<Metered>,
+}
+
+/// What a watcher of folders has to know of the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// Where the node stands.
+    pub state: NodeState,
+    /// The latest attempt that the job told of.
+    pub attempt: u16,
+    /// When the run began, in Unix milliseconds.
+    pub run_start: u64,
+    /// Checkpoints that the ledger names.
+    pub named: Vec<NamedCheckpoint>,
+}
+
+impl Watched {
+    /// Whether the ledger names these files, and they did not change since.
+    #[must_use]
+    pub fn has(&self, step: u64, files: &[(String, u64)], newest: u64) -> bool {
+        self.named.iter().any(|named| named.step == step && named.files == files && newest <= named.sealed.0)
+    }
 }
 
 /// A node.
@@ -149,6 +172,19 @@ impl Node {
         }
     }
 
+    /// What a watcher of folders has to know.
+    #[must_use]
+    pub fn watched(&self) -> Watched {
+        let state = self.state();
+        let run = self.run.as_ref();
+        Watched {
+            state,
+            attempt: run.map_or(0, |run| run.intervals.last_attempt()),
+            run_start: run.map_or(0, |run| run.began.0),
+            named: run.map_or_else(Vec::new, |run| run.named.clone()),
+        }
+    }
+
     /// Where the node stands.
     #[must_use]
     pub fn state(&self) -> NodeState {
@@ -201,6 +237,7 @@ impl Node {
             return if same { Ok(started(start)) } else { Err(NodeError::OtherRun(start.genesis)) };
         }
         let key_quote = self.key_quote.ok_or(NodeError::NoKeyQuote)?;
+        self.refuse_beyond_cap()?;
         manifest.check()?;
         let (least, most) = (self.limits.min_interval_millis, self.limits.max_interval_millis);
         if !(least..=most).contains(&manifest.interval_millis) {
@@ -232,11 +269,44 @@ impl Node {
         self.meter.take(now.mono, samples);
     }
 
+    /// The oldest ledger of which a verifier does not have the last quote or closing: its generation, and the mark that
+    /// stands for having it.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn to_push(&self) -> Result<Option<(Generation, PushMark)>, NodeError> {
+        for generation in self.store.generations()? {
+            let mark = self.store.push_mark(generation.number)?;
+            if let Some(mark) = mark.filter(|mark| mark.quoted > 0)
+                && self.store.pushed(generation.number)? != Some(mark)
+            {
+                return Ok(Some((generation, mark)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A verifier has it.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn keep_pushed(&mut self, generation: u32, mark: PushMark) -> Result<(), NodeError> {
+        self.keep_of(generation, &[Row::Pushed(mark)])
+    }
+
+    /// What the configuration says from now on.
+    pub const fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Takes one event of the run; what it changes is durable when this returns.
     ///
     /// # Errors
     /// [`NodeError`].
     pub fn drive(&mut self, now: Now, event: Event) -> Result<Driven, NodeError> {
+        if matches!(event, Event::Step { .. } | Event::WorkUnit { .. } | Event::Checkpoint(_)) {
+            self.refuse_beyond_cap()?;
+        }
         self.drive_with(now, event, None)
     }
 
@@ -261,6 +331,12 @@ impl Node {
     #[must_use]
     pub fn interval_millis(&self) -> u64 {
         self.run.as_ref().map_or(0, |run| run.intervals.interval_millis())
+    }
+
+    /// Index of the last head of the run that was quoted; 0 before any was.
+    #[must_use]
+    pub fn last_quoted(&self) -> u64 {
+        self.run.as_ref().map_or(0, |run| run.intervals.last_quoted())
     }
 
     /// Whether the last sealed head has no quote yet.
@@ -367,7 +443,7 @@ impl Node {
         if let Some(run) = self.run.as_mut() {
             run.intervals = next;
             if let Some((entry, _)) = appended {
-                run.chain.append(entry)?;
+                run.append(entry)?;
             }
         }
         if quote {
@@ -377,13 +453,23 @@ impl Node {
     }
 
     fn keep(&mut self, rows: &[Row<'_>]) -> Result<(), NodeError> {
+        self.keep_of(self.generation.number, rows)
+    }
+
+    fn keep_of(&mut self, generation: u32, rows: &[Row<'_>]) -> Result<(), NodeError> {
         if self.failed {
             return Err(NodeError::Failed);
         }
-        let kept = self.store.keep(self.generation.number, rows);
+        let kept = self.store.keep(generation, rows);
         // After a failed write the database takes no other until it is opened anew.
         self.failed = kept.is_err();
         Ok(kept?)
+    }
+
+    /// Intervals are still sealed and quoted: what was acknowledged must reach a quoted head.
+    fn refuse_beyond_cap(&self) -> Result<(), NodeError> {
+        let (kept, cap) = (self.store.kept_bytes(), self.limits.state_max_bytes);
+        if kept > cap { Err(NodeError::StateCap { kept, cap }) } else { Ok(()) }
     }
 
     fn open_run(&self, action: &'static str) -> Result<&Run, NodeError> {
@@ -456,3 +542,6 @@ impl NodeIdentity {
 fn started(start: &ChainStart) -> RunStarted {
     RunStarted { genesis: start.genesis, head: head_0(start) }
 }
+
+#[cfg(test)]
+mod tests;

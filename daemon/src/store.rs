@@ -1,11 +1,13 @@
 //! **Duty.** The node's durable memory: one redb file in the state folder. What was committed here survives `kill -9`;
-//! nothing is acknowledged before. **Knows** rows and transactions. **Does not know** what an interval means.
+//! nothing is acknowledged before. Each transaction is synced before it counts (decision 0095). **Knows** rows and
+//! transactions. **Does not know** what an interval means.
 //! **Spec.** PROTOCOL §3 (Node key): a generation is one node key and all that hangs on it; an old generation stays
 //! exportable, its secrets are erased when a new key is made.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::{
     Builder, Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
@@ -42,10 +44,12 @@ const INTERVALS: Table = Table::new("intervals");
 const RECEIPTS: Table = Table::new("receipts");
 const BEACONS: Table = Table::new("beacons");
 const TIMESTAMPS: Table = Table::new("timestamps");
+const PUSHED: Table = Table::new("pushed");
 const ENTRIES: ChainTable = ChainTable::new("entries");
 const WITNESSES: ChainTable = ChainTable::new("witnesses");
 const EVIDENCE: ChainTable = ChainTable::new("evidence");
 const COUNTERS: ChainTable = ChainTable::new("counters");
+const CHAIN_TABLES: [ChainTable; 4] = [ENTRIES, WITNESSES, EVIDENCE, COUNTERS];
 
 /// One node key's place in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +61,16 @@ pub struct Generation {
     pub node_key: NodeKey,
     /// Boot in which it was made.
     pub boot_id: [u8; 16],
+}
+
+/// How much of a ledger somebody has: its last quote, and whether it is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PushMark {
+    /// Index of the last quoted head; 0 before any is.
+    pub quoted: u64,
+    /// Whether a receipt or a timestamp over the last head is kept.
+    pub closed: bool,
 }
 
 /// One row to keep; several go into one durable transaction.
@@ -103,6 +117,8 @@ pub enum Row<'a> {
     Receipt(&'a SignedReceipt),
     /// The timestamp over the last head.
     Timestamp(&'a TimestampResponse),
+    /// A verifier has the ledger up to this mark.
+    Pushed(PushMark),
 }
 
 /// The opened store.
@@ -110,6 +126,8 @@ pub enum Row<'a> {
 pub struct Store {
     database: Database,
     folder: PathBuf,
+    /// Bytes of the rows that only ever grow in number: entries, openings, evidence.
+    kept_bytes: AtomicU64,
 }
 
 impl Store {
@@ -121,7 +139,12 @@ impl Store {
         make_folder(folder)?;
         let file = folder.join(FILE_NAME);
         let create = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&file);
-        create.map_err(|source| StoreError::Folder { folder: folder.to_owned(), source })?;
+        let refused = |source| StoreError::Folder { folder: folder.to_owned(), source };
+        create.map_err(refused)?;
+        // A synced file whose name is not on the disk is lost all the same.
+        for folder in [Some(folder), folder.parent()].into_iter().flatten() {
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(refused)?;
+        }
         let opened = builder().create(&file).map_err(|source| StoreError::opening(folder, source))?;
         Self::ready(opened, folder)
     }
@@ -137,18 +160,31 @@ impl Store {
         Self::open(folder)
     }
 
+    /// A store on a disk of the tests.
+    #[cfg(test)]
+    pub(crate) fn on(disk: &disk::Disk, folder: &Path) -> Result<Self, StoreError> {
+        let opened = builder().create_with_backend(disk.clone());
+        Self::ready(opened.map_err(|source| StoreError::opening(folder, source))?, folder)
+    }
+
     fn ready(database: Database, folder: &Path) -> Result<Self, StoreError> {
-        let store = Self { database, folder: folder.to_owned() };
+        let store = Self { database, folder: folder.to_owned(), kept_bytes: AtomicU64::new(0) };
         store.write(|batch| {
             let tables = [GENERATIONS, SECRETS, KEY_EVIDENCE, NONCES, MANIFESTS, STARTS, INTERVALS, RECEIPTS];
             tables.into_iter().try_for_each(|table| batch.open_table(table).map(drop))?;
-            [BEACONS, TIMESTAMPS].into_iter().try_for_each(|table| batch.open_table(table).map(drop))?;
-            [ENTRIES, WITNESSES, EVIDENCE, COUNTERS]
-                .into_iter()
-                .try_for_each(|table| batch.open_table(table).map(drop))?;
+            [BEACONS, TIMESTAMPS, PUSHED].into_iter().try_for_each(|table| batch.open_table(table).map(drop))?;
+            CHAIN_TABLES.into_iter().try_for_each(|table| batch.open_table(table).map(drop))?;
             Ok(())
         })?;
+        store.kept_bytes.store(store.read(chain_bytes)?, Ordering::Relaxed);
         Ok(store)
+    }
+
+    /// Bytes of all entries, openings and evidence sets. The file is larger: by the pages of the tree, and because it
+    /// grows ahead.
+    #[must_use]
+    pub fn kept_bytes(&self) -> u64 {
+        self.kept_bytes.load(Ordering::Relaxed)
     }
 
     /// Starts a generation; the secrets of all earlier ones are erased.
@@ -181,7 +217,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn keep(&self, generation: u32, rows: &[Row<'_>]) -> Result<(), StoreError> {
-        self.write(|batch| rows.iter().try_for_each(|row| put(batch, generation, row)))
+        self.write(|batch| rows.iter().try_for_each(|row| put(batch, generation, row)))?;
+        let added = rows.iter().fold(0u64, |sum, row| sum.saturating_add(chain_row_bytes(row)));
+        self.kept_bytes.fetch_add(added, Ordering::Relaxed);
+        Ok(())
     }
 
     /// All generations, oldest first.
@@ -281,6 +320,31 @@ impl Store {
     pub fn intervals(&self, generation: u32) -> Result<Option<Intervals>, StoreError> {
         let Some(json) = self.get(INTERVALS, generation)? else { return Ok(None) };
         serde_json::from_slice(&json).map(Some).map_err(|_| self.damaged("intervals"))
+    }
+
+    /// How much there is of a ledger; `None` without one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn push_mark(&self, generation: u32) -> Result<Option<PushMark>, StoreError> {
+        if self.start(generation)?.is_none() {
+            return Ok(None);
+        }
+        let last = self.read(|view| {
+            let table = view.open_table(EVIDENCE)?;
+            let last = table.range((generation, 0)..=(generation, u64::MAX))?.next_back().transpose()?;
+            Ok(last.map(|(key, _)| key.value().1))
+        })?;
+        Ok(Some(PushMark { quoted: last.unwrap_or(0), closed: self.is_closed(generation)? }))
+    }
+
+    /// How much of a ledger a verifier has.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn pushed(&self, generation: u32) -> Result<Option<PushMark>, StoreError> {
+        let Some(json) = self.get(PUSHED, generation)? else { return Ok(None) };
+        serde_json::from_slice(&json).map(Some).map_err(|_| self.damaged("pushed"))
     }
 
     /// Ledger entries, in order.
@@ -425,6 +489,36 @@ fn put(batch: &WriteTransaction, generation: u32, row: &Row<'_>) -> Result<(), r
         Row::Evidence { index, set } => linked(EVIDENCE, *index, set),
         Row::Receipt(receipt) => plain(RECEIPTS, &receipt.to_bytes()),
         Row::Timestamp(answer) => plain(TIMESTAMPS, answer.as_bytes()),
+        Row::Pushed(mark) => {
+            let json = serde_json::to_vec(mark).map_err(std::io::Error::from)?;
+            plain(PUSHED, &json)
+        }
+    }
+}
+
+fn chain_bytes(view: &ReadTransaction) -> Result<u64, redb::Error> {
+    let mut sum = 0u64;
+    for table in CHAIN_TABLES {
+        for item in view.open_table(table)?.iter()? {
+            sum = sum.saturating_add(item?.1.value().len() as u64);
+        }
+    }
+    Ok(sum)
+}
+
+fn chain_row_bytes(row: &Row<'_>) -> u64 {
+    match row {
+        Row::Entry { entry, witness } => {
+            (entry.to_bytes().len() as u64).saturating_add(witness.to_bytes().len() as u64)
+        }
+        Row::Counters { metered, .. } => serde_json::to_vec(metered).map_or(0, |json| json.len() as u64),
+        Row::Evidence { set, .. } => set.len() as u64,
+        Row::KeyQuote { .. }
+        | Row::Run { .. }
+        | Row::Intervals(_)
+        | Row::Receipt(_)
+        | Row::Timestamp(_)
+        | Row::Pushed(_) => 0,
     }
 }
 
@@ -439,5 +533,7 @@ fn make_folder(folder: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+#[cfg(test)]
+pub(crate) mod disk;
 #[cfg(test)]
 mod tests;

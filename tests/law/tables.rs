@@ -212,6 +212,36 @@ fn every_code_of_the_daemon_is_explained_and_no_other() {
     tree::hold("`weighbridge explain` knows every code of the daemon", &breaches);
 }
 
+#[test]
+fn every_event_of_the_nodes_log_is_in_its_table_and_no_other() {
+    let sources = tree::production();
+    let daemon = sources.iter().filter(|file| file.path.starts_with("daemon/src/"));
+    let given: BTreeSet<String> =
+        daemon.flat_map(|file| file.code_lines().flat_map(|(_, line)| events(line))).collect();
+    let document = tree::file("docs/node-service.md");
+    let (_, table) = document.text.split_once("| event |").expect("a table of events");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let listed: BTreeSet<String> = rows.filter_map(|row| row.split('`').nth(1)).map(str::to_owned).collect();
+    let breaches: Vec<String> = given
+        .symmetric_difference(&listed)
+        .map(|event| format!("docs/node-service.md: `{event}` on one side only"))
+        .collect();
+    assert!(given.len() > 8, "{given:?}");
+    tree::hold("every event of the node's log is in its table", &breaches);
+}
+
+/// `event = "name"` and `let event = "name"` and `let (event, …) = ("name", …`.
+fn events(line: &str) -> Vec<String> {
+    let (after, starts) = match line.split_once("event = \"") {
+        Some((_, rest)) => (rest, true),
+        None => line
+            .split_once("(event, ")
+            .and_then(|(_, rest)| rest.split_once("(\""))
+            .map_or(("", false), |(_, rest)| (rest, true)),
+    };
+    after.split('"').next().filter(|_| starts).map(str::to_owned).into_iter().collect()
+}
+
 /// Files of `attest` whose kebab-case words are no codes of evidence: names in anchor files.
 const OTHER_WORDS: [&str; 2] = ["attest/src/anchors.rs", "attest/src/anchors/"];
 /// Codes of one word.

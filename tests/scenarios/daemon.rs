@@ -2,12 +2,16 @@
 //! The platform is simulated; the daemon is the shipped one. Only the clock is the test's, so that nothing sleeps for an
 //! interval. **Spec.** PROTOCOL §3, TRAINING §5, HOUSE §5.
 
+mod client;
 mod commands;
 mod drivers;
 mod idle;
 mod kill;
+mod outward;
+mod socket;
 mod support;
 mod tokens;
+mod units;
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};

@@ -12,7 +12,7 @@ use weighbridge_attest_types::{Digest32, FileDigest, PoseidonDigest};
 
 use crate::crew::{Effort, with_crew};
 use crate::digests::{Read, Reading, read_all};
-use crate::files::{Shard, Source};
+use crate::files::{OpenedFile, Shard, Source};
 use crate::roots::{Buffers, Roots, Wanted, hash_tiles};
 use crate::safetensors::Tensor;
 use crate::{CommitError, fast};
@@ -79,6 +79,18 @@ pub fn commit_checkpoint(
     commit_with(files, Cut::of(effort), progress)
 }
 
+/// The same for files that the caller opened: what a path leads to meanwhile does not matter.
+///
+/// # Errors
+/// As [`commit_checkpoint`].
+pub fn commit_opened(
+    files: Vec<OpenedFile>,
+    effort: Effort,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<CheckpointDigests, CommitError> {
+    commit_shards(open_sources(files.into_iter().map(Source::held))?, Cut::of(effort), progress)
+}
+
 /// `fast_root` alone, without the other digests: each byte is read once.
 ///
 /// # Errors
@@ -137,7 +149,30 @@ pub fn file_digests<P: AsRef<Path>>(
     if files.len() > MAX_HASHED_FILES {
         return Err(CommitError::TooManyFiles { found: files.len(), cap: MAX_HASHED_FILES });
     }
-    let sources: Vec<Source> = files.iter().map(|path| Source::of(path.as_ref())).collect::<Result<_, _>>()?;
+    digest_sources(files.iter().map(|path| Source::of(path.as_ref())), effort, progress)
+}
+
+/// The same for files that the caller opened.
+///
+/// # Errors
+/// As [`file_digests`].
+pub fn opened_digests(
+    files: Vec<OpenedFile>,
+    effort: Effort,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Vec<FileDigest>, CommitError> {
+    if files.len() > MAX_HASHED_FILES {
+        return Err(CommitError::TooManyFiles { found: files.len(), cap: MAX_HASHED_FILES });
+    }
+    digest_sources(files.into_iter().map(Source::held), effort, progress)
+}
+
+fn digest_sources(
+    sources: impl Iterator<Item = Result<Source, CommitError>>,
+    effort: Effort,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Vec<FileDigest>, CommitError> {
+    let sources: Vec<Source> = sources.collect::<Result<_, _>>()?;
     let total = sources.iter().fold(0u64, |sum, source| sum.saturating_add(source.length()));
     let readings = sources.iter().map(Reading::of_file).collect();
     let read = read_all(readings, effort.thread_count(), None, &mut counter(total, progress))?;
@@ -150,7 +185,14 @@ pub(crate) fn commit_with(
     cut: Cut,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<CheckpointDigests, CommitError> {
-    let shards = open_all(files)?;
+    commit_shards(open_all(files)?, cut, progress)
+}
+
+fn commit_shards(
+    shards: Vec<Shard>,
+    cut: Cut,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<CheckpointDigests, CommitError> {
     let tensors = shards.iter().flat_map(|shard| &shard.tensors);
     let (count, bytes) = tensors
         .fold((0u64, 0u64), |(count, bytes), tensor| (count.saturating_add(1), bytes.saturating_add(tensor.bytes)));
@@ -191,7 +233,11 @@ fn locate<'a>(shards: &'a [Shard], fingerprints: Vec<Vec<blake3::Hash>>) -> Vec<
 
 /// Opens every file and reads its header; nothing large is read before all headers are found good.
 fn open_all(files: &[PathBuf]) -> Result<Vec<Shard>, CommitError> {
-    if files.is_empty() {
+    open_sources(files.iter().map(|path| Source::of(path)))
+}
+
+fn open_sources(files: impl ExactSizeIterator<Item = Result<Source, CommitError>>) -> Result<Vec<Shard>, CommitError> {
+    if files.len() == 0 {
         return Err(CommitError::NoFiles);
     }
     if files.len() > MAX_FILES {
@@ -199,8 +245,8 @@ fn open_all(files: &[PathBuf]) -> Result<Vec<Shard>, CommitError> {
     }
     let mut shards = Vec::with_capacity(files.len());
     let (mut headers, mut tensors) = (0u64, 0u64);
-    for path in files {
-        let shard = Shard::open(path)?;
+    for source in files {
+        let shard = Shard::open(source?)?;
         headers = headers.saturating_add(shard.header_bytes());
         if headers > MAX_HEADERS_BYTES {
             return Err(CommitError::HeadersTooLarge { found: headers, cap: MAX_HEADERS_BYTES });

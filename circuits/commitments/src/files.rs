@@ -32,11 +32,22 @@ struct Identity {
     changed: (i64, i64),
 }
 
+/// A file that somebody else opened, and said where it lay: whatever the path leads to later, these bytes are read.
+#[derive(Debug)]
+pub struct OpenedFile {
+    /// Where it lay; its last part names it.
+    pub path: PathBuf,
+    /// The file, open for reading.
+    pub file: File,
+}
+
 /// A file as it was when it was first seen.
 pub(crate) struct Source {
     path: PathBuf,
     name: String,
     identity: Identity,
+    /// Open already; otherwise the path is opened at each need.
+    held: Option<File>,
 }
 
 /// One safetensors file with its header read.
@@ -64,13 +75,27 @@ impl Source {
     /// # Errors
     /// [`CommitError`].
     pub(crate) fn of(path: &Path) -> Result<Self, CommitError> {
+        let seen = std::fs::metadata(path).map_err(|source| io(path, source))?;
+        Self::seen(path, &seen, None)
+    }
+
+    /// The same for an open file.
+    ///
+    /// # Errors
+    /// [`CommitError`].
+    pub(crate) fn held(opened: OpenedFile) -> Result<Self, CommitError> {
+        let OpenedFile { path, file } = opened;
+        let seen = file.metadata().map_err(|source| io(&path, source))?;
+        Self::seen(&path, &seen, Some(file))
+    }
+
+    fn seen(path: &Path, seen: &Metadata, held: Option<File>) -> Result<Self, CommitError> {
         let name = path.file_name().and_then(|name| name.to_str());
         let name = name.ok_or_else(|| CommitError::FileName { file: path.to_owned() })?.to_owned();
-        let seen = std::fs::metadata(path).map_err(|source| io(path, source))?;
         if !seen.is_file() {
             return Err(CommitError::NotAFile { file: path.to_owned() });
         }
-        Ok(Self { path: path.to_owned(), name, identity: Identity::of(&seen) })
+        Ok(Self { path: path.to_owned(), name, identity: Identity::of(seen), held })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -92,18 +117,26 @@ impl Source {
     /// # Errors
     /// [`CommitError::Io`], [`CommitError::Changed`].
     pub(crate) fn open(&self) -> Result<File, CommitError> {
-        let file = File::options().read(true).custom_flags(WITHOUT_WAITING).open(&self.path);
+        let file = match &self.held {
+            // All reading is by position: clones do not disturb one another.
+            Some(file) => file.try_clone(),
+            None => File::options().read(true).custom_flags(WITHOUT_WAITING).open(&self.path),
+        };
         let file = file.map_err(|source| io(&self.path, source))?;
         let now = file.metadata().map_err(|source| io(&self.path, source))?;
         if Identity::of(&now) == self.identity { Ok(file) } else { Err(self.changed()) }
     }
 
-    /// Whether the path still leads to the same, unchanged file.
+    /// Whether the path still leads to the same, unchanged file; of an open file, whether it is unchanged.
     ///
     /// # Errors
     /// [`CommitError::Io`], [`CommitError::Changed`].
     pub(crate) fn confirm(&self) -> Result<(), CommitError> {
-        let now = std::fs::metadata(&self.path).map_err(|source| io(&self.path, source))?;
+        let now = match &self.held {
+            Some(file) => file.metadata(),
+            None => std::fs::metadata(&self.path),
+        };
+        let now = now.map_err(|source| io(&self.path, source))?;
         if Identity::of(&now) == self.identity { Ok(()) } else { Err(self.changed()) }
     }
 
@@ -125,10 +158,10 @@ impl Shard {
     ///
     /// # Errors
     /// [`CommitError`].
-    pub(crate) fn open(path: &Path) -> Result<Self, CommitError> {
-        let source = Source::of(path)?;
+    pub(crate) fn open(source: Source) -> Result<Self, CommitError> {
         let file = source.open()?;
-        let malformed = |source| CommitError::Header { file: path.to_owned(), source };
+        let path = source.path.clone();
+        let malformed = |source| CommitError::Header { file: path.clone(), source };
 
         let mut prefix = [0u8; 8];
         if let missing @ 1.. = 8u64.saturating_sub(source.length()) {

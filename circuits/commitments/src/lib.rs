@@ -29,9 +29,12 @@ mod spec;
 mod tensor;
 mod tile;
 
-pub use checkpoint::{CheckpointDigests, algebraic_root, commit_checkpoint, fast_root, file_digests};
+pub use checkpoint::{
+    CheckpointDigests, algebraic_root, commit_checkpoint, commit_opened, fast_root, file_digests, opened_digests,
+};
 pub use crew::Effort;
 pub use error::{CommitError, HeaderError};
+pub use files::OpenedFile;
 pub use path::{MAX_PATH, MerklePath, merkle_path, merkle_root};
 pub use poseidon::{digest_elements, pack7, poseidon, salt_elements};
 pub use safetensors::{HeaderSummary, TensorPlace, check_header, header_length, tensor_places};

@@ -6,7 +6,7 @@ pub mod paths;
 mod problem;
 
 pub use messages::{
-    Acknowledged, ChallengeRequest, CheckpointRequest, EndRequest, HeadInfo, NodeDevice, NodeInfo, NodeState,
-    ReceiptRequest, RunEnded, RunStartRequest, RunStarted, StepReport, WorkUnitReport,
+    Acknowledged, ChallengeRequest, CheckpointRequest, EndRequest, GapReport, HeadInfo, NodeDevice, NodeInfo,
+    NodeState, ReceiptRequest, RunEnded, RunStartRequest, RunStarted, StepReport, WorkUnitReport,
 };
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem};

@@ -130,6 +130,23 @@ pub struct WorkUnitReport {
     pub flop: Flops,
 }
 
+/// The job lost reports of its own: its queue was full, or the daemon was away for longer than its spool reaches. The
+/// interval that is open is marked as a gap. A repetition (same attempt, rank and last step) changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GapReport {
+    /// Attempt (restart) number.
+    pub attempt: u16,
+    /// Rank.
+    pub rank: u32,
+    /// First step of which a report was lost.
+    pub first_step: u64,
+    /// Last step of which a report was lost.
+    pub last_step: u64,
+    /// How many reports.
+    pub lost: u64,
+}
+
 /// The daemon holds it durably.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -10,6 +10,8 @@ pub const RUN_START: &str = "/v1/run/start";
 pub const STEP: &str = "/v1/step";
 /// `POST` [`crate::WorkUnitReport`] → [`crate::Acknowledged`].
 pub const WORK_UNIT: &str = "/v1/work-unit";
+/// `POST` [`crate::GapReport`] → [`crate::Acknowledged`].
+pub const GAP: &str = "/v1/gap";
 /// `POST` [`crate::CheckpointRequest`] → `CheckpointCommitment`.
 pub const CHECKPOINT: &str = "/v1/checkpoint";
 /// `POST` [`crate::EndRequest`] → [`crate::RunEnded`].
@@ -20,3 +22,5 @@ pub const RECEIPT: &str = "/v1/receipt";
 pub const EXPORT: &str = "/v1/export";
 /// `GET` → the node's private witness, as bytes; only for the daemon's own user and root.
 pub const WITNESS: &str = "/v1/witness";
+/// `GET` → counts and states, as Prometheus reads them.
+pub const METRICS: &str = "/v1/metrics";

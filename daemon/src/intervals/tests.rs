@@ -327,3 +327,21 @@ fn a_run_can_end_under_a_clock_that_went_back_and_its_work_is_sealed() {
     assert_eq!(last.reading.declared_gflop(), 3);
     assert_eq!(run.on(Event::Tick), Ok(vec![]));
 }
+
+#[test]
+fn reports_that_the_job_lost_make_the_open_interval_a_gap_once() {
+    let mut run = Run::new(10_000, 100);
+    run.unit(1, 4_000_000_000).unwrap();
+    let lost = |step| Event::ReportsLost { key: (0, 0, step) };
+    assert_eq!(run.on(lost(9)).unwrap(), [Effect::Keep, Effect::Acknowledge { counted: true }]);
+    assert_eq!(run.on(lost(9)).unwrap(), [Effect::Acknowledge { counted: false }]);
+    let gap = run.live(10).remove(0);
+    assert_eq!((times(&gap), gap.reading.declared_gflop()), ((0, 0, 0, 10_000), 4));
+    // Told again after the seal: the next interval is not marked for it.
+    assert_eq!(run.on(lost(9)).unwrap(), [Effect::Acknowledge { counted: false }]);
+    assert_eq!(times(&run.live(10)[0]), (0, 0, 10_000, 0));
+    for rank in 1..1_024 {
+        run.on(Event::ReportsLost { key: (0, rank, 1) }).unwrap();
+    }
+    assert_eq!(run.on(Event::ReportsLost { key: (0, 1_024, 1) }), Err(IntervalError::TooManyRanks));
+}

@@ -62,6 +62,11 @@ impl Clock for SystemClock {
     }
 }
 
+/// Milliseconds since boot, to keep a pace by.
+pub(super) fn boot_millis() -> u64 {
+    millis(clock_gettime(ClockId::Boottime)).unwrap_or(0)
+}
+
 fn millis(time: Timespec) -> Option<u64> {
     let seconds = u64::try_from(time.tv_sec).ok()?;
     let nanos = u64::try_from(time.tv_nsec).ok()?;

@@ -58,7 +58,7 @@ fn tell(health: &Health) {
             NodeState::Ended => "run ended",
         }),
         Health::Halted(why) => {
-            tracing::error!("{why}");
+            tracing::error!(event = "run-halted", "{why}");
             notify::status(why);
         }
     }

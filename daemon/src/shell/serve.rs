@@ -6,19 +6,20 @@ use std::future::Future;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use weighbridge_attest_collect::{CollectError, Collector};
 use weighbridge_attest_types::Culprit;
 
+use super::access::Peer;
 use super::clock::{Clock, SystemClock};
 use super::randomness::fresh_secrets;
 use super::service::Service;
-use super::socket::{Peer, SocketError};
+use super::socket::{Listening, SocketError};
 use super::{collect_loop, notify, socket};
 use crate::config::Config;
 use crate::error::NodeError;
-use crate::node::{Limits, Node, NodeIdentity};
+use crate::node::{Node, NodeIdentity};
 use crate::store::Store;
 
 /// Why the service did not start or did not go on.
@@ -45,8 +46,22 @@ pub async fn serve(
     platform: Arc<dyn Collector>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
+    let (_, none) = mpsc::channel(1);
+    serve_reloading(config, platform, none, shutdown).await
+}
+
+/// The same, taking another configuration whenever one comes.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve_reloading(
+    config: Config,
+    platform: Arc<dyn Collector>,
+    reloads: mpsc::Receiver<Config>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
     let clock = SystemClock::new().map_err(NodeError::from)?;
-    serve_with_clock(config, platform, Arc::new(clock), shutdown).await
+    run(config, platform, Arc::new(clock), reloads, shutdown).await
 }
 
 /// The same under a given clock: scenarios move theirs.
@@ -59,15 +74,29 @@ pub async fn serve_with_clock(
     clock: Arc<dyn Clock>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
+    let (_, none) = mpsc::channel(1);
+    run(config, platform, clock, none, shutdown).await
+}
+
+async fn run(
+    config: Config,
+    platform: Arc<dyn Collector>,
+    clock: Arc<dyn Clock>,
+    reloads: mpsc::Receiver<Config>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
     let node = open_node(config.clone(), Arc::clone(&platform), Arc::clone(&clock)).await?;
-    let service = Service::new(node, platform, clock);
+    let service = Service::new(node, platform, clock, config.clone());
     service.recover().await?;
-    let listener = socket::bind(&config.socket)?;
+    let Listening { listener, is_ours } = socket::listen(&config.socket)?;
     let (stop, stopped) = watch::channel(false);
     let heartbeat = tokio::spawn(collect_loop::run(Arc::clone(&service), stopped.clone()));
     let sampling = tokio::spawn(collect_loop::sample(Arc::clone(&service), stopped.clone()));
+    let reloading = tokio::spawn(take_reloads(Arc::clone(&service), reloads));
+    let watching = tokio::spawn(super::watch::run(Arc::clone(&service), stopped.clone()));
+    let pushing = tokio::spawn(super::push::run(Arc::clone(&service), stopped.clone()));
     notify::ready();
-    tracing::info!(socket = %config.socket.display(), "serving");
+    tracing::info!(event = "serving", socket = %config.socket.display(), activated = !is_ours, "serving");
 
     let until = wait_for_end(shutdown, heartbeat, stop);
     let (ended, mut stopped) = (tokio::spawn(until), stopped);
@@ -77,17 +106,34 @@ pub async fn serve_with_clock(
     });
     let served = served.await;
     notify::stopping();
+    tracing::info!(event = "stopping", "stopping");
+    reloading.abort();
+    // Each ends by itself or holds nothing that must be finished: the store is held by what they hold.
+    for task in [reloading, watching, pushing] {
+        let _ = task.await;
+    }
     service.settle().await;
     if served.is_err() {
         sampling.abort();
     }
     // The last look ends by its deadline; until then it may hold the store.
     let _ = sampling.await;
-    // The next start would replace it anyway; a file that nobody answers on only misleads.
-    let _ = fs::remove_file(&config.socket);
+    if is_ours {
+        // The next start would replace it anyway; a file that nobody answers on only misleads.
+        let _ = fs::remove_file(&config.socket);
+    }
     served.map_err(ServeError::Listen)?;
     ended.await.map_err(|_| NodeError::Task)??;
     Ok(())
+}
+
+/// A configuration that cannot be taken leaves the one before in force.
+async fn take_reloads(service: Arc<Service>, mut reloads: mpsc::Receiver<Config>) {
+    while let Some(config) = reloads.recv().await {
+        if let Err(error) = service.reload(config).await {
+            tracing::error!(event = "config-not-reloaded", %error, "the configuration stays as it was");
+        }
+    }
 }
 
 /// Whatever ends first ends both: a loop that failed must not leave a socket that still answers.
@@ -112,12 +158,7 @@ async fn open_node(config: Config, platform: Arc<dyn Collector>, clock: Arc<dyn 
     let opened = spawn_blocking(move || {
         let now = clock.now()?;
         let identity = identity(platform.as_ref())?;
-        let limits = Limits {
-            min_interval_millis: config.min_interval_millis,
-            max_interval_millis: config.max_interval_millis,
-            attest_every: config.attest_every_intervals,
-        };
-        Node::open(Store::open(&config.state_dir)?, identity, limits, now.boot_id, fresh_secrets()?)
+        Node::open(Store::open(&config.state_dir)?, identity, config.limits(), now.boot_id, fresh_secrets()?)
     });
     opened.await.map_err(|_| NodeError::Task)?
 }

@@ -2,27 +2,32 @@
 //! blocks off the reactor. A training call never waits for attestation or hashing. **Does not know** HTTP.
 //! **Spec.** TRAINING §5; PROTOCOL §3 (re-attest).
 
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use rustix::process::geteuid;
 use serde::Serialize;
 use tokio::task::{JoinSet, spawn_blocking};
 use weighbridge_attest_collect::{Collector, collect_set};
 use weighbridge_attest_types::{Binding, Challenge, CheckpointCommitment, EvidenceSet, NodeKey};
 use weighbridge_daemon_api::{
-    Acknowledged, ChallengeRequest, CheckpointRequest, NodeInfo, NodeState, RunEnded, RunStarted, StepReport,
-    WorkUnitReport,
+    Acknowledged, ChallengeRequest, CheckpointRequest, GapReport, NodeInfo, NodeState, RunEnded, RunStarted,
+    StepReport, WorkUnitReport,
 };
 
-use super::checkpoint_files;
+use super::access::Peer;
 use super::clock::Clock;
+use super::metrics::{Counters, Gauges, add, count, page};
 use super::pace::Pace;
+use super::push::Parcel;
+use super::{checkpoint_files, refusals::Refusals};
 use crate::action::Action;
+use crate::config::Config;
 use crate::error::NodeError;
 use crate::export;
 use crate::intervals::{Event, IntervalError, Now, UnitKey};
-use crate::node::{Driven, Node};
+use crate::node::{Driven, Node, Watched};
+use crate::store::PushMark;
 
 /// What an action answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,6 +39,7 @@ pub(super) enum Answer {
     Checkpoint(CheckpointCommitment),
     Ended(RunEnded),
     Bytes(Vec<u8>),
+    Page(String),
 }
 
 /// How the run is, for the loop.
@@ -56,17 +62,55 @@ pub(super) struct Service {
     hashing: tokio::sync::Mutex<()>,
     quotes: Mutex<JoinSet<()>>,
     pace: Pace,
+    config: RwLock<Arc<Config>>,
+    pub(super) counters: Counters,
+    pub(super) refusals: Refusals,
 }
 
 impl Service {
-    pub(super) fn new(node: Node, platform: Arc<dyn Collector>, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let (attesting, hashing) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
-        let (quotes, pace) = (Mutex::default(), Pace::default());
-        Arc::new(Self { node: Mutex::new(node), platform, clock, attesting, hashing, quotes, pace })
+    pub(super) fn new(node: Node, platform: Arc<dyn Collector>, clock: Arc<dyn Clock>, config: Config) -> Arc<Self> {
+        Arc::new(Self {
+            node: Mutex::new(node),
+            platform,
+            clock,
+            attesting: tokio::sync::Mutex::default(),
+            hashing: tokio::sync::Mutex::default(),
+            quotes: Mutex::default(),
+            pace: Pace::default(),
+            config: RwLock::new(Arc::new(config)),
+            counters: Counters::default(),
+            refusals: Refusals::default(),
+        })
     }
 
-    /// Does what a caller of user `uid` asks.
-    pub(super) async fn perform(self: &Arc<Self>, action: Action, uid: u32) -> Result<Answer, NodeError> {
+    /// What is in force now.
+    pub(super) fn config(&self) -> Result<Arc<Config>, NodeError> {
+        self.config.read().map(|config| Arc::clone(&config)).map_err(|_| NodeError::Task)
+    }
+
+    /// Takes a configuration while running; what is fixed at the start is kept and told of.
+    pub(super) async fn reload(self: &Arc<Self>, config: Config) -> Result<(), NodeError> {
+        let current = self.config()?;
+        let (config, fixed) = config.keeping_fixed(&current);
+        let limits = config.limits();
+        self.on_node(move |node, _| {
+            node.set_limits(limits);
+            Ok(())
+        })
+        .await?;
+        *self.config.write().map_err(|_| NodeError::Task)? = Arc::new(config);
+        count(&self.counters.reloads);
+        if fixed.is_empty() {
+            tracing::info!(event = "config-reloaded", "the configuration was read anew");
+        } else {
+            let fixed = fixed.join(", ");
+            tracing::warn!(event = "config-reloaded", "read anew but for `{fixed}`, which take a restart");
+        }
+        Ok(())
+    }
+
+    /// Does what a caller asks.
+    pub(super) async fn perform(self: &Arc<Self>, action: Action, peer: Peer) -> Result<Answer, NodeError> {
         let (name, asked) = (action.name(), action.clone());
         let legal = move |node: &mut Node, _| {
             let state = node.state();
@@ -79,11 +123,14 @@ impl Service {
             Action::StartRun(manifest) => {
                 self.on_node(move |node, now| node.start_run(&manifest, now)).await.map(Answer::Started)
             }
-            Action::Step(StepReport { attempt, step }) => self.report(Event::Step { attempt, step }).await,
+            Action::Step(StepReport { attempt, step }) => {
+                self.report(Event::Step { attempt, step }, &self.counters.steps).await
+            }
             Action::WorkUnit(WorkUnitReport { attempt, step, rank, micro_batch, flop }) => {
                 let key = UnitKey { attempt, step, rank, micro_batch };
-                self.report(Event::WorkUnit { key, flop }).await
+                self.report(Event::WorkUnit { key, flop }, &self.counters.work_units).await
             }
+            Action::Gap(report) => self.gap(report).await,
             Action::Checkpoint(request) => {
                 self.to_the_end(|service| async move { service.checkpoint(request).await }).await
             }
@@ -93,7 +140,8 @@ impl Service {
                 Ok(Answer::Acknowledged(Acknowledged { counted }))
             }
             Action::Export(node_key) => self.export(node_key).await,
-            Action::Witness(node_key) => self.witness(node_key, uid).await,
+            Action::Witness(node_key) => self.witness(node_key, peer).await,
+            Action::Metrics => self.metrics().await,
         }
     }
 
@@ -111,7 +159,10 @@ impl Service {
             return Ok(());
         }
         match self.drive(Event::Restarted).await {
-            Ok(_) => tracing::info!("an open run was found; the time since its last interval is a gap"),
+            Ok(_) => {
+                let event = "run-resumed";
+                tracing::info!(event, "an open run was found; the time since its last interval is a gap");
+            }
             // The run halts until the clock is right; the loop says so.
             Err(NodeError::Interval(IntervalError::ClockWentBack { .. })) => {}
             Err(error) => return Err(error),
@@ -126,7 +177,10 @@ impl Service {
         if state != NodeState::Running {
             return Ok(Health::Good(state));
         }
-        match self.drive(Event::Tick).await {
+        let ticked = self.drive(Event::Tick).await;
+        let halted = matches!(&ticked, Err(NodeError::Interval(IntervalError::ClockWentBack { .. })));
+        self.counters.halted.store(u64::from(halted), Ordering::Relaxed);
+        match ticked {
             Ok(_) => Ok(Health::Good(state)),
             Err(NodeError::Interval(error @ IntervalError::ClockWentBack { .. })) => {
                 Ok(Health::Halted(format!("{error}; {}", error.remedy())))
@@ -162,9 +216,38 @@ impl Service {
         self.on_node(|node, _| Ok(Answer::Node(node.info()))).await
     }
 
-    async fn report(self: &Arc<Self>, event: Event) -> Result<Answer, NodeError> {
+    async fn report(self: &Arc<Self>, event: Event, counter: &AtomicU64) -> Result<Answer, NodeError> {
         let Driven { counted, .. } = self.drive(event).await?;
+        add(counter, u64::from(counted));
         Ok(Answer::Acknowledged(Acknowledged { counted }))
+    }
+
+    /// The job lost reports: what it declared since is not all, and the open interval says so.
+    async fn gap(self: &Arc<Self>, report: GapReport) -> Result<Answer, NodeError> {
+        let GapReport { attempt, rank, first_step, last_step, lost } = report;
+        let Driven { counted, .. } = self.drive(Event::ReportsLost { key: (attempt, rank, last_step) }).await?;
+        if counted {
+            add(&self.counters.lost_reports, lost);
+            let event = "reports-lost";
+            tracing::warn!(event, attempt, rank, first_step, last_step, lost, "the training job lost reports");
+        }
+        Ok(Answer::Acknowledged(Acknowledged { counted }))
+    }
+
+    async fn metrics(self: &Arc<Self>) -> Result<Answer, NodeError> {
+        let state_max_bytes = self.config()?.state_max_bytes;
+        let gauges = move |node: &mut Node, _| {
+            let info = node.info();
+            Ok(Gauges {
+                state: info.state,
+                interval_index: info.head.map_or(0, |head| head.index),
+                quoted_index: node.last_quoted(),
+                devices: info.devices.len() as u64,
+                state_bytes: node.store().kept_bytes(),
+                state_max_bytes,
+            })
+        };
+        Ok(Answer::Page(page(&self.counters, &self.on_node(gauges).await?)))
     }
 
     async fn challenge(self: &Arc<Self>, asked: ChallengeRequest) -> Result<Answer, NodeError> {
@@ -189,11 +272,37 @@ impl Service {
         self.describe().await
     }
 
+    /// What a watcher of folders has to know.
+    pub(super) async fn watched(self: &Arc<Self>) -> Result<Watched, NodeError> {
+        self.on_node(|node, _| Ok(node.watched())).await
+    }
+
+    /// A checkpoint that a watcher found.
+    pub(super) async fn commit_watched(self: &Arc<Self>, request: CheckpointRequest) -> Result<(), NodeError> {
+        self.to_the_end(|service| async move { service.checkpoint(request).await }).await.map(drop)
+    }
+
+    /// An export that the verifier does not have.
+    pub(super) async fn parcel(self: &Arc<Self>) -> Result<Option<Parcel>, NodeError> {
+        self.on_node(|node, _| {
+            let Some((generation, mark)) = node.to_push()? else { return Ok(None) };
+            let bytes = export::public(node.store(), Some(generation.node_key))?;
+            Ok(Some(Parcel { generation: generation.number, mark, bytes }))
+        })
+        .await
+    }
+
+    /// The verifier has it, or will never take it.
+    pub(super) async fn pushed(self: &Arc<Self>, generation: u32, mark: PushMark) -> Result<(), NodeError> {
+        self.on_node(move |node, _| node.keep_pushed(generation, mark)).await
+    }
+
     async fn checkpoint(self: &Arc<Self>, request: CheckpointRequest) -> Result<Answer, NodeError> {
         let _turn = self.hashing.lock().await;
-        let hashed = spawn_blocking(move || checkpoint_files::commit(&request)).await;
+        let config = self.config()?;
+        let hashed = spawn_blocking(move || checkpoint_files::commit(&request, &config)).await;
         let commitment = hashed.map_err(|_| NodeError::Task)??;
-        self.drive(Event::Checkpoint(commitment.clone())).await?;
+        self.report(Event::Checkpoint(commitment.clone()), &self.counters.checkpoints).await?;
         Ok(Answer::Checkpoint(commitment))
     }
 
@@ -218,9 +327,9 @@ impl Service {
         self.on_node(move |node, _| Ok(Answer::Bytes(export::public(node.store(), node_key)?))).await
     }
 
-    async fn witness(self: &Arc<Self>, node_key: Option<NodeKey>, uid: u32) -> Result<Answer, NodeError> {
-        if uid != 0 && uid != geteuid().as_raw() {
-            return Err(NodeError::NotYours { uid });
+    async fn witness(self: &Arc<Self>, node_key: Option<NodeKey>, peer: Peer) -> Result<Answer, NodeError> {
+        if !peer.is_owner() {
+            return Err(NodeError::NotYours { uid: peer.uid });
         }
         self.on_node(move |node, _| Ok(Answer::Bytes(export::witness(node.store(), node_key)?.bytes))).await
     }
@@ -281,7 +390,8 @@ impl Service {
             };
             if let Err(error) = quoted {
                 // Not fatal, and never a fake: the next interval is quoted instead.
-                tracing::warn!(index, code = error.code(), %error, "a head could not be quoted");
+                let (event, code) = ("head-not-quoted", error.code());
+                tracing::warn!(event, index, code, %error, "a head could not be quoted");
             }
         });
         Ok(())
@@ -295,7 +405,7 @@ impl Service {
         match collected {
             Ok(set) => {
                 self.on_node(move |node, now| node.keep_quote(now, &set)).await?;
-                tracing::info!(index, "head quoted");
+                tracing::info!(event = "head-quoted", index, "head quoted");
                 Ok(())
             }
             Err(error) => {
@@ -308,7 +418,14 @@ impl Service {
     async fn collect(&self, binding: Binding) -> Result<EvidenceSet, NodeError> {
         let platform = Arc::clone(&self.platform);
         let collected = spawn_blocking(move || collect_set(platform.as_ref(), binding)).await;
-        Ok(collected.map_err(|_| NodeError::Task)??)
+        let collected = collected.map_err(|_| NodeError::Task)?;
+        count(if collected.is_ok() { &self.counters.quotes } else { &self.counters.failed_quotes });
+        Ok(collected?)
+    }
+
+    /// Milliseconds since boot, for what only needs an order; 0 without a clock.
+    pub(super) fn mono(&self) -> u64 {
+        self.clock.now().map_or(0, |now| now.mono)
     }
 
     /// The clock is read under the lock: events reach the node in the order of their times.

@@ -48,6 +48,14 @@ pub enum StoreError {
         /// Folder.
         folder: PathBuf,
     },
+    /// The disk takes nothing.
+    #[error("the state folder {} could not be {act}: the disk is mounted read-only", folder.display())]
+    ReadOnly {
+        /// What failed.
+        act: &'static str,
+        /// Folder.
+        folder: PathBuf,
+    },
     /// The database said no.
     #[error("the state folder {} could not be {act}", folder.display())]
     Database {
@@ -85,6 +93,9 @@ impl StoreError {
             {
                 Self::Full { act, folder }
             }
+            redb::Error::Io(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                Self::ReadOnly { act, folder }
+            }
             _ => Self::Database { act, folder, source: Box::new(source) },
         }
     }
@@ -94,7 +105,7 @@ impl StoreError {
     pub fn culprit(&self) -> Culprit {
         match self {
             Self::InUse { .. } | Self::Absent { .. } | Self::OpenFolder { .. } => Culprit::Usage,
-            Self::Folder { .. } | Self::Full { .. } => Culprit::Unavailable,
+            Self::Folder { .. } | Self::Full { .. } | Self::ReadOnly { .. } => Culprit::Unavailable,
             Self::Damaged { .. } => Culprit::Malformed,
             Self::Database { source, .. } => match source.as_ref() {
                 redb::Error::Io(_) | redb::Error::PreviousIo => Culprit::Unavailable,
@@ -113,6 +124,7 @@ impl StoreError {
             Self::Folder { .. } => "state-folder",
             Self::OpenFolder { .. } => "state-folder-open",
             Self::Full { .. } => "disk-full",
+            Self::ReadOnly { .. } => "disk-read-only",
             Self::Database { .. } => "state-failed",
             Self::Damaged { .. } => "state-damaged",
         }
@@ -127,6 +139,9 @@ impl StoreError {
             Self::Folder { .. } => "make it with `install -d -m 0700`, owned by the service's user",
             Self::OpenFolder { .. } => "run `chmod go-w` on it",
             Self::Full { .. } => "free space on that file system; nothing that was acknowledged is lost",
+            Self::ReadOnly { .. } => {
+                "remount it for writing, and look why it was not; nothing that was acknowledged is lost"
+            }
             Self::Database { .. } => "look at the disk and the service's log, then restart weighbridged",
             Self::Damaged { .. } => "keep a copy of the folder, move it away and start a new node key",
         }

@@ -1,48 +1,11 @@
-use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use redb::StorageBackend;
-use redb::backends::InMemoryBackend;
 use weighbridge_attest_types::{Culprit, Digest32, Signature64, UnixMillis};
 
+use super::disk::{Disk, Fault};
 use super::*;
 
 const SECRETS_1: NodeSecrets = NodeSecrets { seed: [1; 32], salt_secret: [2; 32] };
-
-/// A disk that fills up when the test says so.
-#[derive(Debug)]
-struct FillingDisk {
-    memory: InMemoryBackend,
-    full: Arc<AtomicBool>,
-}
-
-impl FillingDisk {
-    fn check(&self) -> io::Result<()> {
-        if self.full.load(Ordering::SeqCst) { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(()) }
-    }
-}
-
-impl StorageBackend for FillingDisk {
-    fn len(&self) -> io::Result<u64> {
-        self.memory.len()
-    }
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.memory.read(offset, out)
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.check()?;
-        self.memory.set_len(len)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        self.check()
-    }
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.check()?;
-        self.memory.write(offset, data)
-    }
-}
 
 fn nonce(byte: u8) -> SignedNonce {
     let digest = Digest32([byte; 32]);
@@ -111,19 +74,106 @@ fn a_folder_that_others_can_write_to_and_one_without_a_node_are_refused() {
     assert!(refused.to_string().ends_with("can be written to by others (mode 770)"), "{refused}");
 }
 
+fn on(disk: &Disk) -> Store {
+    Store::on(disk, Path::new("/simulated")).unwrap()
+}
+
+/// Rows of many sizes: within one page of the file, and over several.
+fn row(seed: u64, index: u64) -> Vec<u8> {
+    let length = (seed.wrapping_mul(97).wrapping_add(index.wrapping_mul(1_013)) % 9_000) as usize;
+    (0..length).map(|at| (seed ^ index ^ at as u64) as u8).collect()
+}
+
 #[test]
 fn a_full_disk_is_an_error_and_what_was_kept_before_stays() {
-    let full = Arc::new(AtomicBool::new(false));
-    let disk = FillingDisk { memory: InMemoryBackend::new(), full: Arc::clone(&full) };
-    let database = builder().create_with_backend(disk).unwrap();
-    let store = Store::ready(database, Path::new("/simulated")).unwrap();
+    let disk = Disk::new(1);
+    let store = on(&disk);
     store.keep(1, &[Row::Evidence { index: 1, set: b"before" }]).unwrap();
-    full.store(true, Ordering::SeqCst);
+    disk.break_after(0, Fault::Full);
     let refused = store.keep(1, &[Row::Evidence { index: 2, set: &[0; 100_000] }]).unwrap_err();
     assert_eq!(refused.to_string(), "the state folder /simulated could not be written: the disk is full");
     assert_eq!((refused.culprit(), refused.code()), (Culprit::Unavailable, "disk-full"));
-    let rows = store.evidence(1);
-    assert!(rows.is_err() || rows.unwrap() == [(1, b"before".to_vec())]);
+    assert_eq!(store.kept_bytes(), 6);
+    drop(store);
+    disk.cut();
+    assert_eq!(on(&disk).evidence(1).unwrap(), [(1, b"before".to_vec())]);
+}
+
+#[test]
+fn a_disk_that_only_reads_is_told_from_a_full_one() {
+    let disk = Disk::new(2);
+    let store = on(&disk);
+    disk.break_after(0, Fault::ReadOnly);
+    let refused = store.keep(1, &[Row::Evidence { index: 2, set: b"x" }]).unwrap_err();
+    assert_eq!((refused.culprit(), refused.code()), (Culprit::Unavailable, "disk-read-only"));
+}
+
+/// Writes that tear at any sector, syncs that fail and lose what they were for, full and read-only disks, each at another
+/// moment: what was acknowledged is there, what was not is there whole or not at all, and the secrets go with it.
+#[test]
+fn no_acknowledged_row_is_lost_to_a_disk_that_fails() {
+    let (mut kept_whole, mut lost) = (0, 0);
+    for seed in 0..400 {
+        let disk = Disk::new(seed);
+        let store = on(&disk);
+        store.begin_generation(NodeKey([3; 32]), [4; 16], SECRETS_1).unwrap();
+        disk.break_after(seed % 97, Fault::ALL[seed as usize % Fault::ALL.len()]);
+        let mut acknowledged = 0;
+        while acknowledged < 40 {
+            let set = row(seed, acknowledged + 1);
+            if store.keep(1, &[Row::Evidence { index: acknowledged + 1, set: &set }]).is_err() {
+                assert!(store.keep(1, &[Row::Evidence { index: 99, set: b"later" }]).is_err(), "seed {seed}");
+                break;
+            }
+            acknowledged += 1;
+        }
+        drop(store);
+        disk.cut();
+        let store = on(&disk);
+        let found = store.evidence(1).unwrap();
+        let expected = (1..).map(|index| (index, row(seed, index)));
+        assert!(found.iter().cloned().eq(expected.take(found.len())), "seed {seed}: a row that was never written");
+        assert!(
+            (acknowledged..=acknowledged + 1).contains(&(found.len() as u64)),
+            "seed {seed}: {acknowledged} acknowledged"
+        );
+        if found.len() as u64 > acknowledged {
+            kept_whole += 1
+        } else {
+            lost += 1
+        }
+        assert_eq!(store.secrets(1).unwrap(), Some(SECRETS_1), "seed {seed}");
+        assert_eq!(store.kept_bytes(), found.iter().map(|(_, set)| set.len() as u64).sum::<u64>());
+        store.keep(1, &[Row::Evidence { index: 100, set: b"on it goes" }]).unwrap();
+    }
+    assert!(
+        kept_whole > 0 && lost > 0,
+        "the faults strike before and after the moment of the commit: {kept_whole}, {lost}"
+    );
+}
+
+/// A new key with its secrets, and the end of the old ones, are one transaction.
+#[test]
+fn secrets_and_their_generation_come_and_go_together() {
+    let second = NodeSecrets { seed: [5; 32], salt_secret: [6; 32] };
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..120 {
+        let disk = Disk::new(seed);
+        let store = on(&disk);
+        store.begin_generation(NodeKey([3; 32]), [4; 16], SECRETS_1).unwrap();
+        disk.break_after(seed % 30, Fault::ALL[seed as usize % Fault::ALL.len()]);
+        let begun = store.begin_generation(NodeKey([7; 32]), [8; 16], second).is_ok();
+        drop(store);
+        disk.cut();
+        let store = on(&disk);
+        let generations = store.generations().unwrap().len();
+        let secrets = (store.secrets(1).unwrap(), store.secrets(2).unwrap());
+        let expected = if generations == 1 { (Some(SECRETS_1), None) } else { (None, Some(second)) };
+        assert_eq!(secrets, expected, "seed {seed}");
+        assert!(!begun || generations == 2, "seed {seed}: an acknowledged key is lost");
+        seen.insert(generations);
+    }
+    assert_eq!(seen, [1, 2].into());
 }
 
 #[test]

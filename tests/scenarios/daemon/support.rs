@@ -174,11 +174,16 @@ impl Served {
 
     /// The same machine after a reboot.
     pub(super) async fn reboot(self) -> Self {
+        self.reboot_as(|_| ()).await
+    }
+
+    /// The same with another configuration.
+    pub(super) async fn reboot_as(self, change: impl FnOnce(&mut Config)) -> Self {
         let (seed, clock) = (self.seed, Arc::clone(&self.clock));
         let (_, folder) = self.stop().await;
         clock.reboot();
         let platform = Arc::new(World::new(seed, WORLD_START).node(0, 2));
-        Self::launch(folder, seed, platform, clock, |_| ()).await
+        Self::launch(folder, seed, platform, clock, change).await
     }
 
     pub(super) async fn info(&self) -> NodeInfo {
