@@ -88,7 +88,7 @@ pub fn commit_opened(
     effort: Effort,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<CheckpointDigests, CommitError> {
-    commit_shards(open_sources(files.into_iter().map(Source::held))?, Cut::of(effort), progress)
+    commit_shards(&open_sources(files.into_iter().map(Source::held))?, Cut::of(effort), progress)
 }
 
 /// `fast_root` alone, without the other digests: each byte is read once.
@@ -185,11 +185,11 @@ pub(crate) fn commit_with(
     cut: Cut,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<CheckpointDigests, CommitError> {
-    commit_shards(open_all(files)?, cut, progress)
+    commit_shards(&open_all(files)?, cut, progress)
 }
 
 fn commit_shards(
-    shards: Vec<Shard>,
+    shards: &[Shard],
     cut: Cut,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<CheckpointDigests, CommitError> {
@@ -202,7 +202,7 @@ fn commit_shards(
     let readings = shards.iter().map(Reading::of_shard).collect();
     let read = read_all(readings, cut.threads, cut.slice_bytes, &mut advance)?;
     let (files, fingerprints) = read.into_iter().map(|Read { digest, fingerprints }| (digest, fingerprints)).unzip();
-    let located = locate(&shards, fingerprints);
+    let located = locate(shards, fingerprints);
     let wanted = Wanted { fast: true, algebraic: true, fingerprints: true };
     let (fast_root, algebraic_root) = roots(&located, cut, wanted, &mut advance)?;
     shards.iter().try_for_each(|shard| shard.source.confirm())?;

@@ -28,7 +28,7 @@ pub(super) async fn sample(service: Arc<Service>, mut stop: watch::Receiver<bool
             _ = stop.wait_for(|stopped| *stopped) => return,
         }
         if let Err(error) = service.sample().await {
-            tracing::warn!(code = error.code(), %error, "counters could not be taken");
+            tracing::warn!(event = "counters-not-taken", code = error.code(), %error, "counters could not be taken");
         }
     }
 }

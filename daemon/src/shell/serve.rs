@@ -108,14 +108,15 @@ async fn run(
     notify::stopping();
     tracing::info!(event = "stopping", "stopping");
     reloading.abort();
+    if served.is_err() {
+        // Nobody told them to stop.
+        [&sampling, &watching, &pushing].map(JoinHandle::abort);
+    }
     // Each ends by itself or holds nothing that must be finished: the store is held by what they hold.
     for task in [reloading, watching, pushing] {
         let _ = task.await;
     }
     service.settle().await;
-    if served.is_err() {
-        sampling.abort();
-    }
     // The last look ends by its deadline; until then it may hold the store.
     let _ = sampling.await;
     if is_ours {

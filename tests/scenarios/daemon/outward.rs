@@ -161,8 +161,8 @@ async fn an_export_that_a_verifier_will_never_take_stops_nothing() {
     assert!(parse_export(exports.values().next().unwrap()).1.last_index() >= 2);
 }
 
-fn shard(folder: PathBuf) -> PathBuf {
-    fs::create_dir_all(&folder).unwrap();
+fn shard(folder: &Path) -> PathBuf {
+    fs::create_dir_all(folder).unwrap();
     let path = folder.join("model.safetensors");
     fs::write(&path, safetensors(&[1.0, 2.0])).unwrap();
     path
@@ -181,7 +181,7 @@ async fn a_checkpoint_in_a_watched_folder_enters_the_ledger_without_a_word_of_th
     served.start_run(&manifest).await;
     let report = StepReport { attempt: 2, step: 41 };
     let _: weighbridge_daemon_api::Acknowledged = served.client.post(paths::STEP, &report).await.unwrap();
-    let path = shard(folder.path().join("checkpoint-40"));
+    let path = shard(&folder.path().join("checkpoint-40"));
     fs::write(folder.path().join("checkpoint-40/trainer_state.json"), "{}").unwrap();
     eventually(|| async {
         let page = String::from_utf8(served.client.get_bytes(paths::METRICS).await.unwrap()).unwrap();
