@@ -345,8 +345,8 @@ impl Service {
                 "counters and declaration do not fit"
             );
         }
-        if let Some(binding) = driven.quote.clone() {
-            self.quote_later(binding)?;
+        if let Some(binding) = &driven.quote {
+            self.quote_later(binding.index)?;
         }
         Ok(driven)
     }
@@ -366,12 +366,11 @@ impl Service {
         }
     }
 
-    fn quote_later(self: &Arc<Self>, binding: Binding) -> Result<(), NodeError> {
+    fn quote_later(self: &Arc<Self>, index: u64) -> Result<(), NodeError> {
         let service = Arc::clone(self);
         let mut quotes = self.quotes.lock().map_err(|_| NodeError::Task)?;
         while quotes.try_join_next().is_some() {}
         quotes.spawn(async move {
-            let index = binding.index;
             let interval_millis = service.on_node(|node, _| Ok(node.interval_millis())).await.unwrap_or_default();
             if !service.pace.wait(interval_millis).await {
                 // The next start wants it.

@@ -65,6 +65,13 @@ pub(super) const DAEMON: &[Explanation] = &[
         "Do what doctor says beside each line.",
     ),
     row(
+        "doctor-faults",
+        "What doctor looks for.",
+        "Every interface answers, and something else stands in the way: a mode, a device, a clock, a path.",
+        NODE,
+        "Do what doctor says below each fault.",
+    ),
+    row(
         "socket",
         "The place of the daemon’s socket.",
         "Something else lies or answers there, or the folder cannot be written.",

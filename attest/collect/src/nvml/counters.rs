@@ -55,7 +55,7 @@ fn permille(percent: f64) -> Counted<u32> {
     if (0.0..=1000.0).contains(&tenths) { Ok(tenths as u32) } else { Err(Missing::Implausible) }
 }
 
-fn within<T: PartialOrd>(read: Result<T, NvmlError>, most: T) -> Counted<T> {
+fn within<T: PartialOrd + Copy>(read: Result<T, NvmlError>, most: T) -> Counted<T> {
     let value = read.map_err(|error| reason(&error))?;
     if value <= most { Ok(value) } else { Err(Missing::Implausible) }
 }
