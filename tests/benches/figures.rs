@@ -20,7 +20,7 @@ use weighbridge_appraisal::{
 };
 use weighbridge_attest::{Endorsements, built_in_anchors, canonical_slice, parse_anchor_file, pem_certificates};
 use weighbridge_attest_types::{
-    AppraisalPolicy, EvidenceKind, PoseidonDigest, ThresholdReport, TrustAnchors, UnixMillis,
+    AppraisalPolicy, Digest32, EvidenceKind, PoseidonDigest, ThresholdReport, TrustAnchors, UnixMillis,
 };
 use weighbridge_audit::{
     FlopTree, Format, Key, OperationClass, OperationPolicy, OperationRecord, TileKind, TileVerdict, TreeBuilder,
@@ -272,12 +272,13 @@ impl Captured {
 fn record(operation: u32) -> OperationRecord {
     OperationRecord {
         key: Key::new((0, 1), (0, 0, operation), (0, 0)).expect("a key"),
-        kind: TileKind::Product { class: OperationClass::FORWARD, k: SIDE_OF_PRODUCT },
+        kind: TileKind::Product { class: OperationClass::FORWARD, k: SIDE_OF_PRODUCT, bias: false },
         rows: SIDE_OF_PRODUCT,
         cols: SIDE_OF_PRODUCT,
         side: 16,
         transposed: [false; 2],
         roots: [PoseidonDigest::default(); 3],
+        form: Digest32([1; 32]),
         salt: [0; 28],
     }
 }

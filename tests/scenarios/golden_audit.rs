@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use weighbridge_attest_types::{Canonical, Digest32, Domain, Flops, PoseidonDigest, UnixMillis};
 use weighbridge_audit::{
     AuditMode, AuditPolicy, BeaconChain, ErrorModel, FlopTree, Format, Key, Node, NumericPolicy, Operand,
-    OperationClass, OperationPolicy, OperationRecord, RandomnessRule, Revealed, Risk, Seed, Stratum, Sums,
+    OperationClass, OperationPolicy, OperationRecord, RandomnessRule, Revealed, Risk, Salts, Seed, Stratum, Sums,
     TensorTolerance, TileKind, Tolerance, TraceCommitment, UnitRecord, Weight, WindowChain, window_root,
 };
 use weighbridge_commitments::{digest_elements, poseidon, salt_elements};
@@ -105,34 +105,36 @@ fn record(operation: u32, kind: TileKind) -> OperationRecord {
         side: 16,
         transposed: [true, false],
         roots: [root(1), root(2), root(3)],
+        form: digest(0x30),
         salt: SALT,
     }
 }
 
 fn product() -> OperationRecord {
-    record(70_000, TileKind::Product { class: OperationClass::WGRAD, k: 4096 })
+    record(70_000, TileKind::Product { class: OperationClass::WGRAD, k: 4096, bias: true })
 }
 
 fn operation() -> Value {
-    let row = |record: &OperationRecord, kind: u64, class: u64, k: u64| {
+    let row = |record: &OperationRecord, [kind, class, k, bias]: [u64; 4]| {
         let mut elements = record.key.elements().to_vec();
-        elements.extend([kind, class, record.rows, record.cols, k, record.side, 1, 0]);
+        elements.extend([kind, class, record.rows, record.cols, k, bias, record.side, 1, 0]);
         elements.extend(record.roots.iter().flat_map(|root| root.elements()));
+        elements.extend(digest_elements(record.form));
         elements.extend(salt_elements(&record.salt));
         let leaf = record.leaf((2, 1)).unwrap();
         let mut leaf_elements = leaf.min.elements().to_vec();
         leaf_elements.extend(record.digest().elements());
         json!({
             "attempt": 2, "step": "7000000000", "rank": 513, "micro_batch": 3, "operation": record.key.elements()[1] & 0xf_ffff,
-            "kind": kind, "class": class, "rows": record.rows, "cols": record.cols, "k": k, "side": record.side,
-            "transposed": [1, 0], "roots": record.roots, "salt": hex::encode(SALT),
+            "kind": kind, "class": class, "rows": record.rows, "cols": record.cols, "k": k, "bias": bias, "side": record.side,
+            "transposed": [1, 0], "roots": record.roots, "form": record.form, "salt": hex::encode(SALT),
             "hash": hashed(Domain::Operation, &elements, record.digest()),
             "tile": [2, 1],
             "leaf": hashed(Domain::FlopLeaf, &leaf_elements, leaf.digest),
             "flop": leaf.sums.flops(), "links": leaf.sums.links().to_string(),
         })
     };
-    json!([row(&product(), 0, 2, 4096), row(&record(70_001, TileKind::Link), 1, 0, 0)])
+    json!([row(&product(), [0, 2, 4096, 1]), row(&record(70_001, TileKind::Link), [1, 0, 0, 0])])
 }
 
 fn leaves() -> Vec<Node> {
@@ -239,6 +241,20 @@ fn window() -> Value {
     })
 }
 
+/// Salts from the secret of a run: of a unit, of an operation of it, and of a window's published root.
+fn salts() -> Value {
+    let (secret, unit, operation) = (digest(0x40), key(0, (0, 0)), key(70_000, (0, 0)));
+    let salts = Salts::new(secret.0);
+    json!({
+        "secret": secret,
+        "of": [
+            { "what": "unit", "numbers": strings(&unit.elements()), "salt": hex::encode(salts.of(unit, "unit")) },
+            { "what": "operation", "numbers": strings(&operation.elements()), "salt": hex::encode(salts.of(operation, "operation")) },
+            { "what": "window", "numbers": ["7"], "salt": hex::encode(salts.window(7)) },
+        ],
+    })
+}
+
 fn golden() -> Value {
     json!({
         "format": "weighbridge/audit-vectors/v1",
@@ -249,6 +265,7 @@ fn golden() -> Value {
         "join": join(),
         "units": unit(),
         "window": window(),
+        "salts": salts(),
     })
 }
 
@@ -285,7 +302,7 @@ fn audit_vectors_are_derived_again_by_other_code() {
 }
 
 /// Places whose values are outputs; a changed one must be noticed, or the derivation proves nothing.
-const OUTPUTS: [&str; 20] = [
+const OUTPUTS: [&str; 21] = [
     "/numeric_policy/framed",
     "/numeric_policy/digest",
     "/audit_policy/framed",
@@ -306,6 +323,7 @@ const OUTPUTS: [&str; 20] = [
     "/window/draws/0/limbs/5",
     "/window/draws/1/points/3/point",
     "/window/draws/2/hash/input/7",
+    "/salts/of/1/salt",
 ];
 
 #[test]

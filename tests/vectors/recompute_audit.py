@@ -21,8 +21,8 @@ def integers(texts):
     return [int(text) for text in texts]
 
 
-def hashed(where, row, domain, elements):
-    poseidon_input(where, row, f"weighbridge/{domain}/v1", elements)
+def hashed(where, row, domain, elements, version=1):
+    poseidon_input(where, row, f"weighbridge/{domain}/v{version}", elements)
 
 
 def section_numeric_policy(row, _):
@@ -70,11 +70,11 @@ def key(row, tile):
 def section_operations(rows, _):
     for at, row in enumerate(rows):
         elements = key(row, (0, 0))
-        elements += [row[part] for part in ("kind", "class", "rows", "cols", "k", "side")] + row["transposed"]
+        elements += [row[part] for part in ("kind", "class", "rows", "cols", "k", "bias", "side")] + row["transposed"]
         for root in row["roots"]:
             elements += digest_limbs(root)
-        elements += pack7(fixed(28)(row["salt"]))
-        hashed(f"operation {at}", row["hash"], "operation", elements)
+        elements += pack7(digest(row["form"])) + pack7(fixed(28)(row["salt"]))
+        hashed(f"operation {at}", row["hash"], "operation", elements, 2)
         leaf = key(row, row["tile"]) + digest_limbs(row["hash"]["digest"])
         hashed(f"leaf {at}", row["leaf"], "flop-leaf", leaf)
         side = row["side"]
@@ -149,6 +149,13 @@ def section_window(row, _):
     for part, most in (("distinct", "total"), ("strip_entries", "entries")):
         drawn = row[part]["drawn"]
         expect(f"{part}: distinct and below", len({d for d in drawn if 0 <= d < row[part][most]}), len(drawn))
+
+
+def section_salts(row, _):
+    for one in row["of"]:
+        numbers = listed(integers(one["numbers"]), u64)
+        framed = string("trace") + u32(32) + digest(row["secret"]) + string(one["what"]) + numbers
+        expect(f"salt of a {one['what']}", framed_sha256("weighbridge/salt/v1", framed)[:56], one["salt"])
 
 
 def main(arguments):

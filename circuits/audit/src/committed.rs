@@ -7,10 +7,13 @@
 //! - A tensor's root is its leaf in the tree of a checkpoint, under its name in the trace.
 //! - Of a product: A and B are the operands' roots, C the output's. A bias that the product adds is joined to B.
 //! - Of a link: A joins the roots of all its operands in their order, B is absent (zeros), C is one output.
-//! - A unit is one micro-batch. It starts from the SHA-256 of its graph and ends in that of its tensors' file, so that views
-//!   and names, which no record has room for, are committed too.
+//! - A record names the form of its operation: its kind, its numbers and the views of its operands, so that nothing of a
+//!   record is its maker's word (decision 0070).
+//! - A unit is one micro-batch. It starts from the SHA-256 of its graph and ends in that of its tensors' file, so that the
+//!   order of operations and what no rule covers are committed too.
 //! - What no rule covers (`opaque`) has no leaf. It is counted, and it is the job's word.
 
+pub(crate) mod derived;
 mod operations;
 mod window;
 

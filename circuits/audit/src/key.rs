@@ -112,6 +112,31 @@ impl Key {
         ]
     }
 
+    /// The key with these elements.
+    ///
+    /// # Errors
+    /// [`KeyError`] where they are no key's.
+    pub fn from_elements([unit, place, tile]: [u64; 3]) -> Result<Self, KeyError> {
+        let low = |value: u64, bits: u32| value & 1u64.checked_shl(bits).unwrap_or_default().saturating_sub(1);
+        let high = |value: u64, bits: u32| value.checked_shr(bits).unwrap_or_default();
+        let attempt = u16::try_from(high(unit, STEP_BITS));
+        let attempt = attempt.map_err(|_| KeyError { part: "attempt", value: high(unit, STEP_BITS), bits: 16 })?;
+        let part = |part, value: u64, bits| u32::try_from(value).map_err(|_| KeyError { part, value, bits });
+        let micro_batch = u16::try_from(low(high(place, OPERATION_BITS), 16)).unwrap_or(u16::MAX);
+        Self::new(
+            (attempt, low(unit, STEP_BITS)),
+            (
+                part("rank", high(place, 36), RANK_BITS)?,
+                micro_batch,
+                part("operation", low(place, OPERATION_BITS), OPERATION_BITS)?,
+            ),
+            (
+                part("tile row", high(tile, TILE_BITS), TILE_BITS)?,
+                part("tile column", low(tile, TILE_BITS), TILE_BITS)?,
+            ),
+        )
+    }
+
     /// As it is hashed and compared: three elements below 2⁵⁶.
     #[must_use]
     pub fn elements(self) -> [u64; 3] {
@@ -140,6 +165,7 @@ mod tests {
         fn elements_are_in_the_order_of_keys_and_below_two_to_the_56(a in any_key(), b in any_key()) {
             prop_assert_eq!(a.cmp(&b), a.elements().cmp(&b.elements()));
             prop_assert!(a.elements().iter().all(|element| element >> 56 == 0));
+            prop_assert_eq!(Key::from_elements(a.elements()), Ok(a));
         }
     }
 
@@ -151,5 +177,10 @@ mod tests {
         assert_eq!(Key::new((0, 0), (0, 0, 1 << 20), (0, 0)).unwrap_err().part, "operation");
         assert_eq!(Key::new((0, 0), (0, 0, 0), (1 << 28, 0)).unwrap_err().part, "tile row");
         assert_eq!(Key::new((0, 0), (0, 0, 0), (0, 1 << 28)).unwrap_err().part, "tile column");
+        for at in 0..3 {
+            let mut elements = [0; 3];
+            elements[at] = 1 << 56;
+            assert!(Key::from_elements(elements).is_err(), "element {at}");
+        }
     }
 }

@@ -15,6 +15,7 @@
     )
 )]
 
+mod answer;
 mod approx;
 pub mod boundary;
 mod committed;
@@ -28,12 +29,17 @@ mod number;
 mod plan;
 mod ranks;
 mod replay;
+mod sampling;
 mod statistics;
 pub mod trace;
 pub mod trial;
 mod update;
 mod window;
 
+pub use answer::{
+    Answer, AnswerError, AnswerFault, Judged, MAX_PRODUCERS, OPENED_PER_STRIP, OpenedEntries, OpenedOperation,
+    OpenedTensor, OpenedTile,
+};
 pub use committed::{CommittedOperation, CommittedUnit, DrawnLeaf, Salts, TraceCommitError, TraceWindow, commit_trace};
 pub use draw::{Draw, Seed};
 pub use flop_tree::{
@@ -56,6 +62,7 @@ pub use replay::{
     ReplayGrade, ReplayRefusal, Span, State, StoredTensor, TensorDifference, TensorTolerance, Tolerance,
     ToleranceError, check_bit_exact, check_within_tolerance,
 };
+pub use sampling::{Answers, AnswersError, ChainAnswers, ChainOutcome, LedgerWindow, MAX_ANSWERS_BYTES, WindowAnswers};
 pub use statistics::{
     Correctness, DrawnOperands, MAX_FAILURES, OperandCounts, Risk, Sequential, SequentialTest, StatisticsError,
     StratumOutcome, TileTotals, VectorPlace, adaptive_upper, bad_share_upper, draws_to_detect, draws_to_detect_share,

@@ -2,7 +2,7 @@
 //! nodes, or who says which ranks are where. **Spec.** PROTOCOL §3 (work is counted once); decision 0049.
 
 use thiserror::Error;
-use weighbridge_attest_types::Culprit;
+use weighbridge_attest_types::{Canonical, CodecError, Culprit, Decoder, Encoder};
 
 use crate::key::Key;
 
@@ -82,6 +82,23 @@ impl Ranks {
             attempts && one.ranks.0 <= two.ranks.1 && two.ranks.0 <= one.ranks.1
         };
         self.0.iter().any(|one| other.0.iter().any(|two| meet(one, two)))
+    }
+}
+
+impl Canonical for Ranks {
+    fn encode(&self, out: &mut Encoder) {
+        out.count(self.0.len());
+        for RankRange { attempts, ranks } in &self.0 {
+            out.put(&attempts.0).put(&attempts.1).put(&ranks.0).put(&ranks.1);
+        }
+    }
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, CodecError> {
+        let count = input.count("ranges of ranks", MAX_RANK_RANGES)?;
+        let range = |input: &mut Decoder<'_>| {
+            Ok(RankRange { attempts: (input.take()?, input.take()?), ranks: (input.take()?, input.take()?) })
+        };
+        let ranges: Result<Vec<RankRange>, CodecError> = (0..count).map(|_| range(input)).collect();
+        Self::new(ranges?).map_err(|_| CodecError::NotCanonical("ranges of ranks"))
     }
 }
 

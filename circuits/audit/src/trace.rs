@@ -5,6 +5,7 @@
 //! A parsed trace is consistent and nothing more. What it says about where a tensor comes from (`before`, `batch`) is a
 //! claim until it is compared with a checkpoint or a batch ([`crate::boundary`], [`crate::dataset`]).
 
+mod alone;
 mod build;
 mod captured;
 mod error;
@@ -25,6 +26,8 @@ use crate::boundary::header_of;
 use crate::trace::build::Tensors;
 use crate::trace::graph::{Graph, GraphUnit};
 
+pub(crate) use alone::tensors_of;
+pub use alone::{FormError, MAX_FORM_BYTES, OPERATION_FORMAT, OperationForm};
 pub use error::TraceError;
 pub use format::FloatFormat;
 pub(crate) use format::decode_index;

@@ -21,6 +21,7 @@ mod error;
 mod fast;
 mod files;
 mod merkle;
+mod opening;
 mod path;
 mod poseidon;
 mod roots;
@@ -35,7 +36,8 @@ pub use checkpoint::{
 pub use crew::Effort;
 pub use error::{CommitError, HeaderError};
 pub use files::OpenedFile;
-pub use path::{MAX_PATH, MerklePath, merkle_path, merkle_root};
+pub use opening::{TensorGrid, TensorTiles, tile_root};
+pub use path::{MAX_PATH, MerklePath, MerkleTree, merkle_path, merkle_root};
 pub use poseidon::{digest_elements, pack7, poseidon, salt_elements};
 pub use safetensors::{HeaderSummary, TensorPlace, check_header, header_length, tensor_places};
 pub use spec::commit_spec;

@@ -5,7 +5,7 @@
 //! A path is read together with the number of leaves. Together with the place it fixes at which levels there is a
 //! neighbour and on which side, so that a path carries digests alone and has one meaning.
 
-use weighbridge_attest_types::{Domain, PoseidonDigest};
+use weighbridge_attest_types::{Canonical, CodecError, Decoder, Domain, Encoder, PoseidonDigest};
 
 use crate::merkle::{TreeBuilder, join};
 
@@ -15,6 +15,50 @@ pub const MAX_PATH: usize = 56;
 /// The neighbours on the way from one leaf to the root, from below.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MerklePath(pub Vec<PoseidonDigest>);
+
+/// A list with all nodes above it, for whoever opens many of its places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MerkleTree {
+    /// Leaves first; a last node without neighbour stands in the next level as well.
+    levels: Vec<Vec<PoseidonDigest>>,
+}
+
+impl MerkleTree {
+    /// Over the leaves, in order.
+    #[must_use]
+    pub fn new(node_domain: Domain, leaves: Vec<PoseidonDigest>) -> Self {
+        let (mut level, mut levels) = (0u64, vec![leaves]);
+        while let Some(below) = levels.last().filter(|below| below.len() > 1) {
+            level = level.saturating_add(1);
+            let joined = below.chunks(2).map(|pair| match pair {
+                [left, right] => join(node_domain, level, *left, *right),
+                alone => alone.first().copied().unwrap_or_default(),
+            });
+            let joined = joined.collect();
+            levels.push(joined);
+        }
+        Self { levels }
+    }
+
+    /// The root; `None` of an empty list.
+    #[must_use]
+    pub fn root(&self) -> Option<PoseidonDigest> {
+        self.levels.last().and_then(|top| top.first()).copied()
+    }
+
+    /// The path of the leaf at `place`; `None` where there is no such leaf.
+    #[must_use]
+    pub fn path(&self, place: u64) -> Option<MerklePath> {
+        let leaves = self.levels.first()?;
+        let mut at = usize::try_from(place).ok().filter(|at| *at < leaves.len())?;
+        let mut path = Vec::new();
+        for nodes in &self.levels {
+            path.extend(nodes.get(at ^ 1));
+            at /= 2;
+        }
+        Some(MerklePath(path))
+    }
+}
 
 /// The root of a list; `None` of an empty one.
 #[must_use]
@@ -27,19 +71,7 @@ pub fn merkle_root(node_domain: Domain, leaves: impl IntoIterator<Item = Poseido
 /// The path of the leaf at `place`; `None` where there is no such leaf.
 #[must_use]
 pub fn merkle_path(node_domain: Domain, leaves: &[PoseidonDigest], place: u64) -> Option<MerklePath> {
-    let mut at = usize::try_from(place).ok().filter(|at| *at < leaves.len())?;
-    let (mut level, mut nodes, mut path) = (0u64, leaves.to_vec(), Vec::new());
-    while nodes.len() > 1 {
-        level = level.saturating_add(1);
-        path.extend(nodes.get(at ^ 1));
-        let joined = nodes.chunks(2).map(|pair| match pair {
-            [left, right] => join(node_domain, level, *left, *right),
-            alone => alone.first().copied().unwrap_or_default(),
-        });
-        nodes = joined.collect();
-        at /= 2;
-    }
-    Some(MerklePath(path))
+    MerkleTree::new(node_domain, leaves.to_vec()).path(place)
 }
 
 impl MerklePath {
@@ -69,6 +101,20 @@ impl MerklePath {
             last /= 2;
         }
         neighbours.next().is_none().then_some(digest)
+    }
+}
+
+impl Canonical for MerklePath {
+    fn encode(&self, out: &mut Encoder) {
+        out.count(self.0.len());
+        self.0.iter().for_each(|neighbour| {
+            out.put(neighbour);
+        });
+    }
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, CodecError> {
+        let count = input.count("path", MAX_PATH)?;
+        let neighbours: Result<_, CodecError> = (0..count).map(|_| input.take()).collect();
+        neighbours.map(Self)
     }
 }
 

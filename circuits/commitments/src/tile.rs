@@ -29,7 +29,7 @@ pub(crate) const TILE: u64 = 16;
 /// Version of the leaf layouts.
 pub(crate) const SCHEME: u64 = 1;
 /// Bytes of a tile of the widest element.
-const MAX_TILE_BYTES: usize = 16 * 16 * 8;
+pub(crate) const MAX_TILE_BYTES: usize = 16 * 16 * 8;
 
 /// What every leaf of a tensor says about the tensor, for whoever holds a tile and not the tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl TensorHeader {
     }
 
     /// The leaf of one tile, given by its place in the block.
-    fn leaf(
+    pub(crate) fn leaf(
         &self,
         block: Block,
         bytes: &[u8],

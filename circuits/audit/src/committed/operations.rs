@@ -1,21 +1,19 @@
 //! **Duty.** The units of a trace with their trees. **Knows** views, shapes and phases. **Does not know** windows.
-//! **Spec.** PROTOCOL §3 (work unit).
+//! **Spec.** PROTOCOL §3 (work unit); decision 0070.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use thiserror::Error;
-use weighbridge_attest_types::{Culprit, Digest32, Domain, PoseidonDigest};
-use weighbridge_commitments::{HeaderError, TensorShape, merkle_root, tensor_root};
+use weighbridge_attest_types::{Culprit, Digest32, PoseidonDigest};
+use weighbridge_commitments::{HeaderError, TensorShape, TensorTiles};
 
 use crate::committed::Salts;
-use crate::flop_tree::{FlopTree, Node, OperationRecord, RecordError, TileKind, TreeError, UnitRecord};
-use crate::gemm::OperationClass;
+use crate::committed::derived::{Derived, parts_of};
+use crate::flop_tree::{FlopTree, Node, OperationRecord, RecordError, TreeError, UnitRecord};
 use crate::key::{Key, KeyError};
-use crate::trace::{Kind, Matmul, Operand, Operation, Phase, SourceError, Trace};
+use crate::trace::{Kind, OperationForm, SourceError, Trace};
 use crate::trial::TILE_SIDE;
-
-/// Products whose phase the trace does not tell.
-const OTHER: OperationClass = OperationClass(3);
 
 /// Why a trace is not committed.
 #[derive(Debug, Error)]
@@ -97,6 +95,8 @@ pub struct CommittedUnit {
     pub(super) tree: FlopTree,
     operations: Vec<CommittedOperation>,
     uncovered: u64,
+    /// Of its trace, by place: shared by the units of one trace.
+    tensors: Arc<BTreeMap<usize, TensorTiles>>,
 }
 
 /// Commits a trace: one unit for each of its micro-batches, in order. `graph` is the SHA-256 of the graph's bytes.
@@ -104,7 +104,7 @@ pub struct CommittedUnit {
 /// # Errors
 /// [`TraceCommitError`].
 pub fn commit_trace(trace: &Trace<'_>, graph: Digest32, salts: &Salts) -> Result<Vec<CommittedUnit>, TraceCommitError> {
-    let mut roots = Roots { trace, found: BTreeMap::new() };
+    let mut hashed = Hashed { trace, found: BTreeMap::new() };
     let mut growing: BTreeMap<u16, Growing> = BTreeMap::new();
     let mut number = 0u32;
     for (place, operation) in trace.operations().iter().enumerate() {
@@ -114,7 +114,7 @@ pub fn commit_trace(trace: &Trace<'_>, graph: Digest32, salts: &Salts) -> Result
             number = number.saturating_add(1);
             continue;
         }
-        for (part, mut record) in (0u64..).zip(roots.records(trace, operation, number)?) {
+        for (part, mut record) in (0u64..).zip(hashed.records(place, number)?) {
             record.salt = salts.of(record.key, "operation");
             let refused = |source| TraceCommitError::Record { operation: operation.name.clone(), source };
             let first_leaf = unit.leaves.len();
@@ -126,7 +126,8 @@ pub fn commit_trace(trace: &Trace<'_>, graph: Digest32, salts: &Salts) -> Result
         }
     }
     let units = growing.into_values().filter(|unit| !unit.leaves.is_empty());
-    let units: Result<Vec<_>, _> = units.map(|unit| unit.finish((graph, trace.tensors_digest()), salts)).collect();
+    let (tensors, ends) = (Arc::new(hashed.found), (graph, trace.tensors_digest()));
+    let units: Result<Vec<_>, _> = units.map(|unit| unit.finish(ends, salts, Arc::clone(&tensors))).collect();
     units.and_then(|units| if units.is_empty() { Err(TraceCommitError::Nothing) } else { Ok(units) })
 }
 
@@ -155,6 +156,21 @@ impl CommittedUnit {
         self.uncovered
     }
 
+    /// Roots of the trace's tensors by place, those that a covered operation has.
+    pub(crate) fn root_of(&self, tensor: usize) -> Option<PoseidonDigest> {
+        self.tensors.get(&tensor).map(TensorTiles::root)
+    }
+
+    /// A tensor's tiles, by its place in the trace.
+    pub(crate) fn tiles_of(&self, tensor: usize) -> Option<&TensorTiles> {
+        self.tensors.get(&tensor)
+    }
+
+    /// The place of one tile's leaf, of an operation by its number.
+    pub(crate) fn leaf_of(&self, key: Key) -> Option<usize> {
+        self.tree.leaves().binary_search_by_key(&key, |leaf| leaf.min).ok()
+    }
+
     /// The operation of a leaf and the leaf's tile.
     pub(super) fn at(&self, leaf: usize) -> Option<(&CommittedOperation, (u32, u32))> {
         let after = self.operations.partition_point(|operation| operation.first_leaf <= leaf);
@@ -172,100 +188,63 @@ struct Growing {
 }
 
 impl Growing {
-    fn finish(self, (start, end): (Digest32, Digest32), salts: &Salts) -> Result<CommittedUnit, TraceCommitError> {
+    fn finish(
+        self,
+        (start, end): (Digest32, Digest32),
+        salts: &Salts,
+        tensors: Arc<BTreeMap<usize, TensorTiles>>,
+    ) -> Result<CommittedUnit, TraceCommitError> {
         let Self { leaves, operations, uncovered } = self;
         let tree = FlopTree::new(leaves)?;
         let root = tree.root();
         let key = root.min.unit();
         let (sums, trace) = (root.sums, Some(root.digest));
         let record = UnitRecord { key, sums, start, end, trace, salt: salts.of(key, "unit") };
-        Ok(CommittedUnit { record, tree, operations, uncovered })
+        Ok(CommittedUnit { record, tree, operations, uncovered, tensors })
     }
 }
 
-/// Roots of tensors, each computed once.
-struct Roots<'t> {
+/// Tensors, each hashed once.
+struct Hashed<'t> {
     trace: &'t Trace<'t>,
-    found: BTreeMap<usize, PoseidonDigest>,
+    found: BTreeMap<usize, TensorTiles>,
 }
 
-impl Roots<'_> {
-    fn of(&mut self, operand: &Operand) -> Result<PoseidonDigest, TraceCommitError> {
-        let place = operand.tensor;
-        if let Some(root) = self.found.get(&place) {
-            return Ok(*root);
+impl Hashed<'_> {
+    fn add(&mut self, place: usize) -> Result<(), TraceCommitError> {
+        if self.found.contains_key(&place) {
+            return Ok(());
         }
         let Some(tensor) = self.trace.tensor(place) else { return Err(TraceCommitError::Nothing) };
         let described = TensorShape { name: &tensor.name, dtype: tensor.dtype, shape: &tensor.shape };
         let size = tensor.element_bytes().max(1);
         let read =
             |from: u64, into: &mut [u8]| self.trace.read(place, from.checked_div(size).unwrap_or_default(), into);
-        let root = tensor_root(described, read)
+        let tiles = TensorTiles::of(described, read)
             .map_err(|source| TraceCommitError::Tensor { tensor: tensor.name.clone(), source })?
             .map_err(|source| TraceCommitError::Source { tensor: tensor.name.clone(), source })?;
-        self.found.insert(place, root);
-        Ok(root)
-    }
-
-    /// Several roots as one; one alone is itself, none is absent.
-    fn join(&mut self, operands: &[&Operand]) -> Result<PoseidonDigest, TraceCommitError> {
-        let roots: Result<Vec<_>, _> = operands.iter().map(|operand| self.of(operand)).collect();
-        Ok(merkle_root(Domain::TensorNode, roots?).unwrap_or_default())
+        self.found.insert(place, tiles);
+        Ok(())
     }
 
     /// The records of one operation of the trace, from a number on, unsalted.
-    fn records(
-        &mut self,
-        trace: &Trace<'_>,
-        operation: &Operation,
-        number: u32,
-    ) -> Result<Vec<OperationRecord>, TraceCommitError> {
+    fn records(&mut self, place: usize, number: u32) -> Result<Vec<OperationRecord>, TraceCommitError> {
+        let trace = self.trace;
+        let Some(operation) = trace.operations().get(place) else { return Err(TraceCommitError::Nothing) };
+        for (_, operand) in operation.inputs().chain(operation.outputs()) {
+            self.add(operand.tensor)?;
+        }
+        let root_of = |tensor: usize| self.found.get(&tensor).map(TensorTiles::root);
         let unit = trace.unit();
-        let key = |part: u64| {
+        let record = |part: u64| {
             let number = u32::try_from(part).ok().and_then(|part| number.checked_add(part)).unwrap_or(u32::MAX);
-            Key::new((unit.attempt, unit.step), (unit.rank, operation.micro_batch, number), (0, 0))
-                .map_err(|source| TraceCommitError::Key { operation: operation.name.clone(), source })
+            let key = Key::new((unit.attempt, unit.step), (unit.rank, operation.micro_batch, number), (0, 0))
+                .map_err(|source| TraceCommitError::Key { operation: operation.name.clone(), source })?;
+            let derived = Derived::of(operation, part, &root_of).ok_or(TraceCommitError::Nothing)?;
+            let form = OperationForm::of(trace, place, part, &root_of).ok_or(TraceCommitError::Nothing)?.digest();
+            let Derived { kind, rows, cols, transposed, roots } = derived;
+            Ok(OperationRecord { key, kind, rows, cols, side: TILE_SIDE, transposed, roots, form, salt: [0; 28] })
         };
-        let blank = |key, kind, rows, cols, transposed, roots| {
-            let (side, salt) = (TILE_SIDE, [0; 28]);
-            OperationRecord { key, kind, rows, cols, side, transposed, roots, salt }
-        };
-        if let Kind::Matmul(Matmul { phase, batch, m, n, k, .. }) = operation.kind {
-            let (Some(a), Some(b), Some(c)) = (operation.input("a"), operation.input("b"), operation.output("c"))
-            else {
-                return Err(TraceCommitError::Nothing);
-            };
-            let right: Vec<&Operand> = [Some(b), operation.input("bias")].into_iter().flatten().collect();
-            let roots = [self.of(a)?, self.join(&right)?, self.of(c)?];
-            let kind = TileKind::Product { class: class_of(phase), k };
-            let transposed = [is_transposed(a), is_transposed(b)];
-            return (0..batch).map(|part| Ok(blank(key(part)?, kind, m, n, transposed, roots))).collect();
-        }
-        let operands: Vec<&Operand> = operation.inputs().map(|(_, operand)| operand).collect();
-        let from = self.join(&operands)?;
-        let outputs: Vec<&Operand> = operation.outputs().map(|(_, operand)| operand).collect();
-        let mut records = Vec::new();
-        for (part, output) in (0u64..).zip(outputs) {
-            let cols = output.view.shape().last().copied().unwrap_or(1);
-            let rows = output.view.elements().checked_div(cols).unwrap_or_default();
-            let roots = [from, PoseidonDigest::default(), self.of(output)?];
-            records.push(blank(key(part)?, TileKind::Link, rows, cols, [false; 2], roots));
-        }
-        Ok(records)
+        (0..parts_of(operation)).map(record).collect()
     }
-}
-
-const fn class_of(phase: Phase) -> OperationClass {
-    match phase {
-        Phase::Forward => OperationClass::FORWARD,
-        Phase::Dgrad => OperationClass::DGRAD,
-        Phase::Wgrad => OperationClass::WGRAD,
-        Phase::Other => OTHER,
-    }
-}
-
-/// Whether neighbours in memory are neighbours down a column.
-fn is_transposed(operand: &Operand) -> bool {
-    let mut strides = operand.view.strides().iter().rev();
-    strides.next() > strides.next()
 }

@@ -96,7 +96,7 @@ fn each_product_of_a_batch_has_a_number_of_its_own_and_what_is_uncovered_has_no_
     let [first, _, link] = unit.operations() else { panic!("three operations") };
     assert_eq!(
         (first.record.kind, first.record.rows),
-        (TileKind::Product { class: crate::OperationClass(3), k: 5 }, 19)
+        (TileKind::Product { class: crate::OperationClass(3), k: 5, bias: true }, 19)
     );
     assert_eq!((link.record.kind, link.record.rows, link.record.cols), (TileKind::Link, 38, 33));
     // What the product computed is what the link reads: twice, so joined.

@@ -1,8 +1,8 @@
 //! **Duty.** A window's tree over the units of traces, and its draws. **Knows** units. **Does not know** how tiles are
 //! judged. **Spec.** PROTOCOL §5 (mode `committed`); CIRCUITS §5 (i), (ii).
 
-use crate::committed::operations::{CommittedUnit, TraceCommitError};
-use crate::flop_tree::{FlopTree, Node, OpeningError, TileOpening, UnitOpening, Weight};
+use crate::committed::operations::{CommittedOperation, CommittedUnit, TraceCommitError};
+use crate::flop_tree::{DrawnTile, FlopTree, Node, OpeningError, TileOpening, UnitOpening, Weight};
 use crate::key::Key;
 use crate::window::ChallengedWindow;
 
@@ -30,6 +30,16 @@ pub struct DrawnLeaf {
     pub amount: u128,
     /// Rows and columns of its entries.
     pub entries: (u64, u64),
+}
+
+/// Where a draw fell, with its openings.
+pub(crate) struct Located<'w> {
+    pub(crate) weight: Weight,
+    pub(crate) unit: usize,
+    pub(crate) operation: &'w CommittedOperation,
+    pub(crate) opening: UnitOpening,
+    pub(crate) tile: TileOpening,
+    pub(crate) drawn: DrawnTile,
 }
 
 impl TraceWindow {
@@ -64,6 +74,26 @@ impl TraceWindow {
         window: &ChallengedWindow,
         (stratum, draw): (u8, u32),
     ) -> Result<Option<DrawnLeaf>, OpeningError> {
+        let Some(located) = self.locate(window, (stratum, draw))? else { return Ok(None) };
+        let Located { weight, unit, operation, tile, drawn, .. } = located;
+        let node = operation.record.leaf(tile.tile)?;
+        Ok(Some(DrawnLeaf {
+            weight,
+            unit,
+            operation: operation.place,
+            part: operation.part,
+            key: node.min,
+            amount: node.sums.weight(weight),
+            entries: drawn.entries(),
+        }))
+    }
+
+    /// The same with all that opens it.
+    pub(crate) fn locate(
+        &self,
+        window: &ChallengedWindow,
+        (stratum, draw): (u8, u32),
+    ) -> Result<Option<Located<'_>>, OpeningError> {
         let Some((weight, point)) = window.point(stratum, draw) else { return Ok(None) };
         let at = self.tree.find(point, weight).ok_or(OpeningError::Elsewhere)?;
         let (Some(unit), Some(path)) = (self.units.get(at), self.tree.path(at)) else {
@@ -76,17 +106,8 @@ impl TraceWindow {
         else {
             return Err(OpeningError::Elsewhere);
         };
-        let opening = TileOpening { root: *unit.tree.root(), operation: operation.record.clone(), tile, path };
-        let drawn = opening.check(&unit.record, unit.record.trace, inside, weight)?;
-        let node = operation.record.leaf(tile)?;
-        Ok(Some(DrawnLeaf {
-            weight,
-            unit: at,
-            operation: operation.place,
-            part: operation.part,
-            key: node.min,
-            amount: node.sums.weight(weight),
-            entries: drawn.entries(),
-        }))
+        let tile = TileOpening { root: *unit.tree.root(), operation: operation.record.clone(), tile, path };
+        let drawn = tile.check(&unit.record, unit.record.trace, inside, weight)?;
+        Ok(Some(Located { weight, unit: at, operation, opening, tile, drawn }))
     }
 }

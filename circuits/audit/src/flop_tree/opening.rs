@@ -148,7 +148,7 @@ impl DrawnTile {
     }
 
     /// Judges the drawn tile of a product: its side is the run's, strips and tile have the leaf's shape, and the policy is
-    /// the one of its class.
+    /// the one of its class. Where the product adds a bias, each row of A ends in a 1 and each column of B in its bias.
     ///
     /// Whether their bytes are those under the record's roots is for whoever opens them.
     ///
@@ -159,13 +159,14 @@ impl DrawnTile {
         policy: &NumericPolicy,
         (a, b, c): (&Strip, &Strip, &Tile),
     ) -> Result<TileVerdict, OpeningError> {
-        let TileKind::Product { class, k } = self.operation.kind else { return Err(OpeningError::NotAProduct) };
+        let TileKind::Product { class, .. } = self.operation.kind else { return Err(OpeningError::NotAProduct) };
+        let terms = self.terms().ok_or(OpeningError::NotAProduct)?;
         let (expected, side) = (policy.side(), self.operation.side);
         if side != expected {
             return Ok(TileVerdict::Refused(TileRefusal::Side { expected, found: side }));
         }
         let found = [a.vectors(), a.k(), b.vectors(), b.k(), c.rows(), c.cols()].map(|size| size as u64);
-        if found != [self.rows, k, self.cols, k, self.rows, self.cols] {
+        if found != [self.rows, terms, self.cols, terms, self.rows, self.cols] {
             return Err(OpeningError::Shape);
         }
         Ok(match policy.of(class) {
@@ -174,11 +175,12 @@ impl DrawnTile {
         })
     }
 
-    /// K, where it is a product.
+    /// Terms of each dot product, where it is one: K, and one more with a fused bias.
     #[must_use]
-    pub const fn k(&self) -> Option<u64> {
+    pub const fn terms(&self) -> Option<u64> {
         match self.operation.kind {
-            TileKind::Product { k, .. } => Some(k),
+            TileKind::Product { k, bias: false, .. } => Some(k),
+            TileKind::Product { k, bias: true, .. } => Some(k.saturating_add(1)),
             TileKind::Link => None,
         }
     }

@@ -4,7 +4,7 @@
 //!
 //! | hash | elements |
 //! |---|---|
-//! | `Domain::Operation` | key 3 (tile 0, 0), kind (0 product, 1 link), class, rows, columns, K (0 for a link), side, A transposed, B transposed, roots of A, B and C 3 × 4, salt 4 |
+//! | `Domain::Operation` | key 3 (tile 0, 0), kind (0 product, 1 link), class, rows, columns, K (0 for a link), with a fused bias, side, A transposed, B transposed, roots of A, B and C 3 × 4, form 5, salt 4 |
 //! | `Domain::FlopLeaf` | key 3, operation 4 |
 //! | `Domain::UnitLeaf` | key 3, GFLOP, rest, links, start root 5, end root 5, trace root 4 (zeros if absent), salt 4 |
 
@@ -28,6 +28,8 @@ pub enum TileKind {
         class: OperationClass,
         /// K.
         k: u64,
+        /// Whether the product adds a bias before it rounds: one more term of each dot product, and no FLOP.
+        bias: bool,
     },
     /// A tile of a linking operation. Weight: its entries, and no FLOP.
     Link,
@@ -50,6 +52,9 @@ pub struct OperationRecord {
     pub transposed: [bool; 2],
     /// Roots of A, B and C.
     pub roots: [PoseidonDigest; 3],
+    /// Digest of what it computes, with its numbers, from which elements of which tensors (`OperationForm`): a record's
+    /// other fields follow from it, and whoever judges a tile derives them again.
+    pub form: Digest32,
     /// Hides what could be guessed.
     pub salt: [u8; 28],
 }
@@ -172,14 +177,15 @@ impl OperationRecord {
     /// What its leaves name.
     #[must_use]
     pub fn digest(&self) -> PoseidonDigest {
-        let Self { key, kind, rows, cols, side, transposed: [a, b], roots, salt } = self;
-        let (kind, class, k) = match kind {
-            TileKind::Product { class: OperationClass(class), k } => (0, u64::from(*class), *k),
-            TileKind::Link => (1, 0, 0),
+        let Self { key, kind, rows, cols, side, transposed: [a, b], roots, form, salt } = self;
+        let (kind, class, k, bias) = match kind {
+            TileKind::Product { class: OperationClass(class), k, bias } => (0, u64::from(*class), *k, u64::from(*bias)),
+            TileKind::Link => (1, 0, 0, 0),
         };
         let mut elements = key.elements().to_vec();
-        elements.extend([kind, class, *rows, *cols, k, *side, u64::from(*a), u64::from(*b)]);
+        elements.extend([kind, class, *rows, *cols, k, bias, *side, u64::from(*a), u64::from(*b)]);
         elements.extend(roots.iter().flat_map(|root| root.elements()));
+        elements.extend(digest_elements(*form));
         elements.extend(salt_elements(salt));
         poseidon(Domain::Operation, &elements)
     }

@@ -22,12 +22,13 @@ fn record(operation: u32, kind: TileKind, rows: u64, cols: u64) -> OperationReco
         side: 16,
         transposed: [false, true],
         roots: [root(1), root(2), root(3)],
+        form: Digest32([8; 32]),
         salt: [9; 28],
     }
 }
 
 fn product(operation: u32, rows: u64, k: u64, cols: u64) -> OperationRecord {
-    record(operation, TileKind::Product { class: OperationClass::FORWARD, k }, rows, cols)
+    record(operation, TileKind::Product { class: OperationClass::FORWARD, k, bias: false }, rows, cols)
 }
 
 /// `count` leaves of ascending weight: 2 · 1 · 1 · k FLOP each.
@@ -121,7 +122,9 @@ fn shapes_that_no_check_can_judge_make_no_leaf() {
     assert_eq!(refused(|r| r.side = 65), dimension("side", 65, 1, 64));
     assert_eq!(refused(|r| r.rows = 0), dimension("rows", 0, 1, 1 << 28));
     assert_eq!(refused(|r| r.cols = u64::MAX), dimension("columns", u64::MAX, 1, 1 << 28));
-    let long = |r: &mut OperationRecord| r.kind = TileKind::Product { class: OperationClass::WGRAD, k: 16_385 };
+    let long = |r: &mut OperationRecord| {
+        r.kind = TileKind::Product { class: OperationClass::WGRAD, k: 16_385, bias: false };
+    };
     assert_eq!(refused(long), dimension("K", 16_385, 1, 16_384));
     assert_eq!(refused(|r| r.key = r.key.with_tile((0, 1)).unwrap()), (RecordError::Key, RecordError::Key));
 }
@@ -129,10 +132,11 @@ fn shapes_that_no_check_can_judge_make_no_leaf() {
 #[test]
 fn everything_in_a_record_is_in_its_digest() {
     let honest = product(0, 16, 16, 16);
-    let changes: [fn(&mut OperationRecord); 12] = [
+    let changes: [fn(&mut OperationRecord); 14] = [
         |r| r.key = Key::new((1, 8), (3, 0, 0), (0, 0)).unwrap(),
-        |r| r.kind = TileKind::Product { class: OperationClass::DGRAD, k: 16 },
-        |r| r.kind = TileKind::Product { class: OperationClass::FORWARD, k: 17 },
+        |r| r.kind = TileKind::Product { class: OperationClass::DGRAD, k: 16, bias: false },
+        |r| r.kind = TileKind::Product { class: OperationClass::FORWARD, k: 17, bias: false },
+        |r| r.kind = TileKind::Product { class: OperationClass::FORWARD, k: 16, bias: true },
         |r| r.kind = TileKind::Link,
         |r| r.rows = 17,
         |r| r.cols = 17,
@@ -141,6 +145,7 @@ fn everything_in_a_record_is_in_its_digest() {
         |r| r.transposed = [false, false],
         |r| r.roots.swap(0, 1),
         |r| r.roots.swap(1, 2),
+        |r| r.form.0[31] = 0,
         |r| r.salt[27] = 0,
     ];
     for (number, change) in changes.iter().enumerate() {

@@ -126,30 +126,43 @@ impl Graph {
 
     /// Counts and names within their caps.
     pub(crate) fn bound(&self) -> Result<(), TraceError> {
-        let count = |what, found: usize, cap: usize| {
-            if found > cap { Err(TraceError::TooMany { what, found, cap }) } else { Ok(()) }
-        };
         count("operations", self.operations.len(), MAX_OPERATIONS)?;
         count("tensors", self.tensors.len(), MAX_TENSORS)?;
         name(&self.framework)?;
-        for tensor in &self.tensors {
-            for text in [Some(&tensor.name), tensor.before.as_ref(), tensor.after.as_ref(), tensor.batch.as_ref()] {
-                text.map_or(Ok(()), |text| name(text))?;
-            }
+        self.tensors.iter().try_for_each(GraphTensor::bound)?;
+        self.operations.iter().try_for_each(GraphOperation::bound)
+    }
+}
+
+fn count(what: &'static str, found: usize, cap: usize) -> Result<(), TraceError> {
+    if found > cap { Err(TraceError::TooMany { what, found, cap }) } else { Ok(()) }
+}
+
+impl GraphTensor {
+    /// Names within their cap.
+    pub(crate) fn bound(&self) -> Result<(), TraceError> {
+        let Self { name: own, dtype: _, shape: _, before, after, batch } = self;
+        [Some(own), before.as_ref(), after.as_ref(), batch.as_ref()]
+            .into_iter()
+            .flatten()
+            .try_for_each(|text| name(text))
+    }
+}
+
+impl GraphOperation {
+    /// Counts and names within their caps.
+    pub(crate) fn bound(&self) -> Result<(), TraceError> {
+        name(&self.name)?;
+        name(&self.op)?;
+        for Entries(operands) in [&self.inputs, &self.outputs] {
+            count("operands of one operation", operands.len(), MAX_OPERANDS)?;
+            operands.iter().try_for_each(|(role, operand)| name(role).and_then(|()| operand.bound()))?;
         }
-        for operation in &self.operations {
-            name(&operation.name)?;
-            name(&operation.op)?;
-            for Entries(operands) in [&operation.inputs, &operation.outputs] {
-                count("operands of one operation", operands.len(), MAX_OPERANDS)?;
-                operands.iter().try_for_each(|(role, operand)| name(role).and_then(|()| operand.bound()))?;
-            }
-            let Entries(parameters) = &operation.parameters;
-            count("parameters of one operation", parameters.len(), MAX_PARAMETERS)?;
-            for (key, value) in parameters {
-                name(key)?;
-                count("bytes of a parameter", value.len(), MAX_PARAMETER_BYTES)?;
-            }
+        let Entries(parameters) = &self.parameters;
+        count("parameters of one operation", parameters.len(), MAX_PARAMETERS)?;
+        for (key, value) in parameters {
+            name(key)?;
+            count("bytes of a parameter", value.len(), MAX_PARAMETER_BYTES)?;
         }
         Ok(())
     }

@@ -52,6 +52,18 @@ impl Cut {
     /// # Errors
     /// [`SourceError`], also for a tile of another trace.
     pub fn of(trace: &Trace<'_>, tile: &Tile) -> Result<Self, SourceError> {
+        Self::read(trace, tile, GAP_BYTES)
+    }
+
+    /// The same, and not one element is read that the tile does not need: others may not be there.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    pub(crate) fn exactly(trace: &Trace<'_>, tile: &Tile) -> Result<Self, SourceError> {
+        Self::read(trace, tile, 0)
+    }
+
+    fn read(trace: &Trace<'_>, tile: &Tile, gap: u64) -> Result<Self, SourceError> {
         let absent = || SourceError { offset: 0, length: 0, why: "the trace has no such tile".to_owned() };
         let operation = trace.operations().get(tile.operation).ok_or_else(absent)?;
         let Kind::Matmul(matmul) = operation.kind else { return Err(absent()) };
@@ -61,14 +73,14 @@ impl Cut {
         let strip = |operand: &Operand, strip| {
             let (across, k) = (tile.extent(strip), tile.k);
             let place = |entry| tile.operand_entry(operation, strip, entry).map(|(_, place)| place);
-            let reader = Reader { trace, tensor: operand.tensor };
+            let reader = Reader { trace, tensor: operand.tensor, gap };
             reader.block((across, k), (0..across).flat_map(|across| (0..k).map(move |k| (across, k))).map(place))
         };
         let (mut rows, mut cols) = (strip(a, Strip::A)?, strip(b, Strip::B)?);
         if let Some(bias) = bias {
             let first = tile.col.saturating_mul(TILE_SIDE);
             let places = (0..tile.cols).map(|col| bias.view.at(&[first.saturating_add(col)]));
-            let bias = Reader { trace, tensor: bias.tensor }.block((tile.cols, 1), places)?;
+            let bias = Reader { trace, tensor: bias.tensor, gap }.block((tile.cols, 1), places)?;
             let one = one(rows.dtype).ok_or_else(absent)?;
             rows.append(&[one.as_slice()]);
             cols.append(&bias.bytes.chunks(one.len()).collect::<Vec<_>>());
@@ -76,7 +88,7 @@ impl Cut {
         let origin = (tile.row.saturating_mul(TILE_SIDE), tile.col.saturating_mul(TILE_SIDE));
         let places = (0..tile.rows).flat_map(|row| (0..tile.cols).map(move |col| (row, col)));
         let place = |(row, col): (u64, u64)| tile.place(c, origin.0.saturating_add(row), origin.1.saturating_add(col));
-        let result = Reader { trace, tensor: c.tensor }.block((tile.rows, tile.cols), places.map(place))?;
+        let result = Reader { trace, tensor: c.tensor, gap }.block((tile.rows, tile.cols), places.map(place))?;
         let tensors = [Some(a), Some(b), Some(c), bias].into_iter().flatten().map(|operand| operand.tensor).collect();
         let (format, accumulator) = (matmul.format, matmul.accumulator);
         Ok(Self { a: rows, b: cols, c: result, format, accumulator, tensors })
@@ -119,6 +131,8 @@ const READ_BYTES: u64 = 1 << 20;
 struct Reader<'t> {
     trace: &'t Trace<'t>,
     tensor: usize,
+    /// Bytes that may lie between two elements that are read together.
+    gap: u64,
 }
 
 impl Reader<'_> {
@@ -132,7 +146,8 @@ impl Reader<'_> {
         // In the order of memory: a strip across the rows of its tensor has its neighbours across, not along k.
         wanted.sort_unstable();
         let mut bytes = vec![0; wanted.len().saturating_mul(size)];
-        let near = GAP_BYTES.checked_div(tensor.element_bytes()).unwrap_or_default();
+        // The next element is always near enough.
+        let near = self.gap.checked_div(tensor.element_bytes()).unwrap_or_default().max(1);
         let mut rest = wanted.as_slice();
         while let Some(&(first, _)) = rest.first() {
             let most = first.saturating_add(READ_BYTES.checked_div(tensor.element_bytes()).unwrap_or_default());

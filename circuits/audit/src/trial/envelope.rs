@@ -37,7 +37,7 @@ fn judge(cut: &Cut) -> Result<gemm::TileVerdict, String> {
     Ok(check_tile(&a, &b, &c, &policy))
 }
 
-fn format_of(block: &Block) -> Result<Format, String> {
+pub(crate) fn format_of(block: &Block) -> Result<Format, String> {
     match block.dtype {
         "BF16" => Ok(Format::Bf16),
         "F32" => Ok(Format::F32),
@@ -45,7 +45,7 @@ fn format_of(block: &Block) -> Result<Format, String> {
     }
 }
 
-fn strip(block: &Block) -> Result<gemm::Strip, String> {
+pub(crate) fn strip(block: &Block) -> Result<gemm::Strip, String> {
     let shape = (size(block.rows), size(block.cols));
     gemm::Strip::new(format_of(block)?, shape.0, shape.1, block.bytes.clone()).map_err(|error| error.to_string())
 }

@@ -126,7 +126,7 @@ impl Tile {
     }
 
     /// The operand of a strip, and the place in its tensor of entry (`across`, `k`) of the strip.
-    pub(super) fn operand_entry<'o>(
+    pub(crate) fn operand_entry<'o>(
         &self,
         operation: &'o Operation,
         strip: Strip,

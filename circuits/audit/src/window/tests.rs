@@ -63,9 +63,10 @@ impl Work {
                 side: 16,
                 transposed: [false; 2],
                 roots: [PoseidonDigest::default(); 3],
+                form: Digest32([4; 32]),
                 salt: [0; 28],
             };
-            let product = |k| TileKind::Product { class: OperationClass::FORWARD, k };
+            let product = |k| TileKind::Product { class: OperationClass::FORWARD, k, bias: false };
             let records = vec![record(0, product(8 + step)), record(1, TileKind::Link), record(2, product(3))];
             let leaves =
                 records.iter().flat_map(|record| record.leaves().unwrap().map(Result::unwrap).collect::<Vec<_>>());
@@ -134,7 +135,7 @@ fn committed_units_are_drawn_opened_and_counted() {
             let inside = opening.check(window.drawn_from(), point, weight).unwrap();
             let tile = work.open_tile(place, inside, weight);
             let drawn = tile.check(&opening.unit, opening.unit.trace, inside, weight).unwrap();
-            assert_eq!(drawn.k().is_some(), weight == Weight::Flop);
+            assert_eq!(drawn.terms().is_some(), weight == Weight::Flop);
             assert!(drawn.entries().0 <= 16 && drawn.tile().1 < 3 && drawn.operation().rows == 20);
             responses.push(response(stratum, draw, 2_012_000, Outcome::Passed));
         }
@@ -499,7 +500,7 @@ fn a_drawn_tile_is_judged_in_its_own_shape_and_class() {
     let inside = opening.check(window.drawn_from(), point, weight).unwrap();
     let tile = work.open_tile(place, inside, weight);
     let drawn = tile.check(&opening.unit, opening.unit.trace, inside, weight).unwrap();
-    let ((rows, cols), k) = (drawn.entries(), drawn.k().unwrap());
+    let ((rows, cols), k) = (drawn.entries(), drawn.terms().unwrap());
     let [rows, cols, k] = [rows, cols, k].map(|size| usize::try_from(size).unwrap());
     let zeros = |rows: usize, k: usize| Strip::new(Format::Bf16, rows, k, vec![0; 2 * rows * k]).unwrap();
     let output = |rows: usize, cols: usize| Tile::new(Format::Bf16, rows, cols, vec![0; 2 * rows * cols]).unwrap();
