@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use weighbridge_attest_types::{Culprit, NodeKey, RunManifest};
 use weighbridge_daemon_api::{
     ChallengeRequest, CheckpointRequest, EndRequest, GapReport, NodeState, Problem, ReceiptRequest, RunStartRequest,
-    StepReport, WorkUnitReport, paths,
+    StepReport, WindowReport, WorkUnitReport, paths,
 };
 
 /// One request.
@@ -25,6 +25,8 @@ pub enum Action {
     Gap(GapReport),
     /// A checkpoint was written.
     Checkpoint(CheckpointRequest),
+    /// A window of an audit was closed.
+    Window(WindowReport),
     /// Seal and quote the last interval.
     End,
     /// Keep the receipt or the timestamp over the last head.
@@ -46,7 +48,7 @@ impl Action {
         let wanted = match path {
             paths::NODE | paths::EXPORT | paths::WITNESS | paths::METRICS => "GET",
             paths::CHALLENGE | paths::RUN_START | paths::STEP | paths::WORK_UNIT | paths::GAP => "POST",
-            paths::CHECKPOINT | paths::END | paths::RECEIPT => "POST",
+            paths::CHECKPOINT | paths::WINDOW | paths::END | paths::RECEIPT => "POST",
             _ if is_other_version(path) => return Err(other_version(path)),
             _ => return Err(no_such_path(path)),
         };
@@ -64,6 +66,7 @@ impl Action {
             paths::STEP => message(body).map(Self::Step),
             paths::WORK_UNIT => message(body).map(Self::WorkUnit),
             paths::CHECKPOINT => message(body).map(Self::Checkpoint),
+            paths::WINDOW => message(body).map(Self::Window),
             paths::END => message(body).map(|EndRequest {}| Self::End),
             paths::RECEIPT => message(body).map(Self::Receipt),
             _ => Err(no_such_path(path)),
@@ -81,6 +84,7 @@ impl Action {
             Self::WorkUnit(_) => "work unit",
             Self::Gap(_) => "gap",
             Self::Checkpoint(_) => "checkpoint",
+            Self::Window(_) => "window",
             Self::End => "end",
             Self::Receipt(_) => "receipt",
             Self::Export(_) => "export",
@@ -95,7 +99,7 @@ impl Action {
         match self {
             Self::Describe | Self::Export(_) | Self::Witness(_) | Self::Metrics => true,
             Self::Challenge(_) | Self::StartRun(_) => matches!(state, NodeState::Waiting | NodeState::Running),
-            Self::Step(_) | Self::WorkUnit(_) | Self::Gap(_) | Self::Checkpoint(_) => {
+            Self::Step(_) | Self::WorkUnit(_) | Self::Gap(_) | Self::Checkpoint(_) | Self::Window(_) => {
                 matches!(state, NodeState::Running)
             }
             Self::End => matches!(state, NodeState::Running | NodeState::Ended),

@@ -11,7 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use weighbridge_attest_types::{
     CheckpointCommitment, Device, DeviceMillis, DeviceTime, Flops, IntervalPublic, MAX_INTERVAL_MILLIS, MAX_READING,
-    MIN_INTERVAL_MILLIS, PRESENT_DECLARED, Presence, QuotedHead, Reading, UnixMillis,
+    MIN_INTERVAL_MILLIS, PRESENT_DECLARED, Presence, QuotedHead, Reading, UnixMillis, WindowCommitment,
 };
 
 pub use error::IntervalError;
@@ -26,6 +26,8 @@ pub const SILENCE_MILLIS: u64 = 5_000;
 const MAX_RANKS: usize = 1_024;
 /// Checkpoints that one interval's public facts can carry.
 const MAX_CHECKPOINTS: usize = 1_024;
+/// Windows that one interval's public facts can carry.
+const MAX_WINDOWS: usize = 1_024;
 
 /// One reading of all clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,9 @@ pub struct IntervalRules {
     pub attest_every: u64,
     /// Accelerators, ascending.
     pub devices: Vec<Device>,
+    /// Whether the manifest announces an audit.
+    #[serde(default)]
+    pub audited: bool,
 }
 
 /// Orders work units.
@@ -92,6 +97,8 @@ pub enum Event {
     },
     /// A checkpoint was hashed.
     Checkpoint(CheckpointCommitment),
+    /// A window of an audit was committed.
+    Window(WindowCommitment),
     /// Somebody waits for a fresh head and will quote it.
     SealNow,
     /// The run is over.
@@ -121,6 +128,9 @@ pub struct Intervals {
     /// Last loss of each rank that was told of.
     #[serde(default)]
     last_losses: BTreeMap<u32, (u16, u64)>,
+    /// Last acknowledged window of this chain.
+    #[serde(default)]
+    last_window: Option<WindowCommitment>,
     /// Quotes that no interval has named yet.
     unnamed: VecDeque<QuotedHead>,
     last_quoted: u64,
@@ -142,6 +152,8 @@ struct OpenInterval {
     active: bool,
     gap_millis: u64,
     checkpoints: Vec<CheckpointCommitment>,
+    #[serde(default)]
+    windows: Vec<WindowCommitment>,
 }
 
 impl Intervals {
@@ -159,6 +171,7 @@ impl Intervals {
             last_units: BTreeMap::new(),
             last_step: None,
             last_losses: BTreeMap::new(),
+            last_window: None,
             unnamed: VecDeque::new(),
             last_quoted: 0,
             quote_wanted: false,
@@ -198,6 +211,7 @@ impl Intervals {
             Event::WorkUnit { key, flop } => self.work_unit(key, flop, effects),
             Event::ReportsLost { key } => self.reports_lost(key, effects),
             Event::Checkpoint(commitment) => self.checkpoint(commitment, effects),
+            Event::Window(commitment) => self.window(commitment, effects),
             Event::SealNow => self.seal_for_quote(now, false, effects),
             Event::End => self.seal_for_quote(now, true, effects),
             Event::Quoted(_) | Event::QuoteFailed => Ok(()),
@@ -369,6 +383,35 @@ impl Intervals {
         Ok(())
     }
 
+    /// Windows come in their order, each with one root. The last one may be repeated: callers retry. Its head is quoted, so
+    /// that nobody waits long for a challenge.
+    fn window(&mut self, found: WindowCommitment, effects: &mut EffectSink) -> Result<(), IntervalError> {
+        if !self.rules.audited {
+            return Err(IntervalError::NotAudited);
+        }
+        let expected = match self.last_window {
+            Some(last) if last == found => {
+                effects.push(Effect::Acknowledge { counted: false });
+                return Ok(());
+            }
+            Some(last) if last.index == found.index => return Err(IntervalError::WindowConflict(found.index)),
+            Some(last) => last.index.saturating_add(1),
+            None => 0,
+        };
+        if found.index != expected {
+            return Err(IntervalError::WindowOrder { expected, found: found.index });
+        }
+        if self.open.windows.len() >= MAX_WINDOWS {
+            return Err(IntervalError::TooManyWindows);
+        }
+        self.open.windows.push(found);
+        self.last_window = Some(found);
+        self.quote_wanted = true;
+        effects.push(Effect::Keep);
+        effects.push(Effect::Acknowledge { counted: true });
+        Ok(())
+    }
+
     fn seal_for_quote(&mut self, now: Now, last: bool, effects: &mut EffectSink) -> Result<(), IntervalError> {
         if let wait_millis @ 1.. = MIN_INTERVAL_MILLIS.saturating_sub(self.elapsed(now)?) {
             return Err(IntervalError::TooEarly { wait_millis });
@@ -396,6 +439,7 @@ impl Intervals {
             presence,
             devices,
             checkpoints: open.checkpoints,
+            windows: open.windows,
             quoted: self.unnamed.pop_front(),
         };
         self.index = self.index.checked_add(1).ok_or(IntervalError::Broken("index"))?;

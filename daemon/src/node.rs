@@ -256,6 +256,7 @@ impl Node {
             interval_millis: manifest.interval_millis,
             attest_every: self.limits.attest_every,
             devices,
+            audited: manifest.audit().is_some(),
         };
         let intervals = Intervals::begin(rules, now);
         self.keep(&[Row::Run { manifest, start: &start }, Row::Intervals(&intervals)])?;

@@ -12,7 +12,8 @@ use weighbridge_attest_types::{
     Binding, BindingStage, Canonical, ChainStart, Challenge, CheckpointCommitment, CheckpointRoots, Device,
     DeviceEvidence, DeviceMillis, DeviceTime, Digest32, Domain, Encoder, EvidenceKind, FileDigest, IntervalPublic,
     NodeKey, PoseidonDigest, Presence, QuotedHead, Reading, RosterDevice, RosterRow, RunManifest, UnixMillis,
-    device_evidence_digest, device_set_digest, entry_signing_bytes, timestamp_imprint, timestamp_query,
+    WindowCommitment, device_evidence_digest, device_set_digest, entry_signing_bytes, timestamp_imprint,
+    timestamp_query,
 };
 use weighbridge_commitments::{commit_spec, digest_elements, pack7, poseidon, salt_elements};
 use weighbridge_ledger::{head_0, meter_commitment, next_head, reading_salt};
@@ -86,8 +87,9 @@ fn domains() -> Value {
     use Domain::{
         AuditPolicy, Batch, BatchItem, BatchLog, BatchLogNode, BatchNode, DataNode, DataOrder, DataRecord, DataSet,
         Device, DeviceSet, Draw, Entry, Evidence, FastRoot, FlopLeaf, FlopNode, Genesis, GpuNonce, GpuNonceKey, Head,
-        Head0, Meter, NumericPolicy, Operation, Public, ReportData, ReportDataKey, Salt, Seed, Spec, TensorLeaf,
-        TensorNode, TileLeaf, TileNode, TimeNonce, TimeReceipt, TimeStamp, Tolerance, Traces, Trial, UnitLeaf, Window,
+        Head0, Meter, NumericPolicy, Operation, OperationForm, Public, ReportData, ReportDataKey, Salt, Seed, Spec,
+        TensorLeaf, TensorNode, TileLeaf, TileNode, TimeNonce, TimeReceipt, TimeStamp, Tolerance, Traces, Trial,
+        UnitLeaf, Window,
     };
     let all = [
         Genesis,
@@ -129,6 +131,7 @@ fn domains() -> Value {
         AuditPolicy,
         Tolerance,
         Operation,
+        OperationForm,
         FlopLeaf,
         UnitLeaf,
         FlopNode,
@@ -208,6 +211,7 @@ fn public() -> IntervalPublic {
             algebraic_root: poseidon_digest(7),
             files: vec![FileDigest { name: "model.safetensors".to_owned(), bytes: 4_096, sha256: digest(0x71) }],
         }],
+        windows: vec![WindowCommitment { index: 3, root: poseidon_digest(9) }],
         quoted: Some(QuotedHead { index: 11, evidence: digest(0x81) }),
     }
 }

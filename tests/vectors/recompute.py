@@ -161,6 +161,10 @@ def quoted(value):
     return u64(value["index"]) + digest(value["evidence"])
 
 
+def window(value):
+    return u64(value["index"]) + digest(value["root"])
+
+
 def public(value):
     return (
         u64(value["index"])
@@ -172,6 +176,7 @@ def public(value):
         + u8(value["presence"])
         + listed(value["devices"], device_time)
         + listed(value["checkpoints"], checkpoint)
+        + listed(value["windows"], window)
         + option(value["quoted"], quoted)
     )
 
@@ -220,7 +225,7 @@ def section_framing(rows, _):
 
 def section_domains(rows, _):
     names = [row["domain"] for row in rows]
-    expect("domains: each once", len(set(names)), 44)
+    expect("domains: each once", len(set(names)), 45)
     for row in rows:
         expect(f"domain {row['domain']}", str(domain_element(row["domain"])), row["element"])
 
@@ -261,7 +266,7 @@ def section_manifest(row, _):
 def section_public(row, _):
     framed = public(row["value"])
     expect("public", framed.hex(), row["framed"])
-    expect("public digest", framed_sha256("weighbridge/public/v1", framed), row["digest"])
+    expect("public digest", framed_sha256("weighbridge/public/v2", framed), row["digest"])
 
 
 def section_salt(row, golden):

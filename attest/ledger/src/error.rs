@@ -157,6 +157,16 @@ pub enum LedgerError {
         /// The head cited now.
         quoted: u64,
     },
+    /// A window of an audit out of its place: twice, or with one left out before it.
+    #[error("interval {index} commits to window {found}; window {expected} is the next of this chain")]
+    WindowOrder {
+        /// Interval.
+        index: u64,
+        /// The next one.
+        expected: u64,
+        /// The one that is there.
+        found: u64,
+    },
     /// A signature does not hold.
     #[error("the signature of interval {index} does not hold under the chain's node key")]
     BadSignature {

@@ -5,7 +5,7 @@ use weighbridge_attest_types::{
     Canonical as _, ChainStart, CheckpointCommitment, CodecError, Culprit, Device, DeviceMillis, DeviceTime, Digest32,
     EvidenceKind, FileDigest, IntervalPublic, LedgerEntry, MAX_INTERVAL_MILLIS, MAX_LEDGER_ENTRIES, NodeKey,
     NodeLedger, PoseidonDigest, Presence, QuotedHead, Reading, RosterDevice, RosterRow, Signature64, UnixMillis,
-    device_set_digest, entry_signing_bytes,
+    WindowCommitment, device_set_digest, entry_signing_bytes,
 };
 
 use crate::tip::Tip;
@@ -71,6 +71,7 @@ fn public(index: u64) -> IntervalPublic {
         presence: Presence::from_bits(1).unwrap(),
         devices: vec![time(1, 50_000), time(2, 40_000)],
         checkpoints: Vec::new(),
+        windows: Vec::new(),
         quoted: (index > 1).then(|| QuotedHead { index: index - 1, evidence: Digest32([3; 32]) }),
     }
 }
@@ -275,6 +276,33 @@ fn quotes_are_cited_after_they_exist_and_in_order() {
     facts[0].quoted = cite(0);
     facts[2].quoted = None;
     checked(&signed(1, start(1), facts));
+}
+
+/// Puts windows into four intervals, by their indices.
+fn placed(places: [&'static [u64]; 4]) -> impl Fn(&mut Vec<IntervalPublic>) {
+    move |facts| {
+        for (fact, windows) in facts.iter_mut().zip(places) {
+            let window = |index: &u64| WindowCommitment { index: *index, root: meter(index + 1) };
+            fact.windows = windows.iter().map(window).collect();
+        }
+    }
+}
+
+#[test]
+fn windows_have_one_place_and_none_is_left_out() {
+    let mut facts = four();
+    placed([&[], &[0, 1], &[], &[2]])(&mut facts);
+    let honest = checked(&signed(1, start(1), facts));
+    let order = |index, expected, found| LedgerError::WindowOrder { index, expected, found };
+    assert_eq!(refused_by_both(placed([&[1], &[], &[], &[]])), order(1, 0, 1));
+    assert_eq!(refused_by_both(placed([&[0], &[], &[0], &[]])), order(3, 1, 0));
+    assert_eq!(refused_by_both(placed([&[0, 0], &[], &[], &[]])), order(1, 1, 0));
+    assert_eq!(refused_by_both(placed([&[0], &[2], &[], &[]])), order(2, 1, 2));
+    // A root is in the head: another one is another chain.
+    let mut changed = honest.entries().to_vec();
+    changed[1].public.windows[0].root = meter(9);
+    let forged = NodeLedger { start: start(1), entries: changed };
+    assert_eq!(CheckedLedger::check(&forged), Err(LedgerError::BadSignature { index: 2 }));
 }
 
 #[test]

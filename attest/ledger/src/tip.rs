@@ -3,7 +3,7 @@
 
 use weighbridge_attest_types::{
     ChainStart, Device, DeviceTime, IntervalPublic, MAX_INTERVAL_MILLIS, MAX_LEDGER_ENTRIES, PoseidonDigest,
-    QuotedHead, UnixMillis,
+    QuotedHead, UnixMillis, WindowCommitment,
 };
 
 use crate::{LedgerError, head_0, next_head};
@@ -17,6 +17,8 @@ pub(crate) struct Tip {
     pub(crate) head: PoseidonDigest,
     last: Option<Last>,
     quoted: Option<u64>,
+    /// Index of the next window.
+    window: u64,
 }
 
 /// What the next interval is compared with.
@@ -30,7 +32,7 @@ struct Last {
 
 impl Tip {
     pub(crate) fn start(start: &ChainStart) -> Self {
-        Self { index: 0, head: head_0(start), last: None, quoted: None }
+        Self { index: 0, head: head_0(start), last: None, quoted: None, window: 0 }
     }
 
     /// The tip after one more interval, if it may follow.
@@ -58,6 +60,7 @@ impl Tip {
             presence: _,
             devices,
             checkpoints: _,
+            windows,
             quoted,
         } = public;
         let index = *index;
@@ -68,12 +71,14 @@ impl Tip {
         self.check_devices(index, devices)?;
         check_times(index, millis, devices)?;
         self.check_quoted(index, quoted.as_ref())?;
+        let window = self.check_windows(index, windows)?;
         let devices = devices.iter().map(|time| time.device).collect();
         Ok(Self {
             index,
             head: self.head,
             last: Some(Last { boot_id: *boot_id, end_wall: *end_wall, end_mono: *end_mono, devices }),
             quoted: quoted.map(|quoted| quoted.index).or(self.quoted),
+            window,
         })
     }
 
@@ -130,6 +135,19 @@ impl Tip {
             Some(last) if !found.eq(&last.devices) => Err(LedgerError::DevicesChanged { index }),
             _ => Ok(()),
         }
+    }
+
+    /// Every window has one root and one place: an index that comes again would be drawn from twice, and one that is missing
+    /// not at all. Returns the next index.
+    fn check_windows(&self, index: u64, windows: &[WindowCommitment]) -> Result<u64, LedgerError> {
+        let mut expected = self.window;
+        for WindowCommitment { index: found, root: _ } in windows {
+            if *found != expected {
+                return Err(LedgerError::WindowOrder { index, expected, found: *found });
+            }
+            expected = expected.saturating_add(1);
+        }
+        Ok(expected)
     }
 
     /// Quotes are cited after they exist, in the order of the heads they cover.

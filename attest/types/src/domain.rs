@@ -93,6 +93,8 @@ pub enum Domain {
     Tolerance,
     /// One operation of a work unit, as the leaves of its tiles name it.
     Operation,
+    /// What an operation computes, from which elements of which tensors.
+    OperationForm,
     /// A leaf of the FLOP tree: one tile.
     FlopLeaf,
     /// A leaf of the FLOP tree over work units: one unit.
@@ -113,7 +115,7 @@ impl Domain {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Genesis => "weighbridge/genesis/v1",
-            Self::Public => "weighbridge/public/v1",
+            Self::Public => "weighbridge/public/v2",
             Self::Meter => "weighbridge/meter/v1",
             Self::Head0 => "weighbridge/head0/v1",
             Self::Head => "weighbridge/head/v1",
@@ -156,7 +158,8 @@ impl Domain {
             Self::NumericPolicy => "weighbridge/numeric-policy/v1",
             Self::AuditPolicy => "weighbridge/audit-policy/v1",
             Self::Tolerance => "weighbridge/tolerance/v1",
-            Self::Operation => "weighbridge/operation/v1",
+            Self::Operation => "weighbridge/operation/v2",
+            Self::OperationForm => "weighbridge/operation-form/v1",
             Self::FlopLeaf => "weighbridge/flop-leaf/v1",
             Self::UnitLeaf => "weighbridge/unit-leaf/v1",
             Self::FlopNode => "weighbridge/flop-node/v1",

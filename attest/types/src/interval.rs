@@ -13,6 +13,8 @@ pub const MAX_INTERVAL_MILLIS: u64 = 600_000;
 const MAX_DEVICES: usize = 64;
 const MAX_CHECKPOINTS: usize = 1_024;
 const MAX_FILES: usize = 8_192;
+/// Windows that one interval can hold: one for each of the most ranks of a node.
+const MAX_WINDOWS: usize = 1_024;
 
 /// How one device spent an interval. The four add up to the interval's length on the monotonic clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +57,17 @@ pub struct CheckpointCommitment {
     pub files: Vec<FileDigest>,
 }
 
+/// A window of an audit: work whose tree was fixed before anything could be drawn from it. The root is the job's word; that
+/// it was given by then is the ledger's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowCommitment {
+    /// Position among the windows of this chain, from 0.
+    pub index: u64,
+    /// Salted root of its tree.
+    pub root: PoseidonDigest,
+}
+
 /// The evidence that quoted the previous head: a dropped quote shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuotedHead {
@@ -85,6 +98,8 @@ pub struct IntervalPublic {
     pub devices: Vec<DeviceTime>,
     /// Checkpoints that appeared.
     pub checkpoints: Vec<CheckpointCommitment>,
+    /// Windows that were committed, ascending without a hole along the chain.
+    pub windows: Vec<WindowCommitment>,
     /// The quote over an earlier head, in the first interval after it was made.
     pub quoted: Option<QuotedHead>,
 }
@@ -92,6 +107,7 @@ pub struct IntervalPublic {
 framed!(DeviceTime { device, run, other, idle, gap });
 framed!(FileDigest { name, bytes, sha256 });
 framed!(CheckpointCommitment { attempt, step, fast_root, algebraic_root, files[MAX_FILES] });
+framed!(WindowCommitment { index, root });
 framed!(QuotedHead { index, evidence });
 framed!(IntervalPublic {
     index,
@@ -103,6 +119,7 @@ framed!(IntervalPublic {
     presence,
     devices[MAX_DEVICES],
     checkpoints[MAX_CHECKPOINTS],
+    windows[MAX_WINDOWS],
     quoted,
 });
 

@@ -62,6 +62,7 @@ pub use evidence::{DeviceEvidence, EvidenceEnvelope, EvidenceKind, EvidenceSet};
 pub use identity::{Device, NodeKey, device_set_digest};
 pub use interval::{
     CheckpointCommitment, DeviceTime, FileDigest, IntervalPublic, MAX_INTERVAL_MILLIS, MIN_INTERVAL_MILLIS, QuotedHead,
+    WindowCommitment,
 };
 pub use nvidia::{
     AppliedRim, FirmwareVersion, GpuFacts, MeasurementDifference, MissingRim, NvidiaClaims, NvidiaMode, NvidiaPart,
@@ -76,11 +77,12 @@ pub use profile::{
 pub use report::{
     AttemptLine, BracketLine, ChainLine, CheckpointLine, ClockLine, CoverageLine, DeclaredLine, DeclaredVerdict,
     DeviceLine, EstimateLine, FleetLine, ForecastLine, GapLine, NodeLine, PeriodLine, ProfileLine, ProfileOrigin,
-    RelativeLine, Sentence, StatementLine, ThresholdReport, TotalLine, Trigger, Verdict, WorkLine,
+    RelativeLine, SamplingEntriesLine, SamplingLine, SamplingOperandsLine, SamplingStratumLine, Sentence,
+    StatementLine, ThresholdReport, TotalLine, Trigger, Verdict, WorkLine,
 };
 pub use snp::{SnpClaims, SnpGuestPolicy, SnpProduct, SnpRules, SnpSigner, SnpTcb, SnpTcbRules, SnpTcbs, Vmpl};
 pub use tdx::{TdAttributes, TdxBody, TdxClaims, TdxExtension, TdxModule, TdxPlatform, TdxRules, TdxServiceTd, TdxTcb};
-pub use training::{CheckpointRoots, ManifestError, RosterDevice, RosterRow, RunManifest, SpecCommitment};
+pub use training::{CheckpointRoots, ManifestError, NO_AUDIT, RosterDevice, RosterRow, RunManifest, SpecCommitment};
 pub use two_figures::{TwoFigures, exact_words, two_figures};
 pub use units::{DeviceMillis, FLOP_PER_GFLOP, Flops, Gflop, UnitError, UnixMillis};
 pub use utc::{Instant, format_instant, parse_instant};

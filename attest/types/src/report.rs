@@ -2,6 +2,7 @@
 //! **Does not know** how any of it was derived (`weighbridge-appraisal`). **Spec.** COMPUTE §7–10.
 
 mod law;
+mod sampling;
 mod sentence;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use law::{
     ClockLine, DeclaredVerdict, EstimateLine, ForecastLine, ProfileLine, ProfileOrigin, RelativeLine, Trigger, WorkLine,
 };
+pub use sampling::{SamplingEntriesLine, SamplingLine, SamplingOperandsLine, SamplingStratumLine};
 pub use sentence::Sentence;
 
 use crate::{Declarations, Device, Digest32, Flops, Grade, NodeKey, PoseidonDigest, UnixMillis};
@@ -323,6 +325,8 @@ pub struct ThresholdReport {
     pub declared: Vec<DeclaredLine>,
     /// Audit sentence.
     pub audit: Sentence,
+    /// Sampling table, of an audited run.
+    pub sampling: Option<SamplingLine>,
     /// Nodes.
     pub nodes: Vec<NodeLine>,
     /// Coverage.

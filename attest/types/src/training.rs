@@ -8,6 +8,8 @@ use crate::{
     Device, Digest32, Domain, EvidenceKind, MAX_INTERVAL_MILLIS, MIN_INTERVAL_MILLIS, NodeKey, PoseidonDigest, sha256,
 };
 
+/// What `audit_policy` says of a run that is not audited.
+pub const NO_AUDIT: &str = "none";
 const MAX_ROSTER: usize = 16_384;
 const MAX_DEVICES: usize = 64;
 const MAX_PROFILES: usize = 64;
@@ -28,6 +30,11 @@ pub enum ManifestError {
     /// A text or list beyond what the encoding carries.
     #[error("a text or list of the manifest is over the caps of its encoding")]
     TooLarge,
+    /// A policy that is neither absent nor a digest.
+    #[error(
+        "{0} is no SHA-256 in hex; an audited run names both of its policies by their digests, any other says `none`"
+    )]
+    Policy(&'static str),
     /// A spec commitment scheme that we have not learned.
     #[error("spec commitment scheme {0} is unknown; this build knows scheme 1")]
     SpecScheme(u8),
@@ -103,9 +110,9 @@ pub struct RunManifest {
     pub initial_checkpoint: CheckpointRoots,
     /// Interval length in milliseconds.
     pub interval_millis: u64,
-    /// Numeric policy id.
+    /// Numeric policy: in words, or where the run is audited, its digest in hex.
     pub numeric_policy: String,
-    /// Audit policy id.
+    /// Audit policy: its digest in hex, or `none`.
     pub audit_policy: String,
     /// Where sample randomness comes from.
     pub randomness_rule: String,
@@ -151,6 +158,18 @@ impl RunManifest {
         sha256(&out.finish())
     }
 
+    /// Digest of the audit policy; `None` where the run is not audited.
+    #[must_use]
+    pub fn audit(&self) -> Option<Digest32> {
+        digest_of(&self.audit_policy)
+    }
+
+    /// Digest of the numeric policy, where it is named by one.
+    #[must_use]
+    pub fn numeric(&self) -> Option<Digest32> {
+        digest_of(&self.numeric_policy)
+    }
+
     /// Whether the manifest makes sense by itself: every key and device once, lengths in range.
     ///
     /// # Errors
@@ -164,6 +183,12 @@ impl RunManifest {
         }
         if self.spec.scheme != 1 {
             return Err(ManifestError::SpecScheme(self.spec.scheme));
+        }
+        if self.audit_policy != NO_AUDIT && self.audit().is_none() {
+            return Err(ManifestError::Policy("the audit policy"));
+        }
+        if self.audit().is_some() && self.numeric().is_none() {
+            return Err(ManifestError::Policy("the numeric policy"));
         }
         // What cannot be read back must not start a run.
         if Self::from_bytes(&self.to_bytes()).as_ref() != Ok(self) {
@@ -180,6 +205,12 @@ impl RunManifest {
         distinct(self.roster.iter().map(|row| Digest32(row.node_key.0)).collect(), "a node key")?;
         distinct(self.roster.iter().flat_map(RosterRow::device_set).map(|device| device.0).collect(), "a device")
     }
+}
+
+/// 64 lowercase hex digits.
+fn digest_of(text: &str) -> Option<Digest32> {
+    let digest = Digest32(hex::decode(text).ok()?.try_into().ok()?);
+    (hex::encode(digest.0) == text).then_some(digest)
 }
 
 #[cfg(test)]
@@ -233,6 +264,15 @@ mod tests {
         assert_eq!(refused(|manifest| manifest.roster.clear()), ManifestError::EmptyRoster);
         assert_eq!(refused(|manifest| manifest.interval_millis = 999), ManifestError::IntervalLength(999));
         assert_eq!(refused(|manifest| manifest.spec.scheme = 2), ManifestError::SpecScheme(2));
+        let policy = |what: &'static str| ManifestError::Policy(what);
+        for audit in ["", "None", "ab", &"AB".repeat(32)] {
+            let changed = RunManifest { audit_policy: audit.to_owned(), ..manifest() };
+            assert_eq!(changed.check(), Err(policy("the audit policy")), "{audit}");
+        }
+        let audited = RunManifest { audit_policy: "ab".repeat(32), ..manifest() };
+        assert_eq!(audited.check(), Err(policy("the numeric policy")));
+        let whole = RunManifest { numeric_policy: "cd".repeat(32), ..audited };
+        assert_eq!((whole.check(), whole.audit()), (Ok(()), Some(Digest32([0xab; 32]))));
         let twice = |manifest: &mut RunManifest| manifest.roster.extend(manifest.roster.clone());
         assert_eq!(refused(twice), ManifestError::Duplicate("a node key"));
     }

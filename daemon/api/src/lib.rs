@@ -7,6 +7,6 @@ mod problem;
 
 pub use messages::{
     Acknowledged, ChallengeRequest, CheckpointRequest, EndRequest, GapReport, HeadInfo, NodeDevice, NodeInfo,
-    NodeState, ReceiptRequest, RunEnded, RunStartRequest, RunStarted, StepReport, WorkUnitReport,
+    NodeState, ReceiptRequest, RunEnded, RunStartRequest, RunStarted, StepReport, WindowReport, WorkUnitReport,
 };
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem};

@@ -167,6 +167,17 @@ pub struct CheckpointRequest {
     pub files: Vec<PathBuf>,
 }
 
+/// A window of an audit was closed: work whose tree nothing can change any more. Indices count from 0 under each node key;
+/// the last window may be repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowReport {
+    /// Position among the windows of this node key.
+    pub index: u64,
+    /// Salted root of its tree.
+    pub root: PoseidonDigest,
+}
+
 /// Ends the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -14,6 +14,8 @@ pub const WORK_UNIT: &str = "/v1/work-unit";
 pub const GAP: &str = "/v1/gap";
 /// `POST` [`crate::CheckpointRequest`] → `CheckpointCommitment`.
 pub const CHECKPOINT: &str = "/v1/checkpoint";
+/// `POST` [`crate::WindowReport`] → [`crate::Acknowledged`].
+pub const WINDOW: &str = "/v1/window";
 /// `POST` [`crate::EndRequest`] → [`crate::RunEnded`].
 pub const END: &str = "/v1/end";
 /// `POST` [`crate::ReceiptRequest`] → [`crate::Acknowledged`].

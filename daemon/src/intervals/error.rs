@@ -3,7 +3,7 @@
 use thiserror::Error;
 use weighbridge_attest_types::Culprit;
 
-use super::{MAX_CHECKPOINTS, MAX_RANKS, UnitKey};
+use super::{MAX_CHECKPOINTS, MAX_RANKS, MAX_WINDOWS, UnitKey};
 
 /// Why an event is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -46,6 +46,23 @@ pub enum IntervalError {
     /// Too many checkpoints.
     #[error("an interval carries at most {MAX_CHECKPOINTS} checkpoints")]
     TooManyCheckpoints,
+    /// A window of a run whose manifest announces no audit.
+    #[error("the run's manifest announces no audit, so that no window can be committed")]
+    NotAudited,
+    /// A window that does not follow the last one.
+    #[error("window {found} cannot be committed: window {expected} is the next of this node key")]
+    WindowOrder {
+        /// The next one.
+        expected: u64,
+        /// What came.
+        found: u64,
+    },
+    /// The same window with another root.
+    #[error("window {0} was committed with another root, and each has one")]
+    WindowConflict(u64),
+    /// Too many windows.
+    #[error("an interval carries at most {MAX_WINDOWS} windows")]
+    TooManyWindows,
     /// An interval shorter than the shortest lawful one.
     #[error("the interval may be sealed in {wait_millis} ms")]
     TooEarly {
@@ -72,6 +89,10 @@ impl IntervalError {
             | Self::TooMuchWork
             | Self::TooManyRanks
             | Self::TooManyCheckpoints
+            | Self::NotAudited
+            | Self::WindowOrder { .. }
+            | Self::WindowConflict(_)
+            | Self::TooManyWindows
             | Self::Ended => Culprit::Usage,
             Self::ForeignBoot | Self::Broken(_) => Culprit::Internal,
         }
@@ -89,6 +110,10 @@ impl IntervalError {
             Self::TooMuchWork => "too-much-work",
             Self::TooManyRanks => "too-many-ranks",
             Self::TooManyCheckpoints => "too-many-checkpoints",
+            Self::NotAudited => "window-not-announced",
+            Self::WindowOrder { .. } => "window-order",
+            Self::WindowConflict(_) => "window-conflict",
+            Self::TooManyWindows => "too-many-windows",
             Self::TooEarly { .. } => "interval-too-short",
             Self::Ended => "run-ended",
             Self::Broken(_) => "broken-invariant",
@@ -109,6 +134,10 @@ impl IntervalError {
             Self::TooMuchWork => "look at the FLOP rule: no node computes that in an interval",
             Self::TooManyRanks => "number ranks by processes, not by work units",
             Self::TooManyCheckpoints => "report checkpoints as they appear, not in bulk",
+            Self::NotAudited => "name the digest of an audit policy in the manifest before the run starts",
+            Self::WindowOrder { .. } => "commit windows in their order, each once; a new node key counts from 0 again",
+            Self::WindowConflict(_) => "repeat a window unchanged, or commit the next one",
+            Self::TooManyWindows => "commit windows as they close, not in bulk",
             Self::TooEarly { .. } => "try again",
             Self::Ended => "start another run under a new node key",
             Self::ForeignBoot | Self::Broken(_) => "report this with the service's log",

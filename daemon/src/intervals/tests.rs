@@ -16,7 +16,7 @@ impl Run {
     fn new(interval_millis: u64, attest_every: u64) -> Self {
         let now = Now { wall: UnixMillis(WALL), mono: 5_000, boot_id: BOOT };
         let devices = vec![Device(Digest32([1; 32])), Device(Digest32([2; 32]))];
-        let rules = IntervalRules { interval_millis, attest_every, devices };
+        let rules = IntervalRules { interval_millis, attest_every, devices, audited: true };
         Self { intervals: Intervals::begin(rules, now), now }
     }
 
@@ -142,6 +142,48 @@ fn an_interval_without_a_step_or_unit_is_idle() {
     run.on(Event::Step { attempt: 1, step: 0 }).unwrap();
     let refused = run.on(Event::Step { attempt: 0, step: 2 }).unwrap_err();
     assert_eq!(refused, IntervalError::StepOrder { last: (1, 0), found: (0, 2) });
+}
+
+#[test]
+fn windows_are_committed_in_their_order_once_and_stand_in_the_interval_that_took_them() {
+    let mut run = Run::new(2_000, 100);
+    let root = |first| PoseidonDigest::from_elements([first, 0, 0, 1]).unwrap();
+    let window = |index, first| WindowCommitment { index, root: root(first) };
+    let commit = |run: &mut Run, index, first| run.on(Event::Window(window(index, first)));
+    let refused = commit(&mut run, 1, 7).unwrap_err();
+    assert_eq!(refused, IntervalError::WindowOrder { expected: 0, found: 1 });
+    assert_eq!(commit(&mut run, 0, 7).unwrap()[1], Effect::Acknowledge { counted: true });
+    // A retry is no second window; another root for it is refused, and so is one left out.
+    assert_eq!(commit(&mut run, 0, 7).unwrap(), [Effect::Acknowledge { counted: false }]);
+    assert_eq!(commit(&mut run, 0, 8), Err(IntervalError::WindowConflict(0)));
+    assert_eq!(commit(&mut run, 2, 9), Err(IntervalError::WindowOrder { expected: 1, found: 2 }));
+    commit(&mut run, 1, 9).unwrap();
+    run.live(1);
+    let effects = run.pass(1_000).on(Event::Tick).unwrap();
+    assert_eq!(quotes(&effects), [1], "a head with a window is quoted at once");
+    assert_eq!(sealed(effects)[0].public.windows, [window(0, 7), window(1, 9)]);
+    // After the seal as well, and over a restart.
+    let kept = serde_json::to_vec(&run.intervals).unwrap();
+    run.intervals = serde_json::from_slice(&kept).unwrap();
+    assert_eq!(commit(&mut run, 0, 7), Err(IntervalError::WindowOrder { expected: 2, found: 0 }));
+    assert_eq!(commit(&mut run, 1, 9).unwrap(), [Effect::Acknowledge { counted: false }]);
+    commit(&mut run, 2, 3).unwrap();
+    assert_eq!(run.live(2)[0].public.windows, [window(2, 3)]);
+    run.pass(2_000).on(Event::End).unwrap();
+    assert_eq!(commit(&mut run, 3, 3), Err(IntervalError::Ended));
+}
+
+#[test]
+fn a_run_without_an_audit_takes_no_window_and_an_interval_not_any_number() {
+    let mut run = Run::new(2_000, 100);
+    let window = |index| Event::Window(WindowCommitment { index, root: PoseidonDigest::default() });
+    for index in 0..1_024 {
+        run.on(window(index)).unwrap();
+    }
+    assert_eq!(run.on(window(1_024)), Err(IntervalError::TooManyWindows));
+    run.intervals.rules.audited = false;
+    assert_eq!(run.on(window(1_024)), Err(IntervalError::NotAudited));
+    assert_eq!(IntervalError::NotAudited.culprit(), Culprit::Usage);
 }
 
 #[test]

@@ -9,10 +9,10 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::task::{JoinSet, spawn_blocking};
 use weighbridge_attest_collect::{Collector, collect_set};
-use weighbridge_attest_types::{Binding, Challenge, CheckpointCommitment, EvidenceSet, NodeKey};
+use weighbridge_attest_types::{Binding, Challenge, CheckpointCommitment, EvidenceSet, NodeKey, WindowCommitment};
 use weighbridge_daemon_api::{
     Acknowledged, ChallengeRequest, CheckpointRequest, GapReport, NodeInfo, NodeState, RunEnded, RunStarted,
-    StepReport, WorkUnitReport,
+    StepReport, WindowReport, WorkUnitReport,
 };
 
 use super::access::Peer;
@@ -131,6 +131,9 @@ impl Service {
                 self.report(Event::WorkUnit { key, flop }, &self.counters.work_units).await
             }
             Action::Gap(report) => self.gap(report).await,
+            Action::Window(WindowReport { index, root }) => {
+                self.report(Event::Window(WindowCommitment { index, root })).await
+            }
             Action::Checkpoint(request) => {
                 self.to_the_end(|service| async move { service.checkpoint(request).await }).await
             }

@@ -182,6 +182,7 @@ mod tests {
             presence: Presence::default(),
             devices: vec![times],
             checkpoints: vec![],
+            windows: vec![],
             quoted: None,
         }
     }

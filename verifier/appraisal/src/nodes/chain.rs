@@ -174,6 +174,7 @@ mod tests {
                 presence: Presence::default(),
                 devices: vec![],
                 checkpoints: vec![],
+                windows: vec![],
                 quoted: named.map(|(index, digest)| QuotedHead { index, evidence: Digest32([digest; 32]) }),
             },
             meter: PoseidonDigest::default(),

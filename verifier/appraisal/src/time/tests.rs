@@ -51,6 +51,7 @@ fn interval(index: u64, start_wall: u64) -> IntervalPublic {
         presence: Presence::default(),
         devices: vec![],
         checkpoints: vec![],
+        windows: vec![],
         quoted: None,
     }
 }
