@@ -37,6 +37,7 @@ pub(crate) fn assembled_with(
         proof: proven.then(|| run.prove(BOUND)),
         readings: run.nodes.iter().filter(|_| open).map(reading).collect(),
         declarations,
+        answers: run.answers.clone(),
         at: run.appraisal_instant(),
         anchors: anchors_of(&run.world),
     };

@@ -2,6 +2,7 @@
 //! the check itself must refuse and not a checksum. Where only somebody with the node's key could do it, the chain is
 //! built and signed again around the one false thing.
 
+mod audits;
 mod chains;
 mod evidence;
 mod ledgers;

@@ -6,6 +6,7 @@ pub mod parsers;
 pub mod pieces;
 mod program;
 pub mod rates;
+mod sample_audit;
 mod sample_run;
 pub mod scale;
 pub mod tiles;
@@ -14,6 +15,7 @@ pub mod vectors;
 use std::path::{Path, PathBuf};
 
 pub use program::{Ran, drivers, program, run};
+pub use sample_audit::{SAMPLE_DRAWS, sample_policies};
 pub use sample_run::{SAMPLE_INTERVAL, SAMPLE_START, SampleNode, SampleRun};
 
 /// The folder with captured evidence and traces: `WEIGHBRIDGE_SHARED`, else `../shared` beside the tree. `None` on a

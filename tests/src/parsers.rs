@@ -120,6 +120,8 @@ pub static PARSERS: &[Parser] = &[
     row("audit-policy", Form::Binary, of::canonical::<AuditPolicy>, samples::audit_policy),
     row("audit-policy-file", Form::Json, of::audit_policy_file, samples::audit_policy_file),
     row("tolerance", Form::Binary, of::canonical::<Tolerance>, samples::tolerance),
+    row("operation-form", Form::Json, of::operation_form, samples::operation_form),
+    row("answers", Form::Binary, of::answers, samples::answers).rounds(COSTLY),
     row("tile", Form::Binary, of::tile, samples::tile).rounds(SIGNED),
     row("verify-bundle", Form::Container, of::verify_bundle, samples::small_bundle).rounds(COSTLY).sealed(),
 ];

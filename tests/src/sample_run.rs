@@ -69,6 +69,8 @@ pub struct SampleRun {
     pub nodes: Vec<SampleNode>,
     /// What nodes were before a reboot: roster row and chain, in the order of the reboots.
     pub earlier: Vec<(usize, SampleNode)>,
+    /// Answers to the draws of its audit, if it is audited.
+    pub answers: Option<Vec<u8>>,
 }
 
 impl SampleRun {
@@ -96,7 +98,7 @@ impl SampleRun {
         for (node, row) in nodes.iter_mut().zip(&manifest.roster) {
             node.restart(manifest.genesis(), row, None);
         }
-        Self { world, manifest, nodes, earlier: Vec::new() }
+        Self { world, manifest, nodes, earlier: Vec::new(), answers: None }
     }
 
     /// The run that scenarios start from: two nodes with one GPU each, 30 intervals, quotes every 10, receipts.
@@ -344,6 +346,7 @@ impl SampleNode {
             presence: Presence::from_bits(weighbridge_attest_types::PRESENT_DECLARED).expect("a known bit"),
             devices: devices.into_iter().map(time).collect(),
             checkpoints: Vec::new(),
+            windows: Vec::new(),
             quoted: self.pending_quote,
         }
     }

@@ -12,7 +12,8 @@ use weighbridge_appraisal::{AssembleParts, ProofFile, assemble};
 use weighbridge_attest_types::{
     Bundle, Declarations, MAX_DECLARATIONS_BYTES, MAX_MEMBER_BYTES, NodeWitness, ThresholdReport, UnixMillis,
 };
-use weighbridge_circuits::{ChainWitness, Component, Relation, ThresholdProof, ThresholdPublic, Weighed};
+use weighbridge_audit::MAX_ANSWERS_BYTES;
+use weighbridge_circuits::{ChainWitness, Component, ThresholdProof, ThresholdPublic, Weighed};
 
 use crate::error::CliError;
 use crate::meter::ProveLimits;
@@ -43,43 +44,12 @@ pub struct AssembleJob<'a> {
     pub proof: Option<&'a Path>,
     /// The provider's statement, if there is one.
     pub declarations: Option<&'a Path>,
+    /// Answers to the draws of the run's audit, if there are any.
+    pub answers: Option<&'a Path>,
     /// Whether the bundle shows the readings (level `open`).
     pub open: bool,
     /// The bundle file.
     pub out: &'a Path,
-}
-
-/// Assembles one bundle file and returns its report; with no relation, the default one is proven
-/// ([`Statement::SmallestThreshold`]).
-///
-/// # Errors
-/// [`CliError`]; the output file is written only when everything held.
-#[expect(clippy::too_many_arguments, reason = "the list of a bundle's parts; callers with a choice use AssembleJob")]
-pub fn assemble_bundle(
-    exports: &[PathBuf],
-    witnesses: &[PathBuf],
-    endorsements: &[PathBuf],
-    trust_roots: &Path,
-    at: UnixMillis,
-    relation: Option<Relation>,
-    out: &Path,
-    progress: &mut dyn FnMut(&str),
-) -> Result<ThresholdReport, CliError> {
-    let statement = relation.map_or(Statement::SmallestThreshold, Statement::Relation);
-    let job = AssembleJob {
-        exports,
-        witnesses,
-        endorsements,
-        trust_roots: Some(trust_roots),
-        at,
-        statements: &[StatementAbout::declared(statement)],
-        limits: &ProveLimits::default(),
-        proof: None,
-        declarations: None,
-        open: false,
-        out,
-    };
-    job.run(progress)
 }
 
 impl AssembleJob<'_> {
@@ -94,12 +64,14 @@ impl AssembleJob<'_> {
         let run = RunExports::read(self.exports)?;
         let endorsements = read_endorsements(self.endorsements)?;
         let declarations = self.declarations.map(read_declarations).transpose()?;
+        let answers = self.answers.map(read_answers).transpose()?;
         let (chains, proof) = self.openings_and_proof(&run, progress)?;
         let readings = if self.open { openings(&run, chains) } else { Vec::new() };
 
         progress("appraising");
         let exports = run.into_containers();
-        let parts = AssembleParts { exports, endorsements, proof, readings, declarations, at: self.at, anchors };
+        let parts =
+            AssembleParts { exports, endorsements, proof, readings, declarations, answers, at: self.at, anchors };
         let bundle = assemble(parts).map_err(CliError::Assemble)?;
         let report = read_report(&bundle)?;
         progress("writing");
@@ -188,6 +160,11 @@ fn read_declarations(path: &Path) -> Result<Vec<u8>, CliError> {
     let bytes = files::read_capped(path, MAX_DECLARATIONS_BYTES as u64)?;
     let refused = |source| CliError::Declarations { path: path.to_owned(), source };
     Declarations::parse(&bytes).map_err(refused).map(|_| bytes)
+}
+
+/// As it is: whether it parses and holds is said with the other checks.
+fn read_answers(path: &Path) -> Result<Vec<u8>, CliError> {
+    files::read_capped(path, MAX_ANSWERS_BYTES as u64)
 }
 
 /// Every file once, in the order in which it was named.

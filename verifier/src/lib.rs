@@ -24,7 +24,7 @@ mod strict;
 mod trust_roots;
 mod visible;
 
-pub use assemble::{AssembleJob, Statement, StatementAbout, assemble_bundle};
+pub use assemble::{AssembleJob, Statement, StatementAbout};
 pub use audit_failure::AuditFailure;
 pub use audit_policy::{AuditPolicyError, MAX_AUDIT_POLICY_BYTES, audit_policy_json, read_audit_policy};
 pub use cli::{command_line, main, render_text};

@@ -61,6 +61,7 @@ fn sealed(gap: u64, run: u64) -> SealedInterval {
             presence: Presence::from_bits(PRESENT_DECLARED).unwrap(),
             devices: vec![time(1), time(2)],
             checkpoints: Vec::new(),
+            windows: Vec::new(),
             quoted: None,
         },
         reading: Reading::new(5_000, 7, 0, 0).unwrap(),

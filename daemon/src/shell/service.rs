@@ -132,7 +132,8 @@ impl Service {
             }
             Action::Gap(report) => self.gap(report).await,
             Action::Window(WindowReport { index, root }) => {
-                self.report(Event::Window(WindowCommitment { index, root })).await
+                let Driven { counted, .. } = self.drive(Event::Window(WindowCommitment { index, root })).await?;
+                Ok(Answer::Acknowledged(Acknowledged { counted }))
             }
             Action::Checkpoint(request) => {
                 self.to_the_end(|service| async move { service.checkpoint(request).await }).await

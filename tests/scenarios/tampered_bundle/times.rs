@@ -113,6 +113,7 @@ fn breaker_time_nonce_by_its_absence() {
         proof: None,
         readings: Vec::new(),
         declarations: None,
+        answers: None,
         at: run.appraisal_instant(),
         anchors: anchors_of(&run.world),
     };

@@ -18,9 +18,13 @@ use weighbridge_attest::{
 use weighbridge_attest_collect::certificates_of_pem;
 use weighbridge_attest_types::{
     AppraisalPolicy, AzureEvidence, BeaconToken, Bundle, Canonical, CheckpointCommitment, Declarations, EvidenceKind,
-    EvidenceSet, NvidiaClaims, ThresholdProfile, ThresholdReport, TrustAnchors,
+    EvidenceSet, NvidiaClaims, ThresholdProfile, ThresholdReport, TrustAnchors, UnixMillis,
 };
-use weighbridge_audit::{AuditPolicy, Format, OperationPolicy, Strip, Tile, TileVerdict, check_tile};
+use weighbridge_audit::trace::OperationForm;
+use weighbridge_audit::{
+    Answers, AuditPolicy, Format, LedgerWindow, OperationPolicy, Strip, Tile, TileVerdict, WindowAnswers, check_tile,
+    window_root,
+};
 use weighbridge_circuits::{ThresholdPublic, check_threshold};
 use weighbridge_commitments::{CheckpointDigests, Effort, commit_checkpoint};
 use weighbridge_daemon::Config;
@@ -305,6 +309,28 @@ pub(super) fn audit_policy_file(bytes: &[u8]) -> Seen {
     Seen::Accepted
 }
 
+pub(super) fn operation_form(bytes: &[u8]) -> Seen {
+    let Ok(form) = OperationForm::parse(bytes) else { return Seen::Refused };
+    assert_eq!(form.bytes(), bytes);
+    Seen::Accepted
+}
+
+/// Parsed answers are judged as well, under windows that their own roots open: what opens nothing panics nowhere.
+pub(super) fn answers(bytes: &[u8]) -> Seen {
+    let Ok(answers) = Answers::from_bytes(bytes) else { return Seen::Refused };
+    assert_eq!(answers.to_bytes(), bytes);
+    for chain in &answers.chains {
+        let window = |(index, window): (u64, &WindowAnswers)| LedgerWindow {
+            index,
+            root: window_root(index, &window.root, &window.salt),
+            quoted: UnixMillis(0),
+        };
+        let ledger: Vec<LedgerWindow> = (0u64..).zip(&chain.windows).map(window).collect();
+        let _judged = answers.judge(chain, samples::audited().manifest.genesis(), &ledger);
+    }
+    Seen::Accepted
+}
+
 pub(super) fn profile(bytes: &[u8]) -> Seen {
     let Ok(text) = std::str::from_utf8(bytes) else { return Seen::Refused };
     let Ok(profile) = ThresholdProfile::parse(text) else { return Seen::Refused };
@@ -386,6 +412,7 @@ fn body_of(action: &Action) -> Option<Vec<u8>> {
         Action::Step(step) => serde_json::to_vec(&step),
         Action::WorkUnit(unit) => serde_json::to_vec(&unit),
         Action::Checkpoint(checkpoint) => serde_json::to_vec(&checkpoint),
+        Action::Window(window) => serde_json::to_vec(&window),
         Action::End => serde_json::to_vec(&EndRequest {}),
         Action::Receipt(receipt) => serde_json::to_vec(&receipt),
         _ => return None,

@@ -11,18 +11,18 @@ use serde_json::json;
 use weighbridge_appraisal::{AssembleParts, ProofFile, assemble};
 use weighbridge_attest::{Endorsements, built_in_anchors, parse_anchor_file};
 use weighbridge_attest_types::{
-    AppraisalPolicy, BeaconToken, Bundle, Canonical, Digest32, EvidenceSet, Flops, Member, NodeWitness, TrustAnchors,
-    UnixMillis, built_in_profiles,
+    AppraisalPolicy, BeaconToken, Bundle, Canonical, Digest32, EvidenceSet, Flops, Member, NodeWitness, PoseidonDigest,
+    TrustAnchors, UnixMillis, built_in_profiles,
 };
 use weighbridge_audit::{
-    AuditMode, AuditPolicy, BeaconChain, ErrorModel, Format, NumericPolicy, OperationPolicy, RandomnessRule, Risk,
-    Stratum, TensorTolerance, Tolerance, Weight,
+    Answers, AuditMode, AuditPolicy, BeaconChain, ErrorModel, Format, NumericPolicy, OperationPolicy, RandomnessRule,
+    Risk, Stratum, TensorTolerance, Tolerance, Weight,
 };
 use weighbridge_circuits::{ThresholdProof, ThresholdPublic};
 use weighbridge_daemon::Config;
 use weighbridge_daemon_api::{
     Acknowledged, ChallengeRequest, CheckpointRequest, EndRequest, HeadInfo, NodeInfo, NodeState, Problem,
-    ReceiptRequest, RunEnded, RunStartRequest, RunStarted, StepReport, WorkUnitReport, paths,
+    ReceiptRequest, RunEnded, RunStartRequest, RunStarted, StepReport, WindowReport, WorkUnitReport, paths,
 };
 
 use weighbridge_tests_simulator::{Certified, OcspHash, OcspOptions, OcspSigner, OcspStatus};
@@ -101,6 +101,7 @@ pub(super) fn small_bundle() -> Vec<Vec<u8>> {
             proof: None,
             readings: vec![],
             declarations: None,
+            answers: None,
             at: *at,
             anchors: anchors.clone(),
         };
@@ -302,6 +303,7 @@ pub(super) fn daemon_request() -> Vec<Vec<u8>> {
         post(paths::STEP, serde_json::to_vec(&StepReport { attempt: 0, step: 3 })),
         post(paths::WORK_UNIT, serde_json::to_vec(&unit)),
         post(paths::CHECKPOINT, serde_json::to_vec(&checkpoint)),
+        post(paths::WINDOW, serde_json::to_vec(&WindowReport { index: 3, root: PoseidonDigest::default() })),
         post(paths::END, serde_json::to_vec(&EndRequest {})),
         post(paths::RECEIPT, serde_json::to_vec(&ReceiptRequest::Receipt(receipt))),
     ]
@@ -391,6 +393,28 @@ pub(super) fn audit_policy() -> Vec<Vec<u8>> {
 pub(super) fn audit_policy_file() -> Vec<Vec<u8>> {
     let read = |bytes: Vec<u8>| AuditPolicy::from_bytes(&bytes).expect("a policy");
     audit_policy().into_iter().map(|bytes| audit_policy_json(&read(bytes)).to_string().into_bytes()).collect()
+}
+
+/// An audited run.
+pub(super) fn audited() -> &'static SampleRun {
+    static AUDITED: OnceLock<SampleRun> = OnceLock::new();
+    AUDITED.get_or_init(SampleRun::audited)
+}
+
+pub(super) fn answers() -> Vec<Vec<u8>> {
+    audited().answers.iter().cloned().collect()
+}
+
+pub(super) fn operation_form() -> Vec<Vec<u8>> {
+    let bytes = answers().pop().expect("answers");
+    let answers = Answers::from_bytes(&bytes).expect("answers");
+    let mut forms: Vec<Vec<u8>> = Vec::new();
+    for answer in answers.chains.into_iter().flat_map(|chain| chain.windows).flat_map(|window| window.answers) {
+        if !forms.contains(&answer.drawn.form) {
+            forms.push(answer.drawn.form);
+        }
+    }
+    forms
 }
 
 pub(super) fn tolerance() -> Vec<Vec<u8>> {

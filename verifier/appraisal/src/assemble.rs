@@ -34,6 +34,8 @@ pub struct AssembleParts {
     pub readings: Vec<NodeWitness>,
     /// The provider's statement, if there is one, as bytes of JSON.
     pub declarations: Option<Vec<u8>>,
+    /// Answers to the draws of the audit, if there are any, as their framed bytes.
+    pub answers: Option<Vec<u8>>,
     /// The instant of appraisal.
     pub at: UnixMillis,
     /// Whom the report trusts.
@@ -138,12 +140,15 @@ fn refusals(checks: &[Check]) -> String {
 /// # Errors
 /// [`AssembleError`]; a bundle that would not verify is not made, and every failed check is listed.
 pub fn assemble(parts: AssembleParts) -> Result<Bundle, AssembleError> {
-    let AssembleParts { exports, endorsements, proof, readings, declarations, at, anchors } = parts;
+    let AssembleParts { exports, endorsements, proof, readings, declarations, answers, at, anchors } = parts;
     let mut bundle = Bundle::new_bundle();
     insert_nodes(&mut bundle, &exports)?;
     insert_readings(&mut bundle, &readings)?;
     if let Some(bytes) = declarations {
         insert(&mut bundle, name::DECLARATIONS.to_owned(), bytes)?;
+    }
+    if let Some(bytes) = answers {
+        insert(&mut bundle, name::ANSWERS.to_owned(), bytes)?;
     }
     insert_endorsements(&mut bundle, endorsements)?;
     if let Some(ThresholdProof { public, proof }) = proof {

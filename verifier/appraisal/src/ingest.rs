@@ -8,6 +8,7 @@ use weighbridge_attest_types::{
     BeaconToken, Bundle, Canonical, Declarations, Digest32, EvidenceSet, NodeLedger, NodeWitness, RunManifest,
     SignedNonce, SignedReceipt, UnixMillis, sha256,
 };
+use weighbridge_audit::{Answers, MAX_ANSWERS_BYTES};
 use weighbridge_circuits::ThresholdPublic;
 
 use crate::check::{Checks, Finding};
@@ -32,6 +33,8 @@ pub(crate) mod name {
     pub(crate) const BEACON: &str = "time/beacon";
     pub(crate) const TIMESTAMP: &str = "time/timestamp";
     pub(crate) const DECLARATIONS: &str = "declarations.json";
+    /// Answers to the draws of the audit.
+    pub(crate) const ANSWERS: &str = "audit";
     pub(crate) const READINGS: &str = "readings";
     /// Folder, below a node's, of the chains of its later keys.
     pub(crate) const AFTER: &str = "after";
@@ -74,6 +77,8 @@ pub(crate) struct Parts {
     pub(crate) proof: Option<ProofParts>,
     /// What the provider states beside the run.
     pub(crate) declarations: Option<DeclarationsPart>,
+    /// Answers to the draws of the audit.
+    pub(crate) answers: Option<Answers>,
     pub(crate) appraised_at: UnixMillis,
     pub(crate) report: Option<Vec<u8>>,
     /// Digest of all members but the report.
@@ -168,6 +173,7 @@ struct Draft {
     costly: usize,
     endorsements: Vec<Vec<u8>>,
     declarations: Option<DeclarationsPart>,
+    answers: Option<Answers>,
     proof: Option<Vec<u8>>,
     public: Option<ThresholdPublic>,
     circuits: Option<Vec<u8>>,
@@ -201,6 +207,7 @@ impl Draft {
             name::PROOF => self.proof = Some(bytes.to_vec()),
             name::PROOF_PUBLIC => self.public = Some(parse(bytes)?),
             name::DECLARATIONS => self.declarations = Some(declarations(bytes)?),
+            name::ANSWERS => self.answers = Some(answers(bytes)?),
             _ => return self.place_numbered(member, bytes),
         }
         Ok(())
@@ -279,6 +286,7 @@ impl Draft {
             costly: _,
             endorsements,
             declarations,
+            answers,
             proof,
             public,
             circuits,
@@ -300,6 +308,7 @@ impl Draft {
             endorsements,
             proof,
             declarations,
+            answers,
             appraised_at: appraised_at?,
             report,
             members,
@@ -350,6 +359,17 @@ fn declarations(bytes: &[u8]) -> Result<DeclarationsPart, Misplaced> {
     match Declarations::parse(bytes) {
         Ok(content) => Ok(DeclarationsPart { content, digest: sha256(bytes) }),
         Err(error) => Err(("member-parses", Finding::malformed(text::chain(&error)))),
+    }
+}
+
+/// Before a byte of it is read: all answers are judged in a minute.
+pub(crate) fn answers(bytes: &[u8]) -> Result<Answers, Misplaced> {
+    match bytes.len() {
+        found if found > MAX_ANSWERS_BYTES => {
+            let message = format!("{found} bytes of answers; the cap is {MAX_ANSWERS_BYTES}");
+            Err(("member-parses", Finding::malformed(message)))
+        }
+        _ => parse(bytes),
     }
 }
 

@@ -16,6 +16,7 @@
 
 mod appraise;
 mod assemble;
+mod audit;
 mod check;
 mod coverage;
 mod cross;

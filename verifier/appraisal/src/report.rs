@@ -13,8 +13,9 @@ use std::collections::BTreeMap;
 
 use weighbridge_attest_types::{
     AttemptLine, BracketLine, ChainLine, CheckpointCommitment, CheckpointLine, CoverageLine, DeviceLine, Digest32,
-    FleetLine, Flops, GapLine, Grade, NodeLine, PeriodLine, ProfileOrigin, RosterDevice, RunManifest, Sentence,
-    StatementLine, ThresholdProfile, ThresholdReport, TrustAnchors, UnixMillis, built_in_profiles, two_figures,
+    FleetLine, Flops, GapLine, Grade, NodeLine, PeriodLine, ProfileOrigin, RosterDevice, RunManifest, SamplingLine,
+    Sentence, StatementLine, ThresholdProfile, ThresholdReport, TrustAnchors, UnixMillis, built_in_profiles,
+    two_figures,
 };
 
 use crate::coverage::{ChainTime, NodeTime, cover};
@@ -30,7 +31,6 @@ use crate::verdict::{Bracket, Completeness};
 pub use rules::RULES;
 
 const FORMAT: &str = "weighbridge/report/v1";
-const NO_AUDIT: &str = "no steps audited yet";
 
 /// What a report is issued from: everything in it has passed its checks.
 #[derive(Debug)]
@@ -41,6 +41,7 @@ pub(crate) struct Grounds<'a> {
     /// One per node.
     pub(crate) brackets: &'a [RowBracket],
     pub(crate) declared: Option<&'a CheckedDeclared>,
+    pub(crate) sampling: Option<&'a SamplingLine>,
     pub(crate) level: &'a Level,
     pub(crate) statement: Option<&'a DeclarationsPart>,
     /// Digest of all other members.
@@ -67,7 +68,8 @@ pub(crate) fn judge_profiles(report: &mut ThresholdReport, profiles: &[Threshold
 }
 
 fn figures(grounds: &Grounds<'_>) -> ThresholdReport {
-    let Grounds { manifest, appraised, period, brackets, declared, level, statement, members, at, anchors } = grounds;
+    let Grounds { manifest, appraised, period, brackets, declared, sampling, level, statement, members, at, anchors } =
+        grounds;
     let evidence = appraised.grade();
     let (coverage, gaps) = coverage(grounds);
     let mut not_checked = appraised.not_checked();
@@ -77,7 +79,7 @@ fn figures(grounds: &Grounds<'_>) -> ThresholdReport {
     ThresholdReport {
         format: FORMAT.to_owned(),
         level: level.as_str().to_owned(),
-        level_basis: level.basis(),
+        level_basis: prose::level_basis(level.basis(), *sampling),
         provider: manifest.provider.clone(),
         model_id: manifest.model_id.clone(),
         phase: manifest.phase.clone(),
@@ -97,7 +99,8 @@ fn figures(grounds: &Grounds<'_>) -> ThresholdReport {
         statement: statement.map(|part| statement_line(part, evidence)),
         totals: level.totals(evidence),
         declared: declared.map(|declared| declared.lines(evidence)).unwrap_or_default(),
-        audit: Sentence::on(["field:/bracket/lower"], format!("{NO_AUDIT}: no operation is shown to be correct")),
+        audit: prose::audit(*sampling),
+        sampling: sampling.map(|line| SamplingLine { grade: Grade::Declared.min(evidence), ..line.clone() }),
         nodes: appraised.nodes().iter().zip(*brackets).map(|(node, times)| node_line(node, times, period)).collect(),
         coverage,
         gaps,
@@ -105,7 +108,7 @@ fn figures(grounds: &Grounds<'_>) -> ThresholdReport {
         checkpoints,
         not_checked,
         assumptions: prose::assumptions(&rate_bases(appraised), declared.is_some(), !time_anchors(brackets).is_empty()),
-        not_proven: prose::not_proven(period, declared.is_some(), stated_by(manifest, *statement)),
+        not_proven: prose::not_proven(period, declared.is_some(), stated_by(manifest, *statement), *sampling),
         verify_command: prose::verify_command(&warning),
         warning,
     }
@@ -114,7 +117,7 @@ fn figures(grounds: &Grounds<'_>) -> ThresholdReport {
 fn bracket_line(grounds: &Grounds<'_>, coverage: &CoverageLine) -> BracketLine {
     let rates = rates(grounds.appraised);
     let upper = grounds.period.millis().and_then(|millis| inventory_bound(rates.iter().copied(), millis));
-    // Nothing but audited steps supports a lower bound, and there are none yet.
+    // Nothing but a sample of audited steps supports a lower bound, and a bundle carries none yet: a self-check is none.
     let bracket = Bracket { lower: Flops(0), upper };
     let (complete, text) = match completeness(grounds, coverage) {
         Completeness::Covered(text) => (true, text),
@@ -125,7 +128,7 @@ fn bracket_line(grounds: &Grounds<'_>, coverage: &CoverageLine) -> BracketLine {
     BracketLine {
         lower: bracket.lower,
         lower_two_figures: two_figures(bracket.lower.0),
-        lower_basis: Sentence::on(["field:/audit"], NO_AUDIT),
+        lower_basis: prose::lower_basis(grounds.sampling),
         upper,
         upper_two_figures: upper.map(|upper| two_figures(upper.0)),
         upper_basis: prose::upper_basis(grounds.period, rates.len(), &rate_bases(grounds.appraised)),

@@ -6,9 +6,11 @@ use std::cell::Cell;
 
 use weighbridge_attest::Endorsements;
 use weighbridge_attest_types::{
-    Bundle, BundleError, Culprit, Digest32, LedgerEntry, RosterRow, ThresholdReport, TrustAnchors, UnixMillis,
+    Bundle, BundleError, Culprit, Digest32, LedgerEntry, RosterRow, SamplingLine, ThresholdReport, TrustAnchors,
+    UnixMillis,
 };
 
+use crate::audit::check_audit;
 use crate::check::{CheckResult, Checks, Finding, Outcome};
 use crate::ingest::{DeclarationsPart, NodeParts, Parts, ingest, name};
 use crate::levels::Level;
@@ -98,6 +100,7 @@ struct Facts<'a> {
     brackets: Vec<RowBracket>,
     period: Period,
     declared: Option<CheckedDeclared>,
+    sampling: Option<SamplingLine>,
     level: Level,
 }
 
@@ -127,12 +130,14 @@ impl<'a> Facts<'a> {
                 None
             }
         };
+        let all: Vec<_> = chains.iter().flatten().collect();
+        let sampling = check_audit(&parts.manifest, parts.answers.as_ref(), &all, checks);
         let level = Level::of(&chains, parts.proof.as_ref(), checks);
         if let Some(part) = &parts.declarations {
             checks.record(name::DECLARATIONS, "declarations-model", is_about_model(part, &parts.manifest.model_id));
             checks.record(name::DECLARATIONS, "declarations-provider", is_by_provider(part, &parts.manifest.provider));
         }
-        Self { genesis, endorsements, chains, brackets, period, declared, level }
+        Self { genesis, endorsements, chains, brackets, period, declared, sampling, level }
     }
 }
 
@@ -220,6 +225,7 @@ fn appraise_at(
         period: &facts.period,
         brackets: &facts.brackets,
         declared: facts.declared.as_ref(),
+        sampling: facts.sampling.as_ref(),
         level: &facts.level,
         statement: parts.declarations.as_ref(),
         members: parts.members,

@@ -59,6 +59,9 @@ pub(super) struct AssembleArgs {
     /// The provider's statement about the model and all its work, as JSON; it enters the bundle and is graded declared
     #[arg(long, value_name = "FILE")]
     declarations: Option<PathBuf>,
+    /// Answers to the draws of the run's audit, as the training job wrote them; they enter the bundle
+    #[arg(long, value_name = "FILE")]
+    answers: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
 }
@@ -98,6 +101,7 @@ impl AssembleArgs {
             limits: &limits,
             proof: self.proof.as_deref(),
             declarations: self.declarations.as_deref(),
+            answers: self.answers.as_deref(),
             open: self.level == DisclosureLevel::Open,
             out: &self.out,
         };

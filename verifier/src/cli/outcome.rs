@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use weighbridge_appraisal::{Check, CheckStatus, Outcome};
-use weighbridge_attest_types::{Culprit, ProfileLine, ProfileOrigin, ThresholdReport, Verdict, exact_words};
+use weighbridge_attest_types::{
+    Culprit, ProfileLine, ProfileOrigin, SamplingStratumLine, ThresholdReport, Verdict, exact_words,
+};
 
 use crate::cli::console::Paint;
 use crate::events::events;
@@ -85,6 +87,9 @@ pub(super) fn summary(report: &ThresholdReport, paint: Paint) -> String {
         text.push_str(&entry("declared", &format!("{} ({})", line.sentence, line.grade.as_str())));
     }
     text.push_str(&entry("audit", &report.audit));
+    for line in report.sampling.iter().flat_map(|sampling| &sampling.strata) {
+        text.push_str(&entry("", &stratum(line)));
+    }
     for event in events(report) {
         text.push_str(&entry("happened", &event));
     }
@@ -93,6 +98,15 @@ pub(super) fn summary(report: &ThresholdReport, paint: Paint) -> String {
         text.push_str(&profile(line, report, paint));
     }
     text
+}
+
+/// One row of the sampling table.
+fn stratum(line: &SamplingStratumLine) -> String {
+    let SamplingStratumLine { weight, draws_per_window, draws, passed, not_proven, refused, unanswered, .. } = line;
+    format!(
+        "by {weight}: {draws} draws, {draws_per_window} of each window: {passed} passed, {not_proven} not proven, {refused} \
+         wrong, {unanswered} unanswered"
+    )
 }
 
 /// A name, then a text that hangs beside it.

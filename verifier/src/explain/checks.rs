@@ -18,6 +18,7 @@ const NEWER: &str = "Try a newer weighbridge, or ask which version made the bund
 const TIME: &str = "Ask for tokens of a time authority that you trust; until then no verdict leans on the clock.";
 const POLICY: &str =
     "Have the platform brought into the required state and the run made again; nothing mends it afterwards.";
+const AUDIT: &str = "Ask for the answers of this run’s audit as the job wrote them; the verdicts do not rest on them.";
 const PROVE: &str = "Ask for a proof about this run, or for a bundle without one; the verdicts do not rest on it.";
 
 pub(super) const CHECKS: &[Explanation] = &[
@@ -315,6 +316,34 @@ pub(super) const CHECKS: &[Explanation] = &[
         "The totals are not proven to obey the printed relations.",
         PROVIDER,
         PROVE,
+    ),
+    row(
+        "audit-policy",
+        "Whether the run is audited by the rules that it named before it started.",
+        "The answers are under other rules, or nobody announced an audit.",
+        PROVIDER,
+        AUDIT,
+    ),
+    row(
+        "audit-windows",
+        "Whether the work that is drawn from was fixed in the signed logs, all of it once.",
+        "A window is missing, is another one, or was not signed by hardware.",
+        PROVIDER,
+        AUDIT,
+    ),
+    row(
+        "audit-answers",
+        "Whether each answer opens exactly what its draw fell on.",
+        "An answer is about something else, was altered, or there is none.",
+        PROVIDER,
+        AUDIT,
+    ),
+    row(
+        "audit-draws",
+        "What the draws came to.",
+        "A drawn result is wrong, or a draw counts as failed.",
+        PROVIDER,
+        "Ask the provider to explain each failed draw; a wrong result is a finding, however few there are.",
     ),
     row(
         "readings-complete",

@@ -4,8 +4,8 @@
 use askama::Template;
 use weighbridge_attest_types::{
     AttemptLine, CheckpointLine, Compare, CoverageLine, DeclaredLine, DeclaredVerdict, DeviceLine, FleetLine, Flops,
-    GapLine, Grade, Inclusion, NodeLine, ProfileLine, ProfileOrigin, ThresholdReport, TotalLine, UnixMillis, Verdict,
-    WorkLine, exact_words,
+    GapLine, Grade, Inclusion, NodeLine, ProfileLine, ProfileOrigin, SamplingLine, ThresholdReport, TotalLine,
+    UnixMillis, Verdict, WorkLine, exact_words,
 };
 
 use crate::events::events;
@@ -49,6 +49,7 @@ pub(crate) struct Page<'a> {
     level_basis: String,
     form: Vec<Field>,
     audit: String,
+    sampling: Option<&'a SamplingLine>,
     fleet: Vec<Kind<'a>>,
     nodes: Vec<Node<'a>>,
     coverage: Vec<CoverageRow>,
@@ -252,6 +253,7 @@ impl<'a> Page<'a> {
             level_basis: sentence(&report.level_basis),
             form: fields(report),
             audit: sentence(&report.audit),
+            sampling: report.sampling.as_ref(),
             fleet: report.fleet.iter().map(Kind::new).collect(),
             nodes: report.nodes.iter().enumerate().map(Node::new).collect(),
             coverage: coverage(&report.coverage),

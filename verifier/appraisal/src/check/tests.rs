@@ -45,7 +45,8 @@ fn failures_of_another_instant_are_taken_over_once() {
 
 const TABLE: &str = include_str!("../../../../docs/CHECKS.md");
 
-const SOURCES: [&str; 21] = [
+const SOURCES: [&str; 22] = [
+    include_str!("../audit.rs"),
     include_str!("../check.rs"),
     include_str!("../cross.rs"),
     include_str!("../ingest.rs"),

@@ -1,7 +1,7 @@
 //! **Duty.** The sentences of a report that are the same for every run: warning, bases, assumptions, what is not proven.
 //! **Knows** wording. **Does not know** how anything was checked. **Spec.** COMPUTE §9, §10 item 15; CIRCUITS §7.
 
-use weighbridge_attest_types::{CoverageLine, Grade, Sentence};
+use weighbridge_attest_types::{CoverageLine, Grade, SamplingLine, Sentence};
 
 use super::rules;
 
@@ -35,6 +35,34 @@ pub(super) fn upper_basis(period: &Period, devices: usize, rate_bases: &[String]
     let rates = if rate_bases.is_empty() { "no rate known".to_owned() } else { rate_bases.join("; ") };
     let text = format!("{devices} accelerators × {millis} ms {clock} × ceiling rate ({rates}), rounded up{condition}");
     Sentence::on(basis, text).and(["check:time-nonce-authority", "check:time-receipt-authority"])
+}
+
+const NO_AUDIT: &str = "no steps audited yet";
+const NO_SAMPLE: &str = "no steps were sampled by anybody but the prover";
+
+/// What the audit comes to.
+pub(super) fn audit(sampling: Option<&SamplingLine>) -> Sentence {
+    match sampling {
+        None => Sentence::on(["field:/bracket/lower"], format!("{NO_AUDIT}: no operation is shown to be correct")),
+        Some(line) => line.why.clone().and(["field:/sampling", "field:/bracket/lower"]),
+    }
+}
+
+/// Why the lower figure is what it is.
+pub(super) fn lower_basis(sampling: Option<&SamplingLine>) -> Sentence {
+    Sentence::on(["field:/audit"], if sampling.is_some() { NO_SAMPLE } else { NO_AUDIT })
+}
+
+/// What the members show. Answers show more than verdicts.
+pub(super) fn level_basis(basis: Sentence, sampling: Option<&SamplingLine>) -> Sentence {
+    if !sampling.is_some_and(|line| line.answered) {
+        return basis;
+    }
+    let text = format!(
+        "{}; beside that, the answers of the audit show what its windows hold, the operations that were drawn and their tiles",
+        basis.text
+    );
+    Sentence { text, ..basis }.and(["check:audit-answers", "field:/sampling"])
 }
 
 /// What to type to check everything again.
@@ -110,7 +138,12 @@ pub(super) enum StatedBy {
     Other,
 }
 
-pub(super) fn not_proven(period: &Period, has_proof: bool, stated_by: StatedBy) -> Vec<Sentence> {
+pub(super) fn not_proven(
+    period: &Period,
+    has_proof: bool,
+    stated_by: StatedBy,
+    sampling: Option<&SamplingLine>,
+) -> Vec<Sentence> {
     let period = match period.ends() {
         Some((from, to)) => format!("the period from {} to {}", text::instant(from), text::instant(to)),
         None => "the period".to_owned(),
@@ -128,7 +161,7 @@ pub(super) fn not_proven(period: &Period, has_proof: bool, stated_by: StatedBy) 
                  cumulative threshold, are not in these figures."
             ),
         ),
-        Sentence::on(["field:/audit"], "Correctness of any step: no steps audited yet."),
+        correctness(sampling),
         Sentence::on(
             ["check:evidence-genuine"],
             "That no TEE was attacked physically: whoever holds the machines can forge quotes with an interposer.",
@@ -165,6 +198,13 @@ pub(super) fn not_proven(period: &Period, has_proof: bool, stated_by: StatedBy) 
             "That declared readings are true: the proof shows that they add up, and moves no verdict.",
         ));
     }
+    lines.extend(stated(stated_by));
+    lines
+}
+
+/// What a provider's statement leaves unproven.
+fn stated(stated_by: StatedBy) -> Vec<Sentence> {
+    let mut lines = Vec::new();
     if stated_by != StatedBy::Nobody {
         lines.push(Sentence::on(
             ["field:/statement", rules::DECLARED],
@@ -178,6 +218,21 @@ pub(super) fn not_proven(period: &Period, has_proof: bool, stated_by: StatedBy) 
         ));
     }
     lines
+}
+
+/// Correctness, which no figure here rests on.
+fn correctness(sampling: Option<&SamplingLine>) -> Sentence {
+    let text = match sampling {
+        None => "Correctness of any step: no steps audited yet.",
+        Some(line) if !line.answered => {
+            "Correctness of any step: an audit was announced, and none of its draws is answered here."
+        }
+        Some(_) => {
+            "Correctness of any step: the prover drew for itself, so that the audit finds mistakes and shows nothing. Work \
+             outside of its windows is not drawn from, and where weights and batches come from is the job's word."
+        }
+    };
+    Sentence::on(["field:/audit"], text)
 }
 
 #[cfg(test)]
@@ -234,9 +289,9 @@ mod tests {
 
     #[test]
     fn the_period_is_named_where_it_ends_the_claim() {
-        let lines = not_proven(&external(), false, StatedBy::Nobody);
+        let lines = not_proven(&external(), false, StatedBy::Nobody, None);
         assert!(lines.iter().any(|line| line.contains("from 1970-01-01T00:00:01Z to 1970-01-01T00:01:01Z")));
-        assert_eq!(not_proven(&external(), true, StatedBy::Provider).len(), lines.len() + 2);
-        assert_eq!(not_proven(&external(), true, StatedBy::Other).len(), lines.len() + 3);
+        assert_eq!(not_proven(&external(), true, StatedBy::Provider, None).len(), lines.len() + 2);
+        assert_eq!(not_proven(&external(), true, StatedBy::Other, None).len(), lines.len() + 3);
     }
 }

@@ -1,0 +1,6 @@
+//! Row `operation-form` of tests/src/parsers.rs.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let _seen = (weighbridge_tests::parsers::parser("operation-form").attempt)(bytes);
+});
