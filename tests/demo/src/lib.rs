@@ -3,6 +3,7 @@
 //! the nodes is simulated. **Spec.** PROTOCOL §9 (c).
 
 mod ambient;
+mod audit;
 mod checkpoint;
 mod cli;
 mod cluster;
@@ -19,6 +20,7 @@ mod reporter;
 mod seeded;
 mod spec;
 mod stages;
+mod trace;
 
 pub use cli::main;
 pub use error::DemoError;

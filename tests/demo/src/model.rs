@@ -5,8 +5,8 @@
 //! candle keeps the operation behind a tensor private and, left to itself, computes a gradient for the input rows
 //! that nothing reads. So the product is an operation of our own: it counts, and it skips gradients nobody tracks.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::backend::BackendStorage;
 use candle_core::backprop::GradStore;
@@ -22,6 +22,31 @@ const WEIGHTS: u64 = 2;
 /// FLOP of all matrix products that ran so far, forward and backward.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct GemmCounter(Arc<AtomicU64>);
+
+/// Products of one layer's backward pass, as the kernel ran them.
+#[derive(Debug, Clone)]
+pub(crate) struct Backward {
+    /// Gradient of the product.
+    pub(crate) grad: Tensor,
+    /// Gradient of the left operand, where anybody wants it.
+    pub(crate) for_a: Option<Tensor>,
+    /// Gradient of the right operand.
+    pub(crate) for_b: Option<Tensor>,
+}
+
+/// Where the kernel writes down the products of a backward pass, in the order in which it runs them.
+pub(crate) type Tape = Arc<Mutex<Vec<Backward>>>;
+
+/// What a forward pass computed, layer by layer.
+#[derive(Debug)]
+pub(crate) struct Forward {
+    /// What each layer multiplied.
+    pub(crate) inputs: Vec<Tensor>,
+    /// Products without bias.
+    pub(crate) products: Vec<Tensor>,
+    /// With it; the last are the logits.
+    pub(crate) sums: Vec<Tensor>,
+}
 
 /// A perceptron with ReLU between its layers.
 #[derive(Debug)]
@@ -52,13 +77,29 @@ struct Layer {
 }
 
 /// Matrix product (m×k)·(k×n) = 2·m·k·n FLOP.
-struct CountedGemm(GemmCounter);
+struct CountedGemm {
+    counter: GemmCounter,
+    tape: Option<Tape>,
+}
 
 impl GemmCounter {
     /// What was counted since this was last asked.
     #[must_use]
     pub(crate) fn take(&self) -> Flops {
         Flops(u128::from(self.0.swap(0, Ordering::Relaxed)))
+    }
+}
+
+impl Forward {
+    /// What the last layer computed.
+    ///
+    /// # Errors
+    /// Of a perceptron without layers.
+    pub(crate) fn logits(&self) -> Result<&Tensor> {
+        match self.sums.last() {
+            Some(logits) => Ok(logits),
+            None => bail!("a perceptron has a layer"),
+        }
     }
 }
 
@@ -78,7 +119,7 @@ impl CustomOp2 for CountedGemm {
         if k != inner {
             bail!("cannot multiply {m}×{k} by {inner}×{n}");
         }
-        self.0.0.fetch_add(2 * m as u64 * k as u64 * n as u64, Ordering::Relaxed);
+        self.counter.0.fetch_add(2 * m as u64 * k as u64 * n as u64, Ordering::Relaxed);
         Ok((a.matmul(b, (1, m, n, k), a_layout, b_layout)?, Shape::from((m, n))))
     }
 
@@ -91,6 +132,10 @@ impl CustomOp2 for CountedGemm {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let for_a = a.track_op().then(|| grad.apply_op2_no_bwd(&b.t()?, self)).transpose()?;
         let for_b = b.track_op().then(|| a.t()?.apply_op2_no_bwd(grad, self)).transpose()?;
+        if let Some(tape) = &self.tape {
+            let products = Backward { grad: grad.clone(), for_a: for_a.clone(), for_b: for_b.clone() };
+            tape.lock().unwrap_or_else(PoisonError::into_inner).push(products);
+        }
         Ok((for_a, for_b))
     }
 }
@@ -119,15 +164,28 @@ impl Perceptron {
     /// # Errors
     /// candle's, on shapes that do not fit.
     pub(crate) fn forward(&self, batch: &Batch) -> Result<Tensor> {
+        self.forward_on(batch, None)?.logits().cloned()
+    }
+
+    /// The same, with all that was computed on the way; what its backward pass multiplies is written on the tape.
+    ///
+    /// # Errors
+    /// candle's, on shapes that do not fit.
+    pub(crate) fn forward_on(&self, batch: &Batch, tape: Option<&Tape>) -> Result<Forward> {
+        let mut kept = Forward { inputs: Vec::new(), products: Vec::new(), sums: Vec::new() };
         let mut activations = batch.features.clone();
         for (position, layer) in self.layers.iter().enumerate() {
             if position > 0 {
                 activations = activations.relu()?;
             }
-            let product = activations.apply_op2(&layer.weight.t()?, CountedGemm(self.counter.clone()))?;
+            let kernel = CountedGemm { counter: self.counter.clone(), tape: tape.cloned() };
+            let product = activations.apply_op2(&layer.weight.t()?, kernel)?;
+            kept.inputs.push(activations);
             activations = product.broadcast_add(&layer.bias)?;
+            kept.products.push(product);
+            kept.sums.push(activations.clone());
         }
-        Ok(activations)
+        Ok(kept)
     }
 
     /// Weights and biases in a fixed order.
@@ -140,6 +198,18 @@ impl Perceptron {
     #[must_use]
     pub(crate) fn names(&self) -> Vec<String> {
         (0..self.layers.len()).flat_map(|i| [format!("layers.{i}.weight"), format!("layers.{i}.bias")]).collect()
+    }
+
+    /// Gradients of the biases, first layer first.
+    ///
+    /// # Errors
+    /// A bias without one.
+    pub(crate) fn bias_gradients(&self, grads: &GradStore) -> Result<Vec<Tensor>> {
+        let one = |layer: &Layer| match grads.get(&layer.bias) {
+            Some(grad) => Ok(grad.clone()),
+            None => bail!("a variable has no gradient"),
+        };
+        self.layers.iter().map(one).collect()
     }
 
     /// All gradients laid end to end in the order of [`Self::variables`].
@@ -166,18 +236,29 @@ impl Momentum {
         Ok(Self { velocity, learning_rate: spec.learning_rate, momentum: spec.momentum })
     }
 
+    /// Gradients laid end to end as tensors of the model's variables, in their order.
+    ///
+    /// # Errors
+    /// candle's, when there are fewer gradients than weights.
+    pub(crate) fn cut(model: &Perceptron, flat: &[f32]) -> Result<Vec<Tensor>> {
+        let mut rest = flat;
+        let one = |variable: &Var| {
+            let Some((own, others)) = rest.split_at_checked(variable.elem_count()) else {
+                bail!("gradients are missing")
+            };
+            rest = others;
+            Tensor::from_slice(own, variable.shape(), &Device::Cpu)
+        };
+        model.variables().into_iter().map(one).collect()
+    }
+
     /// One optimizer step from gradients laid end to end.
     ///
     /// # Errors
     /// candle's, when there are fewer gradients than weights.
     pub(crate) fn step(&mut self, model: &Perceptron, flat: &[f32]) -> Result<()> {
-        let mut rest = flat;
-        for (variable, velocity) in model.variables().into_iter().zip(&mut self.velocity) {
-            let Some((own, others)) = rest.split_at_checked(variable.elem_count()) else {
-                bail!("gradients are missing")
-            };
-            rest = others;
-            let grad = Tensor::from_slice(own, variable.shape(), &Device::Cpu)?;
+        let gradients = Self::cut(model, flat)?;
+        for ((variable, velocity), grad) in model.variables().into_iter().zip(&mut self.velocity).zip(gradients) {
             *velocity = ((&*velocity * self.momentum)? + grad)?;
             variable.set(&(variable.as_tensor() - (&*velocity * self.learning_rate)?)?)?;
         }
@@ -211,6 +292,16 @@ impl Batch {
     pub(crate) fn new(rows: &Rows) -> Result<Self> {
         let features = Tensor::from_slice(&rows.features, (rows.len(), rows.columns), &Device::Cpu)?;
         Ok(Self { features, labels: Tensor::from_slice(&rows.labels, rows.len(), &Device::Cpu)? })
+    }
+
+    /// Its rows.
+    pub(crate) fn features(&self) -> Tensor {
+        self.features.clone()
+    }
+
+    /// Their classes.
+    pub(crate) fn labels(&self) -> Tensor {
+        self.labels.clone()
     }
 
     /// Mean cross-entropy of logits.

@@ -127,6 +127,12 @@ impl Output {
         self.root.join("run.weighbridge")
     }
 
+    /// Answers to the draws of the audit.
+    #[must_use]
+    pub fn answers(&self) -> PathBuf {
+        self.root.join("run.answers")
+    }
+
     /// The report in one of its forms.
     #[must_use]
     pub fn report(&self, form: &str) -> PathBuf {

@@ -12,8 +12,9 @@ use crate::ambient::Stopwatch;
 use crate::checkpoint::{CheckpointError, read_checkpoint, write_checkpoint};
 use crate::collective::Member;
 use crate::data::{BatchOrder, Split};
-use crate::model::{Batch, GemmCounter, Momentum, Perceptron};
+use crate::model::{Batch, Forward, GemmCounter, Momentum, Perceptron, Tape};
 use crate::spec::TrainingSpec;
+use crate::trace::{Captured, State, Step};
 
 /// Micro-batch number of a training unit, and of an evaluation that follows it. Work is reported in ascending order.
 const TRAINING_UNIT: u16 = 0;
@@ -40,6 +41,8 @@ pub(crate) enum JobEvent {
         /// Optimizer step, from 1.
         step: u64,
     },
+    /// A step that is audited, as a trace.
+    Trace(Captured),
     /// A checkpoint is complete on disk.
     Checkpoint {
         /// Optimizer step after which it was written.
@@ -65,6 +68,8 @@ pub(crate) struct Job<'a> {
     pub(crate) checkpoint_every: u64,
     /// Steps between evaluations by rank 0.
     pub(crate) evaluate_every: u64,
+    /// Steps between audited ones; `None` captures nothing.
+    pub(crate) audit_every: Option<u64>,
     /// Where each rank writes its checkpoints.
     pub(crate) folders: &'a [PathBuf],
     /// Which part of the run this is.
@@ -322,10 +327,14 @@ impl<'a> Rank<'a> {
     }
 
     fn step(&mut self, step: u64) -> Result<StepEnd, TrainError> {
+        let is_audited = self.job.audit_every.is_some_and(|every| step.is_multiple_of(every));
+        let before = is_audited.then(|| self.state()).transpose()?;
+        let tape = is_audited.then(Tape::default);
         let rows = self.order.micro_batch(self.job.spec, step - 1, self.number);
         let batch = Batch::new(&self.job.split.train.pick(&rows)).map_err(self.tensor())?;
-        let logits = self.model.forward(&batch).map_err(self.tensor())?;
-        let loss = batch.loss(&logits).map_err(self.tensor())?;
+        let forward = self.model.forward_on(&batch, tape.as_ref()).map_err(self.tensor())?;
+        let logits = forward.logits().map_err(self.tensor())?;
+        let loss = batch.loss(logits).map_err(self.tensor())?;
         let grads = loss.backward().map_err(self.tensor())?;
         self.declare(step, TRAINING_UNIT, self.job.spec.micro_batch_flop())?;
 
@@ -337,8 +346,44 @@ impl<'a> Rank<'a> {
         let (late, loss) = (mean.pop().unwrap_or_default(), mean.pop().unwrap_or(f32::NAN));
         self.optimizer.step(&self.model, &mean).map_err(self.tensor())?;
         (self.sink)(JobEvent::Step { step });
-        let accuracy = batch.accuracy(&logits).map_err(self.tensor())?;
+        if let (Some(before), Some(tape)) = (before, tape) {
+            let bias_gradients = self.model.bias_gradients(&grads).map_err(self.tensor())?;
+            self.capture(step, (&batch, &forward, &tape), bias_gradients, (before, &mean))?;
+        }
+        let accuracy = batch.accuracy(logits).map_err(self.tensor())?;
         Ok(StepEnd { loss, accuracy, time_is_up: late > 0.0 })
+    }
+
+    /// Weights and velocities now: the optimizer changes weights in place.
+    fn state(&self) -> Result<State, TrainError> {
+        let copied = self.model.variables().into_iter().map(|variable| variable.as_tensor().copy());
+        let parameters = copied.collect::<Result<_, _>>().map_err(self.tensor())?;
+        Ok(State { parameters, velocities: self.optimizer.state().to_vec() })
+    }
+
+    /// Hands the step on as a trace.
+    fn capture(
+        &mut self,
+        step: u64,
+        (batch, forward, tape): (&Batch, &Forward, &Tape),
+        bias_gradients: Vec<candle_core::Tensor>,
+        (before, mean): (State, &[f32]),
+    ) -> Result<(), TrainError> {
+        let backward = std::mem::take(&mut *tape.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let captured = Step {
+            unit: (self.job.attempt.number, step, self.number),
+            batch,
+            forward,
+            backward: &backward,
+            bias_gradients,
+            names: self.model.names(),
+            mean: Momentum::cut(&self.model, mean).map_err(self.tensor())?,
+            before,
+            after: self.state()?,
+        };
+        let captured = captured.capture(self.job.spec).map_err(self.tensor())?;
+        (self.sink)(JobEvent::Trace(captured));
+        Ok(())
     }
 
     /// Rank 0 measures accuracy after a step on rows that no gradient saw. That is compute as well, so it is declared.
@@ -423,6 +468,7 @@ mod tests {
             steps_per_second: None,
             checkpoint_every: 16,
             evaluate_every: 20,
+            audit_every: None,
             folders: &folders,
             attempt: Attempt::default(),
         };
@@ -494,6 +540,7 @@ mod tests {
                 steps_per_second,
                 checkpoint_every,
                 evaluate_every,
+                audit_every: None,
                 folders,
                 attempt,
             };
@@ -524,6 +571,7 @@ mod tests {
             steps_per_second: None,
             checkpoint_every: 5,
             evaluate_every: 20,
+            audit_every: None,
             folders: &folders,
             attempt: Attempt::default(),
         };
@@ -546,6 +594,7 @@ mod tests {
             steps_per_second: rate,
             checkpoint_every: 1_000_000,
             evaluate_every: 1_000,
+            audit_every: None,
             folders: &folders,
             attempt: Attempt::default(),
         };

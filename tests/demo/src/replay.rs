@@ -40,6 +40,7 @@ fn run(spec: &TrainingSpec, folder: &Path, resumes: Option<&Path>) -> PathBuf {
         steps_per_second: None,
         checkpoint_every,
         evaluate_every,
+        audit_every: None,
         folders: &folders,
         attempt,
     };

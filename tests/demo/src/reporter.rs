@@ -9,8 +9,9 @@ use std::thread::JoinHandle;
 use thiserror::Error;
 use weighbridge_attest_types::{CheckpointCommitment, Culprit};
 use weighbridge_daemon::{Client, ClientError};
-use weighbridge_daemon_api::{Acknowledged, CheckpointRequest, StepReport, WorkUnitReport, paths};
+use weighbridge_daemon_api::{Acknowledged, CheckpointRequest, NodeInfo, StepReport, WorkUnitReport, paths};
 
+use crate::audit::{AuditError, Auditor};
 use crate::ranks::JobEvent;
 
 /// About twenty seconds of reports at the demo's pace.
@@ -23,6 +24,9 @@ pub(crate) enum ReportError {
     /// The node refused, or is gone.
     #[error("a report was not taken")]
     Refused(#[from] ClientError),
+    /// The audit.
+    #[error("the audit of the job came to nothing")]
+    Audit(#[from] AuditError),
     /// The queue was full.
     #[error("{0} reports were dropped because the node was slower than the job; the ledger would lack their FLOP")]
     Dropped(u64),
@@ -47,6 +51,8 @@ pub(crate) struct Reporter {
 pub(crate) struct Reported {
     pub(crate) messages: u64,
     pub(crate) checkpoints: Vec<CheckpointCommitment>,
+    /// What was committed and answered of audited steps.
+    pub(crate) auditor: Option<Auditor>,
 }
 
 impl ReportError {
@@ -55,6 +61,7 @@ impl ReportError {
     pub(crate) fn culprit(&self) -> Culprit {
         match self {
             Self::Refused(error) => error.culprit(),
+            Self::Audit(error) => error.culprit(),
             Self::Dropped(_) | Self::Start(_) => Culprit::Unavailable,
             Self::Panicked => Culprit::Internal,
         }
@@ -66,11 +73,11 @@ impl Reporter {
     ///
     /// # Errors
     /// [`ReportError::Start`].
-    pub(crate) fn start(socket: &Path, attempt: u16) -> Result<Self, ReportError> {
+    pub(crate) fn start(socket: &Path, attempt: u16, auditor: Option<Auditor>) -> Result<Self, ReportError> {
         let (queue, events) = sync_channel(QUEUE);
         let client = Client::new(socket);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ReportError::Start)?;
-        let work = move || runtime.block_on(carry(&client, attempt, &events));
+        let work = move || runtime.block_on(carry(&client, attempt, auditor, &events));
         let thread = std::thread::Builder::new().name("reporter".to_owned()).spawn(work).map_err(ReportError::Start)?;
         Ok(Self { queue, dropped: 0, thread })
     }
@@ -95,8 +102,17 @@ impl Reporter {
     }
 }
 
-async fn carry(client: &Client, attempt: u16, events: &Receiver<JobEvent>) -> Result<Reported, ReportError> {
+async fn carry(
+    client: &Client,
+    attempt: u16,
+    mut auditor: Option<Auditor>,
+    events: &Receiver<JobEvent>,
+) -> Result<Reported, ReportError> {
     let mut reported = Reported::default();
+    if let Some(auditor) = &mut auditor {
+        let node: NodeInfo = client.get(paths::NODE).await?;
+        auditor.under(node.genesis.ok_or(AuditError::NoRun)?, node.node_key)?;
+    }
     while let Ok(event) = events.recv() {
         match event {
             JobEvent::WorkUnit { step, rank, micro_batch, flop } => {
@@ -106,6 +122,14 @@ async fn carry(client: &Client, attempt: u16, events: &Receiver<JobEvent>) -> Re
             JobEvent::Step { step } => {
                 let _: Acknowledged = client.post(paths::STEP, &StepReport { attempt, step }).await?;
             }
+            JobEvent::Trace(captured) => {
+                let Some(auditor) = &mut auditor else { continue };
+                auditor.take(captured)?;
+                if !auditor.is_full() {
+                    continue;
+                }
+                commit_and_answer(client, auditor).await?;
+            }
             JobEvent::Checkpoint { step, files } => {
                 let request = CheckpointRequest { attempt, step, files };
                 reported.checkpoints.push(client.post(paths::CHECKPOINT, &request).await?);
@@ -113,7 +137,17 @@ async fn carry(client: &Client, attempt: u16, events: &Receiver<JobEvent>) -> Re
         }
         reported.messages += 1;
     }
-    Ok(reported)
+    if let Some(auditor) = &mut auditor {
+        commit_and_answer(client, auditor).await?;
+    }
+    Ok(Reported { auditor, ..reported })
+}
+
+/// The root goes to the node first; only then is anything drawn.
+async fn commit_and_answer(client: &Client, auditor: &mut Auditor) -> Result<(), ReportError> {
+    let Some(closing) = auditor.close()? else { return Ok(()) };
+    let _: Acknowledged = client.post(paths::WINDOW, &closing.report).await?;
+    Ok(auditor.answer(closing)?)
 }
 
 #[cfg(test)]
@@ -123,7 +157,7 @@ mod tests {
     #[test]
     fn a_node_that_is_not_there_is_the_reason_and_the_job_never_waits() {
         let folder = tempfile::tempdir().unwrap();
-        let mut reporter = Reporter::start(&folder.path().join("absent.sock"), 0).unwrap();
+        let mut reporter = Reporter::start(&folder.path().join("absent.sock"), 0, None).unwrap();
         for step in 0..2_000 {
             reporter.report(JobEvent::Step { step });
         }
@@ -138,7 +172,7 @@ mod tests {
         let socket = folder.path().join("mute.sock");
         // Accepts by its backlog and answers nothing until it is closed.
         let mute = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-        let mut reporter = Reporter::start(&socket, 0).unwrap();
+        let mut reporter = Reporter::start(&socket, 0, None).unwrap();
         for step in 0..QUEUE as u64 + 50 {
             reporter.report(JobEvent::Step { step });
         }

@@ -11,15 +11,16 @@ use weighbridge_appraisal::{AppraisalTime, CheckStatus, Outcome, VerifyOptions, 
 use weighbridge_attest::{built_in_anchors, parse_anchor_file};
 use weighbridge_attest_collect::Collector;
 use weighbridge_attest_types::{
-    Bundle, Canonical, CheckpointRoots, Culprit, Flops, Gflop, MAX_INTERVAL_MILLIS, MIN_INTERVAL_MILLIS, NodeWitness,
-    RosterDevice, RosterRow, RunManifest, ThresholdReport, TrustAnchors, built_in_profiles,
+    Bundle, Canonical, CheckpointRoots, Culprit, Flops, Gflop, MAX_INTERVAL_MILLIS, MIN_INTERVAL_MILLIS, NO_AUDIT,
+    NodeWitness, RosterDevice, RosterRow, RunManifest, ThresholdReport, TrustAnchors, built_in_profiles,
 };
 use weighbridge_commitments::{CommitError, Effort, commit_checkpoint, commit_spec};
 use weighbridge_daemon_api::{NodeDevice, NodeInfo, RunEnded};
 use weighbridge_tests_simulator::World;
-use weighbridge_verifier::{CliError, HtmlError, assemble_bundle, render_html};
+use weighbridge_verifier::{AssembleJob, CliError, HtmlError, ProveLimits, Statement, StatementAbout, render_html};
 
 use crate::ambient::{Stopwatch, random, unix_now};
+use crate::audit::{AUDIT_EVERY, AuditError, Auditor, Policies};
 use crate::checkpoint::{checkpoint_folder, write_checkpoint};
 use crate::cluster::{Cluster, ClusterError, Exported};
 use crate::data::{Split, WineTable};
@@ -129,6 +130,7 @@ struct Stage<'a> {
     spec: TrainingSpec,
     split: Split,
     data: WineTable,
+    policies: Policies,
 }
 
 impl Default for Options {
@@ -165,7 +167,7 @@ pub fn run(options: &Options, screen: &Screen) -> Result<DemoOutput, DemoError> 
     let mut cluster = stage.nodes()?;
     let manifest = stage.manifest(&cluster)?;
     let (training, reported) = stage.training(&mut cluster, &manifest)?;
-    let (exported, intervals) = stage.ledgers(cluster, &training, &reported)?;
+    let (exported, intervals) = stage.ledgers(cluster, &training, reported)?;
     let (report, verified, refused_without_roots) = stage.proof(&exported)?;
     let output = stage.output;
     let (genesis, seconds) = (manifest.genesis(), clock.elapsed().as_secs());
@@ -191,7 +193,8 @@ impl<'a> Stage<'a> {
         let spec = TrainingSpec::wine(options.steps);
         let data = WineTable::load();
         let split = data.split(&spec);
-        Ok(Self { options, screen, output, world, spec, split, data })
+        let policies = Policies::new().map_err(fault.by(AuditError::culprit))?;
+        Ok(Self { options, screen, output, world, spec, split, data, policies })
     }
 
     fn nodes(&self) -> Result<Cluster, DemoError> {
@@ -217,7 +220,7 @@ impl<'a> Stage<'a> {
         let private = self.output.private();
         fs::write(private.join("spec.json"), &json).map_err(fault.unavailable())?;
         fs::write(private.join("spec.salt"), hex::encode(salt)).map_err(fault.unavailable())?;
-        let manifest = RunManifest {
+        let mut manifest = RunManifest {
             provider: "Weighbridge demonstration (no company)".to_owned(),
             model_id: "wine-quality-perceptron".to_owned(),
             phase: "pre-training".to_owned(),
@@ -227,11 +230,12 @@ impl<'a> Stage<'a> {
             order_rule: self.spec.order_rule(),
             initial_checkpoint: self.initial_checkpoint()?,
             interval_millis: self.options.interval_seconds.saturating_mul(1_000),
-            numeric_policy: "f32, candle on CPU, not replayed".to_owned(),
-            audit_policy: "none".to_owned(),
-            randomness_rule: "none".to_owned(),
+            numeric_policy: String::new(),
+            audit_policy: NO_AUDIT.to_owned(),
+            randomness_rule: NO_AUDIT.to_owned(),
             profiles: built_in_profiles().into_iter().map(|profile| profile.id).collect(),
         };
+        self.policies.announce(&mut manifest);
         cluster.begin_run(&manifest).map_err(fault.by(ClusterError::culprit))?;
         self.screen.line(&format!(
             "3 manifest   key quotes under fresh nonces; the same manifest on every node: genesis {}",
@@ -259,7 +263,10 @@ impl<'a> Stage<'a> {
         let fault = Fault::of("training");
         self.announce_training();
         let dies_after = (self.spec.steps * DIES_AT.0 / DIES_AT.1).max(1);
-        let (died, before) = self.attempt(cluster, Attempt { dies_after: Some(dies_after), ..Attempt::default() })?;
+        let ranks = u32::try_from(self.spec.ranks).unwrap_or(u32::MAX);
+        let auditors = (0..ranks).map(|rank| Auditor::new(self.policies.clone(), rank));
+        let first = Attempt { dies_after: Some(dies_after), ..Attempt::default() };
+        let (died, mut before) = self.attempt(cluster, first, auditors.map(Some).collect())?;
         let steps = before.iter().flat_map(|node| &node.checkpoints).map(|checkpoint| checkpoint.step);
         let resumed = steps.max().unwrap_or_default();
         self.screen.line(&format!(
@@ -268,7 +275,9 @@ impl<'a> Stage<'a> {
         ));
         self.misfortune(cluster, manifest)?;
         let resumes = Some((resumed, checkpoint_folder(&self.output.node(0), resumed)));
-        let (ended, mut reported) = self.attempt(cluster, Attempt { number: 1, resumes, dies_after: None })?;
+        let auditors = before.iter_mut().map(|node| node.auditor.take()).collect();
+        let last = Attempt { number: 1, resumes, dies_after: None };
+        let (ended, mut reported) = self.attempt(cluster, last, auditors)?;
         let training = died.then(ended, resumed).map_err(fault.by(TrainError::culprit))?;
         for (node, earlier) in reported.iter_mut().zip(before) {
             node.messages += earlier.messages;
@@ -300,11 +309,16 @@ impl<'a> Stage<'a> {
     }
 
     /// One attempt of the job. Reports travel beside it; one that was dropped ends the demo.
-    fn attempt(&self, cluster: &Cluster, attempt: Attempt) -> Result<(TrainingSummary, Vec<Reported>), DemoError> {
+    fn attempt(
+        &self,
+        cluster: &Cluster,
+        attempt: Attempt,
+        auditors: Vec<Option<Auditor>>,
+    ) -> Result<(TrainingSummary, Vec<Reported>), DemoError> {
         let fault = Fault::of("training");
         let number = attempt.number;
         let reporters: Result<Vec<Reporter>, _> =
-            cluster.sockets().map(|socket| Reporter::start(socket, number)).collect();
+            cluster.sockets().zip(auditors).map(|(socket, auditor)| Reporter::start(socket, number, auditor)).collect();
         let mut reporters = reporters.map_err(fault.by(ReportError::culprit))?;
         let folders: Vec<PathBuf> = (0..self.spec.ranks).map(|rank| self.output.node(rank)).collect();
         let job = Job {
@@ -313,6 +327,7 @@ impl<'a> Stage<'a> {
             steps_per_second: Some(self.options.steps_per_second),
             checkpoint_every: CHECKPOINT_EVERY,
             evaluate_every: EVALUATE_EVERY,
+            audit_every: Some(AUDIT_EVERY),
             folders: &folders,
             attempt,
         };
@@ -373,7 +388,7 @@ impl<'a> Stage<'a> {
         &self,
         cluster: Cluster,
         training: &TrainingSummary,
-        reported: &[Reported],
+        reported: Vec<Reported>,
     ) -> Result<(Vec<Exported>, Vec<u64>), DemoError> {
         let fault = Fault::of("ledgers");
         let authority = self.world.time_authority();
@@ -381,6 +396,8 @@ impl<'a> Stage<'a> {
         cluster.end_run(receipt).map_err(fault.by(ClusterError::culprit))?;
         let exported = cluster.export(&self.output).map_err(fault.by(ClusterError::culprit))?;
         cluster.stop().map_err(fault.by(ClusterError::culprit))?;
+        let checkpoints: usize = reported.iter().map(|node| node.checkpoints.len()).sum();
+        let answered = self.answers(reported)?;
         let mut intervals = Vec::new();
         for (node, &declared) in training.declared.iter().enumerate() {
             let (mut weight, mut heavy) = (Flops(0), 0);
@@ -399,12 +416,28 @@ impl<'a> Stage<'a> {
             }
         }
         let chains = exported.len();
-        let checkpoints: usize = reported.iter().map(|node| node.checkpoints.len()).sum();
         self.screen.line(&format!(
             "5 ledgers    {chains} chains of {intervals:?} signed intervals, {checkpoints} checkpoints; readings add up to what\n             \
              the ranks declared in both attempts"
         ));
+        self.screen.line(&answered);
         Ok((exported, intervals))
+    }
+
+    /// Writes all answers of the audit, now that the heads with the windows' roots are quoted.
+    fn answers(&self, reported: Vec<Reported>) -> Result<String, DemoError> {
+        let fault = Fault::of("audit");
+        let auditors: Vec<Auditor> = reported.into_iter().filter_map(|node| node.auditor).collect();
+        let windows: usize = auditors.iter().map(Auditor::windows).sum();
+        let answers = self.policies.answers(auditors, unix_now()).map_err(fault.by(AuditError::culprit))?;
+        let draws: usize =
+            answers.chains.iter().flat_map(|chain| &chain.windows).map(|window| window.answers.len()).sum();
+        let bytes = answers.to_bytes();
+        fs::write(self.output.answers(), &bytes).map_err(fault.unavailable())?;
+        Ok(format!(
+            "             {draws} draws from {windows} windows of audited steps answered in {} kB; self-check: it drew for itself",
+            bytes.len().div_ceil(1_000)
+        ))
     }
 
     fn proof(&self, exported: &[Exported]) -> Result<(ThresholdReport, Outcome, Culprit), DemoError> {
@@ -416,8 +449,21 @@ impl<'a> Stage<'a> {
         let (roots, bundle) = (self.output.trust_roots(), self.output.bundle());
         let mut progress = |now: &str| self.screen.now(now);
         let endorsements = [self.output.endorsements()];
-        let assembled =
-            assemble_bundle(&exports, &witnesses, &endorsements, &roots, unix_now(), None, &bundle, &mut progress);
+        let job = AssembleJob {
+            exports: &exports,
+            witnesses: &witnesses,
+            endorsements: &endorsements,
+            trust_roots: Some(&roots),
+            at: unix_now(),
+            statements: &[StatementAbout::declared(Statement::SmallestThreshold)],
+            limits: &ProveLimits::default(),
+            proof: None,
+            declarations: None,
+            answers: Some(&self.output.answers()),
+            open: false,
+            out: &bundle,
+        };
+        let assembled = job.run(&mut progress);
         self.screen.done();
         assembled.map_err(fault.by(CliError::culprit))?;
 
