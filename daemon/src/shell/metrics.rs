@@ -16,6 +16,7 @@ pub(super) struct Counters {
     pub(super) refusals: AtomicU64,
     pub(super) steps: AtomicU64,
     pub(super) work_units: AtomicU64,
+    pub(super) windows: AtomicU64,
     pub(super) checkpoints: AtomicU64,
     pub(super) lost_reports: AtomicU64,
     pub(super) quotes: AtomicU64,
@@ -69,6 +70,7 @@ pub(super) fn page(counters: &Counters, gauges: &Gauges) -> String {
     page.family("reports_total", "counter", "Reports of the training job that were counted.");
     page.row("reports_total", "{kind=\"step\"}", read(&counters.steps));
     page.row("reports_total", "{kind=\"work-unit\"}", read(&counters.work_units));
+    page.row("reports_total", "{kind=\"window\"}", read(&counters.windows));
     page.row("reports_total", "{kind=\"checkpoint\"}", read(&counters.checkpoints));
     page.one("lost_reports_total", "counter", "Reports that the client says it lost.", read(&counters.lost_reports));
     page.family("quotes_total", "counter", "Heads and keys for which evidence was asked.");

@@ -110,7 +110,7 @@ async fn run(
     reloading.abort();
     if served.is_err() {
         // Nobody told them to stop.
-        [&sampling, &watching, &pushing].map(JoinHandle::abort);
+        [&sampling, &watching, &pushing].into_iter().for_each(JoinHandle::abort);
     }
     // Each ends by itself or holds nothing that must be finished: the store is held by what they hold.
     for task in [reloading, watching, pushing] {

@@ -132,8 +132,7 @@ impl Service {
             }
             Action::Gap(report) => self.gap(report).await,
             Action::Window(WindowReport { index, root }) => {
-                let Driven { counted, .. } = self.drive(Event::Window(WindowCommitment { index, root })).await?;
-                Ok(Answer::Acknowledged(Acknowledged { counted }))
+                self.report(Event::Window(WindowCommitment { index, root }), &self.counters.windows).await
             }
             Action::Checkpoint(request) => {
                 self.to_the_end(|service| async move { service.checkpoint(request).await }).await
