@@ -24,8 +24,8 @@ use crate::trial::draw::Stream;
 pub use coverage::{Coverage, coverage};
 pub use cut::{Block, Cut, Strip};
 pub use envelope::Envelope;
-pub use plain::{PlainBlock, PlainTile, drawn_tile, plain_tile};
 pub(crate) use envelope::{format_of, strip};
+pub use plain::{PlainBlock, PlainTile, drawn_tile, plain_tile};
 pub use tiles::{TILE_SIDE, Tile, Tiles};
 
 /// Entries of each operand strip that are opened to their producer (CIRCUITS §5 v).
