@@ -109,6 +109,10 @@ fn splice(evidence: &mut Vec<u8>, captures: &[Capture], random: &mut StdRng) {
     let at = random.gen_range(0..=evidence.len().min(other.len()));
     evidence.truncate(at);
     evidence.extend_from_slice(&other[at..]);
+    // Spliced where both still agree it is the whole of another capture, which may well be genuine here.
+    if captures.iter().any(|capture| capture.evidence == *evidence) {
+        evidence.truncate(evidence.len() / 2);
+    }
 }
 
 /// What an endorsement that was not used cannot change.
