@@ -153,6 +153,7 @@ fn cluster(pieces: &mut Pieces) -> Duration {
     processor_time().saturating_sub(before)
 }
 
+#[expect(clippy::disallowed_methods, reason = "this program measures")]
 fn trees(pieces: &mut Pieces) -> Vec<Tree> {
     let tree = |leaves: u64| {
         let proof = pieces.prove(&[generated_chain(1, leaves * SHORT_INTERVALS)], LeafChoice::Short, false);

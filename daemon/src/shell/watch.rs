@@ -233,7 +233,7 @@ mod tests {
         write(folder.path().join("checkpoint-30/trainer_state.json"), "{}");
         assert_eq!(watcher.look(&config, &watched()), []);
         let request = CheckpointRequest { attempt: 3, step: 30, files: vec![shard.clone()] };
-        assert_eq!(watcher.look(&config, &watched()), [request.clone()]);
+        assert_eq!(watcher.look(&config, &watched()), std::slice::from_ref(&request));
         assert_eq!(watcher.look(&config, &watched()), []);
         // A restarted job writes the same step again.
         write(shard, "another");

@@ -72,7 +72,7 @@ impl Disk {
                 (1, Change::Write(at, data)) => put(&mut state.synced, at, &data),
                 (_, Change::Write(at, data)) => {
                     for (sector, part) in data.chunks(SECTOR).enumerate() {
-                        if state.roll() % 2 == 0 {
+                        if state.roll().is_multiple_of(2) {
                             put(&mut state.synced, at + sector * SECTOR, part);
                         }
                     }

@@ -81,7 +81,12 @@ fn on(disk: &Disk) -> Store {
 /// Rows of many sizes: within one page of the file, and over several.
 fn row(seed: u64, index: u64) -> Vec<u8> {
     let length = (seed.wrapping_mul(97).wrapping_add(index.wrapping_mul(1_013)) % 9_000) as usize;
-    (0..length).map(|at| (seed ^ index ^ at as u64) as u8).collect()
+    (0..length).map(|at| (seed ^ index ^ at as u64).to_le_bytes()[0]).collect()
+}
+
+/// Each kind of fault in turn.
+fn fault(seed: u64) -> Fault {
+    Fault::ALL[usize::try_from(seed).unwrap() % Fault::ALL.len()]
 }
 
 #[test]
@@ -117,7 +122,7 @@ fn no_acknowledged_row_is_lost_to_a_disk_that_fails() {
         let disk = Disk::new(seed);
         let store = on(&disk);
         store.begin_generation(NodeKey([3; 32]), [4; 16], SECRETS_1).unwrap();
-        disk.break_after(seed % 97, Fault::ALL[seed as usize % Fault::ALL.len()]);
+        disk.break_after(seed % 97, fault(seed));
         let mut acknowledged = 0;
         while acknowledged < 40 {
             let set = row(seed, acknowledged + 1);
@@ -161,7 +166,7 @@ fn secrets_and_their_generation_come_and_go_together() {
         let disk = Disk::new(seed);
         let store = on(&disk);
         store.begin_generation(NodeKey([3; 32]), [4; 16], SECRETS_1).unwrap();
-        disk.break_after(seed % 30, Fault::ALL[seed as usize % Fault::ALL.len()]);
+        disk.break_after(seed % 30, fault(seed));
         let begun = store.begin_generation(NodeKey([7; 32]), [8; 16], second).is_ok();
         drop(store);
         disk.cut();
