@@ -130,6 +130,9 @@ fn schema_and_types_have_the_same_fields() {
     // What one run cannot show at once: every optional part in some line.
     let proven = json!(verified(&run, &assembled(&run, true).expect("assembles")).report.expect("report"));
     full["declared"] = proven["declared"].clone();
+    let audited = SampleRun::audited();
+    full["sampling"] =
+        json!(verified(&audited, &assembled(&audited, false).expect("assembles")).report.expect("report").sampling);
     full["attempts"] = json!([{"attempt": 0, "checkpoints": 1, "first_step": 0, "last_step": 0, "grade": "declared"}]);
     full["profiles"][0]["rounding"] = full["audit"].clone();
     let (mut wanted, mut found) = (BTreeSet::new(), BTreeSet::new());

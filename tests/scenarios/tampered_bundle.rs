@@ -209,6 +209,7 @@ fn every_check_is_in_the_table_and_every_breaker_of_the_table_exists() {
         assert_ne!(check.status, CheckStatus::Fail);
     }
     let sources = [
+        include_str!("tampered_bundle/audits.rs"),
         include_str!("tampered_bundle/chains.rs"),
         include_str!("tampered_bundle/evidence.rs"),
         include_str!("tampered_bundle/ledgers.rs"),
