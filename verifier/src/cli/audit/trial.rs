@@ -26,8 +26,8 @@ const HELP: &str = "A trace is a folder with graph.json and tensors.safetensors,
     captured step (docs/trace-format.md). Tiles are drawn by FLOP and links by the elements that they compute. Nothing was \
     committed before the draw: what passes is no evidence.\n\n\
     Example: weighbridge audit trial --trace traces/step-00000200 --draws 1000\n\n\
-    With --prove, tiles that a circuit covers are proven in zero knowledge and the proofs are checked under pinned circuits \
-    (docs/statements/gemm.md); of the others it is said why they are not.\n\n\
+    With --prove, tiles that a circuit covers are proven, and the proofs are checked under pinned circuits (not blinded: they \
+    are the operator's own; docs/statements/gemm.md); of the others it is said why they are not.\n\n\
     Exit codes: 0 nothing was refused and at most 1 % of the draws is not proven; 3 the trace is malformed; 5 otherwise.";
 
 /// Draws tiles and links from one trace and checks them
@@ -46,7 +46,7 @@ pub(in crate::cli) struct TrialArgs {
     /// Also hold the tensors before the step to this checkpoint; repeatable for its files
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
-    /// Also prove so many of the drawn tiles in zero knowledge, and check the proofs: the first that a circuit covers
+    /// Also prove so many of the drawn tiles and check the proofs, which are not blinded: the first that a circuit covers
     #[arg(long, value_name = "M", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
     prove: u64,
     /// Most memory that proving may take, such as 1GiB; a tile that takes more is not covered
