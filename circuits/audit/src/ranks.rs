@@ -1,6 +1,8 @@
 //! **Duty.** The ranks whose work is on one node: what that node may declare, and no other. **Knows** keys. **Does not know**
 //! nodes, or who says which ranks are where. **Spec.** PROTOCOL §3 (work is counted once); decision 0049.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 use weighbridge_attest_types::{Canonical, CodecError, Culprit, Decoder, Encoder};
 
@@ -18,9 +20,9 @@ pub struct RankRange {
     pub ranks: (u32, u32),
 }
 
-/// The ranks of one node.
+/// The ranks of one node. All its windows share them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ranks(Vec<RankRange>);
+pub struct Ranks(Arc<[RankRange]>);
 
 /// Ranges that name no ranks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -49,7 +51,7 @@ impl Ranks {
     /// All ranks of all attempts: for a run on one node. It has nothing left for a second one.
     #[must_use]
     pub fn all() -> Self {
-        Self(vec![RankRange { attempts: (0, u16::MAX), ranks: (0, u32::MAX) }])
+        Self([RankRange { attempts: (0, u16::MAX), ranks: (0, u32::MAX) }].into())
     }
 
     /// Some ranks.
@@ -61,7 +63,7 @@ impl Ranks {
             return Err(RanksError::Count { found: ranges.len() });
         }
         let is_backwards = |range: &RankRange| range.attempts.0 > range.attempts.1 || range.ranks.0 > range.ranks.1;
-        if ranges.iter().any(is_backwards) { Err(RanksError::Backwards) } else { Ok(Self(ranges)) }
+        if ranges.iter().any(is_backwards) { Err(RanksError::Backwards) } else { Ok(Self(ranges.into())) }
     }
 
     /// Whether work under this key is theirs.
@@ -72,6 +74,12 @@ impl Ranks {
             (range.attempts.0..=range.attempts.1).contains(&attempt) && (range.ranks.0..=range.ranks.1).contains(&rank)
         };
         self.0.iter().any(holds)
+    }
+
+    /// How many ranges.
+    #[must_use]
+    pub fn ranges(&self) -> usize {
+        self.0.len()
     }
 
     /// Whether two nodes have a rank of one attempt in common.
@@ -88,7 +96,7 @@ impl Ranks {
 impl Canonical for Ranks {
     fn encode(&self, out: &mut Encoder) {
         out.count(self.0.len());
-        for RankRange { attempts, ranks } in &self.0 {
+        for RankRange { attempts, ranks } in self.0.iter() {
             out.put(&attempts.0).put(&attempts.1).put(&ranks.0).put(&ranks.1);
         }
     }

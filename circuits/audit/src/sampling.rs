@@ -21,6 +21,8 @@ pub const MAX_ANSWERS_BYTES: usize = 32 * 1024 * 1024;
 const FORMAT: &str = "weighbridge/audit/v1";
 /// Node keys of a run that windows were committed under.
 const MAX_CHAINS: usize = 16_384;
+/// Most ranges of ranks of all chains: every pair of chains may have to be compared, once.
+const MAX_ALL_RANGES: usize = 32_768;
 /// Windows of one key.
 const MAX_WINDOWS: usize = 65_536;
 /// Answers of one window.
@@ -219,6 +221,10 @@ impl Canonical for Answers {
         let chains = chains?;
         if !chains.is_sorted_by(|one, next| one.node_key < next.node_key) {
             return Err(CodecError::NotCanonical("order of the chains"));
+        }
+        let ranges = chains.iter().map(|chain| chain.ranks.ranges()).fold(0, usize::saturating_add);
+        if ranges > MAX_ALL_RANGES {
+            return Err(CodecError::NotCanonical("number of ranges of ranks"));
         }
         Ok(Self { policy, numeric, chains })
     }

@@ -206,6 +206,25 @@ fn breaker_audit_answers_by_an_audit_that_was_dropped() {
     silent.receipts();
     let report = accepted(&assembled(&silent, false).expect("assembles"));
     assert_eq!(report.sampling.map(|line| (line.answered, line.windows)), Some((false, 0)));
+    // Answers of no chain are no better than none.
+    let mut answers = Answers::from_bytes(audited().run.answers.as_ref().expect("answers")).expect("answers");
+    answers.chains.clear();
+    silent.answers = Some(answers.to_bytes());
+    let outcome = verified(&assembled(&silent, false).expect("assembles"));
+    let unknown = outcome.checks.iter().filter(|check| check.status == CheckStatus::Unknown);
+    let unknown: Vec<&str> = unknown.map(|check| check.code).collect();
+    assert!(["audit-windows", "audit-draws"].iter().all(|code| unknown.contains(code)), "{unknown:?}");
+}
+
+#[test]
+fn a_ledger_that_is_there_twice_is_not_judged_twice() {
+    let mut bundle = audited().bundle.clone();
+    for (rest, bytes) in audited().bundle.below("node/0001") {
+        bundle.replace(&format!("node/0001/after/0001/{rest}"), Some(bytes.to_vec()));
+    }
+    let outcome = verified(&bundle);
+    assert_eq!(outcome.culprit(), Some(Culprit::Untrusted));
+    assert!(outcome.checks.iter().all(|check| check.code != "audit-draws"), "{:?}", outcome.checks);
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub(crate) fn check_audit(
     chains: &[&Option<NodeChain<'_>>],
     checks: &mut Checks,
 ) -> Option<SamplingLine> {
+    let sound = |chain: &&Option<NodeChain<'_>>| chain.as_ref().is_some_and(NodeChain::is_sound);
+    let are_sound = chains.iter().all(sound);
     let whole: Option<Vec<&NodeChain<'_>>> = chains.iter().map(|chain| chain.as_ref()).collect();
     let windows: Vec<ChainWindows> = whole.iter().flatten().map(|chain| ChainWindows::of(chain)).collect();
     let count: u64 = windows.iter().map(|chain| chain.windows.len() as u64).fold(0, u64::saturating_add);
@@ -59,7 +61,7 @@ pub(crate) fn check_audit(
         return Some(line::unanswered(manifest, policy, &windows, said));
     };
     let is_theirs = checks.record(name::ANSWERS, "audit-policy", is_announced(manifest, answers));
-    if whole.is_none() || !is_theirs {
+    if whole.is_none() || !are_sound || !is_theirs {
         let why = "a ledger does not hold together, or the answers are under another policy";
         checks.record(name::ANSWERS, "audit-answers", Err(Finding::skipped(why)));
         return None;
@@ -114,8 +116,9 @@ fn judge<'a>(
     let with_windows: Vec<&ChainWindows> = windows.iter().filter(|chain| !chain.windows.is_empty()).collect();
     let expected: BTreeSet<NodeKey> = with_windows.iter().map(|chain| chain.node_key).collect();
     let found: BTreeSet<NodeKey> = answers.chains.iter().map(|chain| chain.node_key).collect();
-    if expected != found {
-        let (expected, found) = (expected.len(), found.len());
+    // A ledger that is there twice would have its answers judged twice.
+    if expected.len() != with_windows.len() || expected != found {
+        let (expected, found) = (with_windows.len(), found.len());
         let finding = Finding::untrusted(format!(
             "{expected} chains commit to windows, and there are answers under {found} keys that are not all theirs"
         ));
@@ -144,16 +147,19 @@ fn judge<'a>(
     };
     let unquoted: BTreeSet<(Digest32, u64)> = with_windows.iter().flat_map(behind).collect();
     let all: u64 = with_windows.iter().map(|chain| chain.windows.len() as u64).fold(0, u64::saturating_add);
-    checks.record(name::ANSWERS, "audit-windows", holds_windows(all, unquoted.len() as u64));
+    let silent = windows.len().saturating_sub(with_windows.len());
+    checks.record(name::ANSWERS, "audit-windows", holds_windows(all, unquoted.len() as u64, silent));
     let judged: usize = chains.iter().map(|chain| chain.judged.len()).fold(0, usize::saturating_add);
     let said = format!("{judged} answers, each opens the tile that its draw falls on");
     checks.record(name::ANSWERS, "audit-answers", Ok(said));
     Some(Judged { answers, chains, unquoted })
 }
 
-fn holds_windows(all: u64, unquoted: u64) -> CheckResult {
+fn holds_windows(all: u64, unquoted: u64, silent: usize) -> CheckResult {
+    let others = if silent == 0 { String::new() } else { format!("; {silent} chains commit to no window") };
     match unquoted {
-        0 => Ok(format!("the roots of {all} windows stand in quoted heads, and open")),
+        0 if all == 0 => Err(Finding::unknown("an audit was announced, and no chain commits to a window".to_owned())),
+        0 => Ok(format!("the roots of {all} windows stand in quoted heads, and open{others}")),
         _ => Err(Finding::unknown(format!(
             "{unquoted} of {all} windows stand behind the last quoted head: their draws count as unanswered"
         ))),
@@ -219,6 +225,9 @@ fn draws_hold(judged: &Judged<'_>, [passed, not_proven, refused, unanswered]: [u
     }
     let failed = not_proven.saturating_add(unanswered);
     let all = passed.saturating_add(failed);
+    if all == 0 {
+        return Err(Finding::unknown("nothing was drawn: no window holds work".to_owned()));
+    }
     if failed > 0 {
         let named = judged.named(Outcome::NotProven);
         return Err(Finding::unknown(format!(

@@ -174,10 +174,10 @@ fn form_of(bytes: &[u8], record: &OperationRecord) -> Result<OperationForm, Answ
 /// Whether a record says what its form does: no field of it is its maker's word.
 fn agrees(trace: &Trace<'_>, form: &OperationForm, record: &OperationRecord) -> Result<(), AnswerError> {
     let roots: Vec<_> = form.tensors().map(|tensor| tensor.root).collect();
-    let derived = trace
-        .operations()
-        .first()
-        .and_then(|operation| Derived::of(operation, form.part(), &|tensor| roots.get(tensor).copied()));
+    let [_, _, _, (_, micro_batch), ..] = record.key.parts();
+    let operation = trace.operations().first().filter(|operation| u64::from(operation.micro_batch) == micro_batch);
+    let derived =
+        operation.and_then(|operation| Derived::of(operation, form.part(), &|tensor| roots.get(tensor).copied()));
     if derived.is_some_and(|derived| derived.is_of(record)) { Ok(()) } else { Err(AnswerError::OtherRecord) }
 }
 

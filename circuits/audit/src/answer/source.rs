@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use weighbridge_attest_types::PoseidonDigest;
-use weighbridge_commitments::{TensorGrid, TensorPlace, tile_root};
+use weighbridge_commitments::{TensorGrid, TensorPlace, TensorShape, tile_root};
 
 use crate::answer::{AnswerError, OpenedTensor};
 use crate::trace::{FormError, OperationForm, SourceError, TensorSource, Trace};
@@ -110,8 +110,15 @@ impl<'a> Store<'a> {
             if last.replace(key).is_some_and(|last| last >= key) {
                 return Err(AnswerError::Surplus("tensors"));
             }
-            let described = forms.iter().flat_map(OperationForm::tensors).find(|tensor| tensor.root == *root);
-            let described = described.ok_or(AnswerError::Surplus("a tensor"))?.described;
+            let mut named = forms.iter().flat_map(OperationForm::tensors).filter(|tensor| tensor.root == *root);
+            let described = named.next().ok_or(AnswerError::Surplus("a tensor"))?.described;
+            // Tiles are opened under one description and read under that of each form: they have to be the same.
+            let is_same = |other: TensorShape<'_>| {
+                (other.name, other.dtype, other.shape) == (described.name, described.dtype, described.shape)
+            };
+            if !named.all(|tensor| is_same(tensor.described)) {
+                return Err(AnswerError::OtherForm);
+            }
             let mut held = BTreeMap::new();
             for opened in tiles {
                 if held.last_key_value().is_some_and(|(last, _)| *last >= opened.tile) {

@@ -42,6 +42,9 @@ pub enum FormError {
     /// No JSON of the form, another format, or names and counts over their caps.
     #[error("these bytes are not one operation of a trace")]
     Form(#[source] TraceError),
+    /// A tensor that the operation neither reads nor writes.
+    #[error("a tensor that the operation neither reads nor writes")]
+    Unused,
     /// A tensor that no commitment has.
     #[error("a tensor of the operation has no root")]
     Tensor(#[source] HeaderError),
@@ -179,6 +182,9 @@ impl OperationForm {
         let places = self.places()?.into_iter().map(|(place, _)| place).collect();
         let mut tensors = Tensors::join(&described, places, 0).map_err(FormError::Form)?;
         let operation = tensors.operation(0, &self.graph.operation).map_err(FormError::Form)?;
+        if !tensors_of(&operation).into_iter().eq(0..self.graph.tensors.len()) {
+            return Err(FormError::Unused);
+        }
         let [(_, attempt), (_, step), (_, rank), ..] = key.parts();
         let unit = Unit {
             attempt: u16::try_from(attempt).unwrap_or(u16::MAX),

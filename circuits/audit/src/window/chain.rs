@@ -423,13 +423,17 @@ impl ClosedWindow {
         let mut sorted: Vec<&Self> = windows.iter().collect();
         sorted.sort_by_key(|window| window.units);
         let mut open: Vec<&Self> = Vec::new();
+        // Ranks are a node's: each pair of nodes is compared once, however many windows they have.
+        let mut compared: BTreeMap<(Digest32, Digest32), bool> = BTreeMap::new();
         for window in sorted {
             open.retain(|other| other.units.1 >= window.units.0);
             for other in &open {
                 if other.node_key_digest == window.node_key_digest {
                     return Err(WindowError::Keys { index: window.index });
                 }
-                if other.ranks.overlap(&window.ranks) {
+                let pair = (other.node_key_digest, window.node_key_digest);
+                let pair = (pair.0.min(pair.1), pair.0.max(pair.1));
+                if *compared.entry(pair).or_insert_with(|| other.ranks.overlap(&window.ranks)) {
                     return Err(WindowError::Ranks { index: window.index });
                 }
             }
