@@ -156,28 +156,6 @@ fn a_record_says_nothing_that_its_form_does_not() {
     }
 }
 
-/// A tensor is described once: opened under one shape and read under another, its entries would change places.
-#[test]
-fn a_root_has_one_description_and_a_form_no_decoy() {
-    let job = Job::honest();
-    let link = job.answer((1, 0));
-    let with_decoy = |at: fn(&mut Vec<serde_json::Value>, serde_json::Value)| {
-        let mut form: serde_json::Value = serde_json::from_slice(&link.drawn.form).unwrap();
-        let tensors = form["tensors"].as_array_mut().unwrap();
-        let mut decoy = tensors[0].clone();
-        decoy["name"] = "decoy".into();
-        at(tensors, decoy);
-        serde_json::to_vec(&form).unwrap()
-    };
-    let first = with_decoy(|tensors, decoy| tensors.insert(0, decoy));
-    let last = with_decoy(|tensors, decoy| tensors.push(decoy));
-    for form in [first, last] {
-        let refused = forged(&job, &link, |_| (), Some(form));
-        let is_named = matches!(refused, Err(AnswerError::OtherForm | AnswerError::Form(_) | AnswerError::Tile { .. }));
-        assert!(is_named, "{refused:?}");
-    }
-}
-
 /// A link is of the kind, and has the numbers, that were committed: after the draw nobody makes a copy of a sum.
 #[test]
 fn a_link_keeps_its_kind_and_its_numbers() {
