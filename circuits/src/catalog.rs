@@ -38,7 +38,8 @@ pub static CATALOG: &[CircuitEntry] = &[
 ];
 
 /// Circuits over single tiles. Their proofs are no part of a bundle yet, so that they stand in a table of their own: the
-/// other one's digests are in what a bundle's proof is bound to.
+/// other one's digests are in what a bundle's proof is bound to. Their descriptions end with a digest of their constraints, which
+/// the other table's have not.
 pub static TILES: &[CircuitEntry] = &[
     // One line each: the law reads them.
     entry!("gemm-128"),

@@ -6,6 +6,7 @@ mod aggregation;
 mod catalog;
 mod checking;
 mod compact;
+mod constraints;
 mod error;
 mod gadgets;
 mod gates;

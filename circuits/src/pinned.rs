@@ -1,5 +1,6 @@
-//! **Duty.** Pins circuits as text, verifier keys and proofs as bytes: a changed constraint cannot hide in a refactor,
-//! and an old proof must fail against a new circuit. With `WEIGHBRIDGE_BLESS=1` the fixtures are written anew; keys,
+//! **Duty.** Pins circuits as text, verifier keys and proofs as bytes: changed wiring cannot hide in a refactor (of circuits
+//! over tiles no changed constraint either), and an old proof must fail against a new circuit. With
+//! `WEIGHBRIDGE_BLESS=1` the fixtures are written anew; keys,
 //! sizes and descriptions are compiled in, so that a changed circuit is blessed twice.
 
 mod build;

@@ -1,10 +1,12 @@
 //! **Duty.** Proving drawn tiles, one by one, and checking such proofs. Circuits are built when they are first needed, and must be
 //! those that are pinned. **Does not know** files, threads or draws. **Spec.** docs/statements/gemm.md; decision 0081.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use crate::catalog::{CircuitEntry, TILES};
 use crate::checking::{encode, parse};
+use crate::constraints::constraints_digest;
 use crate::gemm::{GEMM_LONG, GEMM_SHORT, Gemm, GemmPublic, GemmWitness};
 use crate::proving::prove;
 use crate::statement::{Circuit, FieldLayout as _, Statement};
@@ -49,11 +51,13 @@ impl TileProver {
     /// # Errors
     /// [`ProveError::Violation`]; [`ProveError::Prover`] is ours.
     pub fn prove(&self, public: &GemmPublic, witness: &GemmWitness) -> Result<Vec<u8>, ProveError> {
-        let proven = match public.k {
+        // plonky2 asserts what it does not expect: that must not end a long piece of work without a word.
+        let proven = catch_unwind(AssertUnwindSafe(|| match public.k {
             GEMM_SHORT => prove(self.short().map_err(|error| ours(&error))?, public, witness),
             GEMM_LONG => prove(self.long().map_err(|error| ours(&error))?, public, witness),
             other => Err(ProveError::Violation(no_circuit(other))),
-        };
+        }));
+        let proven = proven.map_err(|_| ours(&"the prover panicked"))?;
         Ok(encode(&proven?.proof))
     }
 
@@ -62,6 +66,7 @@ impl TileProver {
     /// # Errors
     /// [`ProofError`]: wrong size, not canonical, public part out of range, or it does not hold.
     pub fn check(&self, public: &GemmPublic, proof: &[u8]) -> Result<CheckedTile, ProofError> {
+        public.check_form().map_err(|_| ProofError::Public("no claim that this circuit is about"))?;
         match public.k {
             GEMM_SHORT => holds(self.short()?, public, proof)?,
             GEMM_LONG => holds(self.long()?, public, proof)?,
@@ -83,19 +88,24 @@ fn no_circuit(k: usize) -> crate::Violation {
     crate::Violation::new("shape", format!("dot products of {k}; circuits have {:?}", crate::GEMM_K))
 }
 
-fn ours(error: &ProofError) -> ProveError {
-    ProveError::Prover { circuit: "gemm", detail: error.to_string() }
+fn ours(detail: &impl ToString) -> ProveError {
+    ProveError::Prover { circuit: "gemm", detail: detail.to_string() }
 }
 
 fn entry<const K: usize>() -> Option<&'static CircuitEntry> {
     TILES.iter().find(|entry| entry.id == Gemm::<K>::ID)
 }
 
-/// A circuit that this machine built must be the one that is pinned, to the last gate: else its proofs would be checked
-/// against something else.
+/// What is pinned of a circuit over tiles: its description, and what its gates demand.
+pub(crate) fn description<const K: usize>(circuit: &Circuit<Gemm<K>>) -> String {
+    format!("{}constraints: {:?}\n", circuit.describe(), constraints_digest(&circuit.data.common))
+}
+
+/// A circuit that this machine built must be the one that is pinned, gates, wiring and constraints: else its proofs would be
+/// checked against something else.
 fn is_pinned<const K: usize>(circuit: &Circuit<Gemm<K>>) -> Result<&Circuit<Gemm<K>>, ProofError> {
     match entry::<K>() {
-        Some(entry) if entry.description == circuit.describe() => Ok(circuit),
+        Some(entry) if entry.description == description(circuit) => Ok(circuit),
         _ => Err(ProofError::VerifierKey(format!("circuit `{}` is not the pinned one", Gemm::<K>::ID))),
     }
 }

@@ -48,6 +48,8 @@ impl<const K: usize> Statement for Gemm<K> {
     }
 
     fn build(builder: &mut Builder, (): &()) -> GemmTargets {
+        // With r < 2¹⁰, (4r − 1)·E < p where U < 2⁴⁸·K and K is at most this (docs/statements/gemm.md).
+        const { assert!(K.is_power_of_two() && K >= SIDE && K <= 1024, "the residual would wrap beyond") };
         let blocks = std::array::from_fn(|_| public_digest(builder));
         let rest = builder.add_virtual_targets(4 + POLICY);
         builder.register_public_inputs(&rest);

@@ -32,23 +32,17 @@ pub(super) const GAMMA_BITS: usize = 22;
 #[derive(Debug)]
 pub(crate) struct Gemm<const K: usize>;
 
-/// What a reader of a proof learns: which committed blocks belong together, where they stand, and under which policy.
+/// What a reader of a proof learns: which committed blocks belong together, where they stand, and under which policy. The only
+/// constructor is [`Self::claimed`]: class, digest and γ are those of one policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GemmPublic {
-    /// Root of the tiles of A's strip, of B's strip, and the leaf of C's tile.
-    pub blocks: [PoseidonDigest; 3],
-    /// Row of tiles of A and of B; so row and column of the tile of C.
-    pub place: [u64; 2],
-    /// Rows of A and of B; so rows and columns of C.
-    pub size: [u64; 2],
-    /// Digest of the run's numeric policy,
-    pub policy: Digest32,
-    /// the class of the operation in it,
-    pub class: OperationClass,
-    /// and what the policy says of it.
-    pub operation: OperationPolicy,
-    /// Length of the dot products.
-    pub k: usize,
+    pub(crate) blocks: [PoseidonDigest; 3],
+    pub(crate) place: [u64; 2],
+    pub(crate) size: [u64; 2],
+    pub(crate) policy: Digest32,
+    pub(crate) class: OperationClass,
+    pub(crate) operation: OperationPolicy,
+    pub(crate) k: usize,
 }
 
 /// One of the three tensors: what its leaves say of it, and the bytes that the tile is judged on.
@@ -74,20 +68,95 @@ pub struct GemmWitness {
 }
 
 impl GemmPublic {
+    /// What is claimed of three blocks (root of the tiles of A's strip, of B's, leaf of C's tile) whose tile stands at `place` of
+    /// a product of `size`, under the policy of a run.
+    ///
+    /// # Errors
+    /// [`Violation`] where the policy has tiles of another side, no such class, or one that this circuit is not about, and where
+    /// the tile leaves its tensors.
+    pub fn claimed(
+        blocks: [PoseidonDigest; 3],
+        place: [u64; 2],
+        size: [u64; 2],
+        k: usize,
+        policy: &NumericPolicy,
+        class: OperationClass,
+    ) -> Result<Self, Violation> {
+        if policy.side() != SIDE as u64 {
+            let detail = format!("the policy's tiles have a side of {}; this circuit has {SIDE}", policy.side());
+            return Err(Violation::new("policy", detail));
+        }
+        let operation = *policy.of(class).ok_or_else(|| Violation::new("policy", "the policy has no such class"))?;
+        let public = Self { blocks, place, size, policy: policy.digest(), class, operation, k };
+        public.check_form()?;
+        Ok(public)
+    }
+
     /// The true public inputs of a tile: what an honest prover claims under a run's policy.
     ///
     /// # Errors
-    /// [`Violation`] where the policy has no such class, or the blocks have another shape.
+    /// [`Violation`] as [`Self::claimed`], and where the blocks have another shape.
     pub fn of(witness: &GemmWitness, policy: &NumericPolicy, class: OperationClass) -> Result<Self, Violation> {
-        let operation = *policy.of(class).ok_or_else(|| Violation::new("policy", "the policy has no such class"))?;
         let k = usize::try_from(witness.left.header.cols).unwrap_or(usize::MAX);
         let size = [witness.left.header.rows, witness.right.header.rows];
-        let blocks = witness.blocks(k)?;
-        Ok(Self { blocks, place: witness.place, size, policy: policy.digest(), class, operation, k })
+        Self::claimed(witness.blocks(k)?, witness.place, size, k, policy, class)
+    }
+
+    /// What the circuit leaves to whoever reads a proof: formats and γ that it has room for, and a full tile.
+    pub(crate) fn check_form(&self) -> Result<(), Violation> {
+        check_policy(self)?;
+        let end = |place: u64| place.checked_add(1).and_then(|tiles| tiles.checked_mul(SIDE as u64));
+        let leaves = |(&place, &rows): (&u64, &u64)| end(place).is_none_or(|end| end > rows);
+        match self.place.iter().zip(&self.size).any(leaves) {
+            true => Err(Violation::new("header", "the tile leaves its tensors")),
+            false => Ok(()),
+        }
+    }
+
+    /// Root of the tiles of A's strip, of B's strip, and the leaf of C's tile.
+    #[must_use]
+    pub const fn blocks(&self) -> &[PoseidonDigest; 3] {
+        &self.blocks
+    }
+
+    /// Row of tiles of A and of B; so row and column of the tile of C.
+    #[must_use]
+    pub const fn place(&self) -> [u64; 2] {
+        self.place
+    }
+
+    /// Rows of A and of B; so rows and columns of C.
+    #[must_use]
+    pub const fn size(&self) -> [u64; 2] {
+        self.size
+    }
+
+    /// Digest of the run's numeric policy.
+    #[must_use]
+    pub const fn policy(&self) -> Digest32 {
+        self.policy
+    }
+
+    /// Class of the operation in the policy.
+    #[must_use]
+    pub const fn class(&self) -> OperationClass {
+        self.class
+    }
+
+    /// What the policy says of the class.
+    #[must_use]
+    pub const fn operation(&self) -> &OperationPolicy {
+        &self.operation
+    }
+
+    /// Length of the dot products.
+    #[must_use]
+    pub const fn k(&self) -> usize {
+        self.k
     }
 
     /// γ, in units of 2⁻³².
-    pub(super) fn gamma(&self) -> u64 {
+    pub(crate) fn gamma(&self) -> u64 {
         self.operation.gamma(self.k)
     }
 }
@@ -175,6 +244,7 @@ impl GemmWitness {
 
     /// The native meaning.
     pub(super) fn check(&self, public: &GemmPublic) -> Result<(), Violation> {
+        public.check_form()?;
         let blocks = self.blocks(public.k)?;
         let openings = ["left-opens", "right-opens", "output-opens"];
         let names = blocks.iter().zip(&public.blocks).zip(openings);
@@ -182,7 +252,6 @@ impl GemmWitness {
             return Err(Violation::new(property, "the bytes are not those that are committed"));
         }
         self.check_headers(public)?;
-        check_policy(public)?;
         self.judge(public)?;
         let prepared = Prepared::tight(self, public.k);
         prepared.check_covered()?;

@@ -4,6 +4,7 @@ mod agreement;
 mod breaks;
 mod commitments;
 mod judgement;
+mod sizes;
 
 use std::sync::OnceLock;
 

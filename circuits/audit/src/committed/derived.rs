@@ -9,9 +9,6 @@ use crate::flop_tree::{OperationRecord, TileKind};
 use crate::gemm::OperationClass;
 use crate::trace::{Kind, Matmul, Operand, Operation, Phase};
 
-/// Products whose phase the trace does not tell.
-const OTHER: OperationClass = OperationClass(3);
-
 /// A record without key, side, form and salt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Derived {
@@ -72,12 +69,13 @@ impl Derived {
     }
 }
 
-const fn class_of(phase: Phase) -> OperationClass {
+/// The class in which a product is committed.
+pub(crate) const fn class_of(phase: Phase) -> OperationClass {
     match phase {
         Phase::Forward => OperationClass::FORWARD,
         Phase::Dgrad => OperationClass::DGRAD,
         Phase::Wgrad => OperationClass::WGRAD,
-        Phase::Other => OTHER,
+        Phase::Other => OperationClass::OTHER,
     }
 }
 

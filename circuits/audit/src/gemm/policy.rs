@@ -36,6 +36,8 @@ impl OperationClass {
     pub const DGRAD: Self = Self(1);
     /// Gradients of weights: dW = dYᵀ·X.
     pub const WGRAD: Self = Self(2);
+    /// Products that a trace does not tell apart.
+    pub const OTHER: Self = Self(3);
 }
 
 /// In which format products are added up.

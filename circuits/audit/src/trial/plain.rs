@@ -2,6 +2,8 @@
 //! **Knows** views. **Does not know** circuits: which lengths there are proofs for is theirs to say. **Spec.**
 //! docs/statements/gemm.md (Shape).
 
+use crate::OperationClass;
+use crate::committed::derived::class_of;
 use crate::trace::{FloatFormat, Kind, Matmul, MatmulFormat, Operand, Operation, SourceError, Tensor, Trace};
 use crate::trial::draw::Stream;
 use crate::trial::{Cut, Plan, TILE_SIDE, Tile, Tiles};
@@ -28,6 +30,8 @@ pub struct PlainTile<'t> {
     pub place: [u64; 2],
     /// Length of the dot products.
     pub k: u64,
+    /// Class of its product, by the phase that the trace names.
+    pub class: OperationClass,
 }
 
 /// The tile of one draw of a rehearsal; `None` where there is nothing to draw.
@@ -56,7 +60,7 @@ pub fn plain_tile<'t>(trace: &'t Trace<'_>, tile: &Tile) -> Result<Result<PlainT
         PlainBlock { name, dtype, shape, bytes }
     };
     let blocks = [block(a, cut.a.bytes), block(b, cut.b.bytes), block(c, cut.c.bytes)];
-    Ok(Ok(PlainTile { blocks, place: [tile.row, tile.col], k: tile.k }))
+    Ok(Ok(PlainTile { blocks, place: [tile.row, tile.col], k: tile.k, class: class_of(matmul.phase) }))
 }
 
 fn plain_operands<'t>(

@@ -13,7 +13,7 @@ use weighbridge_audit::trial::{Envelope, Outcome, Plan, Tally, TrialError, rehea
 
 use crate::cli::Format;
 use crate::cli::audit::policy::{GRAPH, TENSORS};
-use crate::cli::audit::proofs::Proofs;
+use crate::cli::audit::proofs::{Passed, Proofs};
 use crate::cli::audit::source::TensorFile;
 use crate::cli::console::{Console, Paint};
 use crate::cli::meter::size;
@@ -238,7 +238,8 @@ impl Answer<'_> {
             },
             "proven": self.proofs.as_ref().map(|proofs| proofs.proven),
             "proofs_checked": self.proofs.as_ref().map(|proofs| proofs.checked),
-            "not_covered": self.proofs.as_ref().map(Proofs::not_covered),
+            "not_covered": self.proofs.as_ref().map(|proofs| proofs.passed_over(Passed::NotCovered)),
+            "not_accepted": self.proofs.as_ref().map(|proofs| proofs.passed_over(Passed::NotAccepted)),
             "checkpoint_compared": self.compared,
             "seed": hex::encode(self.seed),
             "randomness": if self.chosen { "given" } else { "self-check" },

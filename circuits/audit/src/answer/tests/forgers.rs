@@ -7,7 +7,7 @@ use super::fixture::{GENESIS, Job, challenge, judge, policy};
 use crate::flop_tree::{FlopTree, OperationRecord, PathError, TileKind, UnitRecord};
 use crate::gemm::OperationClass;
 use crate::sampling::AnswersError;
-use crate::trace::OperationForm;
+use crate::trace::{FormError, OperationForm};
 use crate::window::{Outcome, WindowError, window_root};
 
 /// An answer of one kind to tamper with: of a product with a link before it, and of a link.
@@ -154,6 +154,45 @@ fn a_record_says_nothing_that_its_form_does_not() {
         let refused = forged(&job, &link, change, None);
         assert!(matches!(refused, Err(AnswerError::OtherRecord)), "{number}: {refused:?}");
     }
+}
+
+/// A form has no tensor that its operation leaves alone: opened under one shape and read under another, entries would change
+/// places.
+#[test]
+fn a_form_has_no_decoy() {
+    let job = Job::honest();
+    let link = job.answer((1, 0));
+    let with_decoy = |at: usize| {
+        let mut form: serde_json::Value = serde_json::from_slice(&link.drawn.form).unwrap();
+        let tensors = form["tensors"].as_array_mut().unwrap();
+        let mut decoy = tensors[0].clone();
+        decoy["tensor"]["name"] = "decoy".into();
+        tensors.insert(at, decoy);
+        serde_json::to_vec(&form).unwrap()
+    };
+    for at in [0, 1] {
+        let refused = forged(&job, &link, |_| (), Some(with_decoy(at)));
+        assert!(matches!(refused, Err(AnswerError::OtherForm)), "one root, two descriptions: {refused:?}");
+    }
+    let mut form: serde_json::Value = serde_json::from_slice(&link.drawn.form).unwrap();
+    let tensors = form["tensors"].as_array_mut().unwrap();
+    let mut unread = tensors[0].clone();
+    unread["tensor"]["name"] = "unread".into();
+    unread["root"] = serde_json::json!(PoseidonDigest::from_elements([1, 2, 3, 4]).unwrap());
+    tensors.push(unread);
+    let refused = forged(&job, &link, |_| (), Some(serde_json::to_vec(&form).unwrap()));
+    assert!(matches!(refused, Err(AnswerError::Form(FormError::Unused))), "{refused:?}");
+}
+
+/// A form is of its record's micro-batch.
+#[test]
+fn a_form_is_of_its_micro_batch() {
+    let job = Job::honest();
+    let link = job.answer((1, 0));
+    let mut form: serde_json::Value = serde_json::from_slice(&link.drawn.form).unwrap();
+    form["operation"]["micro_batch"] = 1.into();
+    let refused = forged(&job, &link, |_| (), Some(serde_json::to_vec(&form).unwrap()));
+    assert!(matches!(refused, Err(AnswerError::OtherRecord)), "{refused:?}");
 }
 
 /// A link is of the kind, and has the numbers, that were committed: after the draw nobody makes a copy of a sum.
