@@ -49,7 +49,7 @@ fn breaks_block_exponent_by_a_top_in_another_chunk() {
 
 /// 1,024 entries of ±255 that add up, under the greatest γ that a policy can have here; some outputs a step too low.
 fn largest() -> Forged {
-    let sign = |place: usize| if place % 3 == 0 { -255.0 } else { 255.0 };
+    let sign = |place: usize| if place.is_multiple_of(3) { -255.0 } else { 255.0 };
     let rows = vec![(0..GEMM_LONG).map(sign).collect::<Vec<f32>>(); SIDE];
     // 255² · 1,024 is 254 steps of 2¹⁸ and a little more.
     let step = 2f32.powi(18);
