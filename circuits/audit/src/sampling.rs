@@ -15,7 +15,7 @@ use crate::window::{
     AuditPolicy, ClosedWindow, Outcome, RandomnessGrade, Response, Revealed, WindowChain, WindowError,
 };
 
-/// Most bytes of all answers of a run: they are judged in less than a minute.
+/// Most bytes of all answers of a run. Source: ours; how long the worst ones take is not measured.
 pub const MAX_ANSWERS_BYTES: usize = 32 * 1024 * 1024;
 /// What the bytes begin with.
 const FORMAT: &str = "weighbridge/audit/v1";

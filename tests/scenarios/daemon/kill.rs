@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use weighbridge_attest_types::{Canonical, Flops, NodeWitness};
+use weighbridge_attest_types::{Canonical, Flops, NodeKey, NodeWitness, RunManifest};
 use weighbridge_daemon::{Client, serve};
 use weighbridge_daemon_api::{
     Acknowledged, ChallengeRequest, EndRequest, NodeInfo, NodeState, RunEnded, RunStartRequest, RunStarted,
@@ -71,16 +71,22 @@ async fn report(client: &Client, first: u64, count: u64) -> u64 {
     count
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn acknowledged_work_survives_kill_nine() {
-    let folder = tempfile::tempdir().unwrap();
-    let client = Client::new(&config_in(folder.path()).socket);
-    let mut node = NodeProcess::start(folder.path());
+/// Waits for the node and starts a run on it.
+async fn started(client: &Client) -> (NodeKey, RunManifest) {
     eventually(|| async { client.get::<NodeInfo>(paths::NODE).await.ok() }).await;
     let nonce = World::new(SEED, WORLD_START).time_authority().issue_nonce(WORLD_START);
     let info: NodeInfo = client.post(paths::CHALLENGE, &ChallengeRequest::Nonce(nonce)).await.unwrap();
     let manifest = manifest(&info, info.key_quote.unwrap());
     let _: RunStarted = client.post(paths::RUN_START, &RunStartRequest { manifest: manifest.clone() }).await.unwrap();
+    (info.node_key, manifest)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_work_survives_kill_nine() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = Client::new(&config_in(folder.path()).socket);
+    let mut node = NodeProcess::start(folder.path());
+    let (node_key, manifest) = started(&client).await;
 
     let mut acknowledged = report(&client, 0, 40).await;
     assert_eq!(acknowledged, 40);
@@ -95,7 +101,7 @@ async fn acknowledged_work_survives_kill_nine() {
 
     let mut node = NodeProcess::start(folder.path());
     let back = eventually(|| async { client.get::<NodeInfo>(paths::NODE).await.ok() }).await;
-    assert_eq!((back.state, back.node_key), (NodeState::Running, info.node_key));
+    assert_eq!((back.state, back.node_key), (NodeState::Running, node_key));
     // The reporter repeats what it has no answer for; counted once, whichever it was.
     let unit = WorkUnitReport { attempt: 0, step: acknowledged, rank: 0, micro_batch: 0, flop: Flops(FLOP) };
     let _: Acknowledged = client.post(paths::WORK_UNIT, &unit).await.unwrap();
@@ -126,11 +132,7 @@ async fn acknowledged_work_survives_kills_at_random_moments() {
     let folder = tempfile::tempdir().unwrap();
     let client = Client::new(&config_in(folder.path()).socket);
     let mut node = NodeProcess::start(folder.path());
-    eventually(|| async { client.get::<NodeInfo>(paths::NODE).await.ok() }).await;
-    let nonce = World::new(SEED, WORLD_START).time_authority().issue_nonce(WORLD_START);
-    let info: NodeInfo = client.post(paths::CHALLENGE, &ChallengeRequest::Nonce(nonce)).await.unwrap();
-    let manifest = manifest(&info, info.key_quote.unwrap());
-    let _: RunStarted = client.post(paths::RUN_START, &RunStartRequest { manifest: manifest.clone() }).await.unwrap();
+    let (node_key, _) = started(&client).await;
 
     let began = elapsed();
     let (mut acknowledged, mut repeated, mut heads) = (0, 0, Vec::new());
@@ -150,7 +152,7 @@ async fn acknowledged_work_survives_kills_at_random_moments() {
             node = NodeProcess::start(folder.path());
         }
         let back = eventually(|| async { client.get::<NodeInfo>(paths::NODE).await.ok() }).await;
-        assert_eq!((back.state, back.node_key), (NodeState::Running, info.node_key));
+        assert_eq!((back.state, back.node_key), (NodeState::Running, node_key));
         heads.extend(back.head);
         // Kept without an acknowledgement, or not kept: counted once either way.
         let unit = WorkUnitReport { attempt: 0, step: acknowledged, rank: 0, micro_batch: 0, flop: Flops(FLOP) };

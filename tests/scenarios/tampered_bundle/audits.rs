@@ -266,6 +266,12 @@ fn breaker_audit_windows_by_a_window_behind_the_last_quoted_head() {
     let line = accepted(&bundle).sampling.expect("a table");
     assert_eq!((line.windows, line.unquoted), (2, 1));
     assert!(line.strata.iter().all(|stratum| (stratum.passed, stratum.unanswered) == (8, 4)), "{line:?}");
+    // Nor does it hold anything, or lead anywhere.
+    assert_eq!(line.flop, Some(Flops(2 * 2 * 20 * 18 * 12)));
+    let all = accepted(&audited().bundle).sampling.expect("a table");
+    let (opened, of_all) = (line.opened.expect("entries"), all.opened.expect("entries"));
+    assert!(opened.boundary < of_all.boundary, "{opened:?} of {of_all:?}");
+    assert!(line.operands.expect("operands").entries < all.operands.expect("operands").entries);
     let unknown = verified(&bundle);
     let unknown = unknown.checks.iter().filter(|check| check.status == CheckStatus::Unknown);
     assert!(unknown.clone().any(|check| check.code == "audit-windows"));

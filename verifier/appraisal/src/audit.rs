@@ -196,6 +196,20 @@ impl Judged<'_> {
         closed
     }
 
+    /// Whether a quoted head holds this window.
+    fn is_quoted(&self, node_key: Digest32, index: u64) -> bool {
+        !self.unquoted.contains(&(node_key, index))
+    }
+
+    /// What came of the answers that count: those of windows in quoted heads.
+    fn counted(&self) -> impl Iterator<Item = &weighbridge_audit::Judged> {
+        let of_chain = |chain: &ChainOutcome| chain.closed.first().map(|window| window.node_key_digest);
+        let chains = self.chains.iter().filter_map(move |chain| Some((of_chain(chain)?, chain)));
+        let all =
+            chains.flat_map(|(key, chain)| chain.judged.iter().map(move |(index, _, found)| (key, *index, found)));
+        all.filter(|(key, index, _)| self.is_quoted(*key, *index)).map(|(_, _, found)| found)
+    }
+
     /// How many windows each key committed: none may be missing.
     fn committed(&self) -> BTreeMap<Digest32, u64> {
         let mut committed = BTreeMap::new();

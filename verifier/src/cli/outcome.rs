@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use weighbridge_appraisal::{Check, CheckStatus, Outcome};
 use weighbridge_attest_types::{
-    Culprit, ProfileLine, ProfileOrigin, SamplingStratumLine, ThresholdReport, Verdict, exact_words,
+    Culprit, ProfileLine, ProfileOrigin, SamplingEntriesLine, SamplingLine, SamplingStratumLine, ThresholdReport,
+    Verdict, exact_words,
 };
 
 use crate::cli::console::Paint;
@@ -90,6 +91,9 @@ pub(super) fn summary(report: &ThresholdReport, paint: Paint) -> String {
     for line in report.sampling.iter().flat_map(|sampling| &sampling.strata) {
         text.push_str(&entry("", &stratum(line)));
     }
+    if let Some(words) = report.sampling.as_ref().and_then(held) {
+        text.push_str(&entry("", &words));
+    }
     for event in events(report) {
         text.push_str(&entry("happened", &event));
     }
@@ -98,6 +102,16 @@ pub(super) fn summary(report: &ThresholdReport, paint: Paint) -> String {
         text.push_str(&profile(line, report, paint));
     }
     text
+}
+
+/// What windows hold, and what drawn operands led to.
+fn held(line: &SamplingLine) -> Option<String> {
+    let SamplingEntriesLine { checked, product, boundary, unlinked } = line.opened.as_ref()?;
+    let (flop, unquoted) = (Amount::of(line.flop?), line.unquoted);
+    Some(format!(
+        "quoted windows hold {flop} FLOP, {unquoted} windows are not quoted; entries of drawn operands led to {checked} checked \
+         operations, {product} products, {boundary} times to a checkpoint or batch by the job's word, {unlinked} times to nothing"
+    ))
 }
 
 /// One row of the sampling table.

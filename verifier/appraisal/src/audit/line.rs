@@ -51,7 +51,8 @@ pub(super) fn answered(
     let sum = |of: fn(&SamplingStratumLine) -> u64| strata.iter().map(of).fold(0, u64::saturating_add);
     let counts =
         [sum(|line| line.passed), sum(|line| line.not_proven), sum(|line| line.refused), sum(|line| line.unanswered)];
-    let flop = closed.iter().fold(0u128, |sum, window| sum.saturating_add(window.sums.flops().0));
+    let counted = closed.iter().filter(|window| judged.is_quoted(window.node_key_digest, window.index));
+    let flop = counted.fold(0u128, |sum, window| sum.saturating_add(window.sums.flops().0));
     let line = SamplingLine {
         policy: policy.digest(),
         numeric_policy: Some(judged.answers.numeric.digest()),
@@ -105,7 +106,7 @@ fn stratum_line(
 
 fn opened(judged: &Judged<'_>) -> SamplingEntriesLine {
     let mut sum = SamplingEntriesLine { checked: 0, product: 0, boundary: 0, unlinked: 0 };
-    for (_, _, found) in judged.chains.iter().flat_map(|chain| &chain.judged) {
+    for found in judged.counted() {
         sum.checked = sum.checked.saturating_add(found.opened.checked);
         sum.product = sum.product.saturating_add(found.opened.product);
         sum.boundary = sum.boundary.saturating_add(found.opened.boundary);
@@ -116,8 +117,7 @@ fn opened(judged: &Judged<'_>) -> SamplingEntriesLine {
 
 fn operands(judged: &Judged<'_>) -> SamplingOperandsLine {
     let mut sum = SamplingOperandsLine { entries: 0, zeros: 0, repeated: 0 };
-    let facts = judged.chains.iter().flat_map(|chain| &chain.judged).filter_map(|(_, _, found)| found.facts);
-    for facts in facts {
+    for facts in judged.counted().filter_map(|found| found.facts) {
         let pairs = [
             (&mut sum.entries, facts.left_entries, facts.right_entries),
             (&mut sum.zeros, facts.left_zeros, facts.right_zeros),
